@@ -1,0 +1,1 @@
+"""phonopy on any ASE calculator."""
