@@ -1,0 +1,88 @@
+"""phonopy's own program, run on the files that we prepared."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from phonopy_mlp.cli.options import OTHER_MESH_OPTIONS, THERMAL_OPTIONS, Options, drop
+from phonopy_mlp.output import PARAMS_FILE
+
+_SETUP_TAGS = ("CREATE_DISPLACEMENTS", "RANDOM_DISPLACEMENTS")
+"""Tags of a configuration file that phonopy's main program refuses, since phonopy-init does these things."""
+
+
+def run_phonopy(options: Options, *, own_force_constants: bool) -> int:
+    """Run phonopy on ``phonopy_params.yaml`` with the user's options and return its exit status.
+
+    phonopy computes thermal properties or densities of states in a run, not both: it runs twice where both are asked.
+
+    Parameters
+    ----------
+    options : Options
+        The command line.
+    own_force_constants : bool
+        Whether ``force_constants.hdf5`` is ours, symmetrised as asked: phonopy then reads it as it is.
+
+    """
+    for arguments in _runs(options):
+        status = _run(arguments, options, own_force_constants)
+        if status != 0:
+            return status
+    return 0
+
+
+def phonopy_symmetrises(options: Options) -> bool:
+    """Return whether the user asked phonopy for force constants of its own making."""
+    settings = options.settings
+    return bool(settings.fc_calculator or settings.fc_calculator_options or settings.fc_spg_symmetry)
+
+
+def excludes_gamma_acoustic(options: Options) -> bool:
+    """Return whether thermal properties leave the acoustic modes at Gamma out.
+
+    They do where translations are exact by symmetrisation and only rounding would enter, unless the user, who may
+    decide it with phonopy's own option or tag, says otherwise.
+    """
+    return options.settings.exclude_gamma_acoustic or (
+        options.settings.fc_symmetry and "--no-exclude-gamma-acoustic" not in options.arguments
+    )
+
+
+def _runs(options: Options) -> list[list[str]]:
+    settings, arguments = options.settings, list(options.arguments)
+    if settings.is_thermal_properties and (settings.is_dos_mode or settings.pdos_indices is not None):
+        return [drop(arguments, THERMAL_OPTIONS), drop(arguments, OTHER_MESH_OPTIONS)]
+    return [arguments]
+
+
+def _run(arguments: Sequence[str], options: Options, own_force_constants: bool) -> int:
+    (program,) = entry_points(group="console_scripts", name="phonopy")
+    code = f"import sys; from {program.module} import {program.attr} as run; sys.argv[0] = 'phonopy'; sys.exit(run())"
+    words = [PARAMS_FILE, *arguments]
+    words.append("--no-fc-symmetry" if own_force_constants else "--noreadfc")
+    if own_force_constants and excludes_gamma_acoustic(options):
+        words.append("--exclude-gamma-acoustic")
+    if not options.use_born:
+        words.append("--nonac")
+    with tempfile.TemporaryDirectory() as folder:
+        words = _with_clean_config(words, options.config, Path(folder))
+        sys.stdout.flush()
+        return subprocess.run(
+            [sys.executable, "-c", code, *words], check=False, env={**os.environ, "PHONOPY_MLP_NO_HOOK": "1"}
+        ).returncode
+
+
+def _with_clean_config(words: list[str], config: Path | None, folder: Path) -> list[str]:
+    if config is None:
+        return words
+    lines = config.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if line.partition("=")[0].strip().upper() not in _SETUP_TAGS]
+    clean = folder / config.name
+    clean.write_text("\n".join(kept) + "\n", encoding="utf-8")
+    return [*drop(words, ("--config",)), "--config", str(clean)]

@@ -1,0 +1,65 @@
+"""Entry points of the commands ``phonopy-mlp`` and ``phonopy --mlp``."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from phonopy_mlp.cli import run as run_command
+from phonopy_mlp.cli.options import own_parser, parse
+from phonopy_mlp.errors import PhonopyMlpError
+from phonopy_mlp.registry import calculator_names
+
+_COMMANDS = """usage: phonopy-mlp COMMAND [options]
+
+Phonons from any ASE calculator, with phonopy's options and files.
+
+commands:
+  run          force constants, and everything phonopy makes of them (same as 'phonopy --mlp')
+  calculators  list the registered calculators
+
+'phonopy-mlp COMMAND --help' tells the options.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``phonopy-mlp`` and return its exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_COMMANDS, end="")
+        return 0 if arguments else 2
+    command, *rest = arguments
+    if command == "run":
+        return _guarded(lambda: _run(rest, "phonopy-mlp run"), rest)
+    if command == "calculators":
+        print("\n".join(calculator_names()))
+        return 0
+    print(f"phonopy-mlp: unknown command '{command}'\n\n{_COMMANDS}", end="", file=sys.stderr)
+    return 2
+
+
+def phonopy_main(argv: Sequence[str]) -> int:
+    """Run ``phonopy --mlp`` with the arguments after the program name and return its exit status."""
+    return _guarded(lambda: _run(list(argv), "phonopy"), argv)
+
+
+def _run(arguments: list[str], program: str) -> int:
+    if "-h" in arguments or "--help" in arguments:
+        own_parser(program).print_help()
+        return 0
+    return run_command.run(parse(arguments, program), [*program.split(), *arguments])
+
+
+def _guarded(action: Callable[[], int], arguments: Sequence[str]) -> int:
+    """Turn our own errors into one message and exit status 2."""
+    try:
+        return action()
+    except PhonopyMlpError as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        print(f"phonopy-mlp: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("phonopy-mlp: interrupted; nothing half-written was left", file=sys.stderr)
+        return 130

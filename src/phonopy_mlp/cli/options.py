@@ -1,0 +1,282 @@
+"""The options of ``phonopy --mlp``: ours, phonopy-init's, and all others, which are phonopy's own."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from phonopy.cui.phonopy_argparse import get_run_parser
+from phonopy.cui.settings import PhonopyConfParser, PhonopySettings
+
+from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.registry import calculator_names, is_model_file
+from phonopy_mlp.relax import FMAX
+from phonopy_mlp.supercell import AUTO_LENGTH
+from phonopy_mlp.symmetry import LOOSE
+
+DEFAULT_MODEL = "mof0"
+
+THERMAL_OPTIONS = ("-t", "--thermal-property")
+OTHER_MESH_OPTIONS = ("--dos", "--pdos", "--band", "--band-labels", "--anime")
+"""What phonopy leaves out of a run with ``-t``, or need not do again in one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """A parsed command line.
+
+    Attributes
+    ----------
+    structure : Path
+        Structure file or phonopy yaml.
+    model : str or None
+        Registered name or model file; None where ``--mlp`` stood alone or was absent.
+    device, dtype, head : str, str, str or None
+        Handed to the calculator.
+    relax : bool
+        Relax cell and positions first.
+    relax_fmax : float
+        Goal of the relaxation in eV/A.
+    symmetrise : float or None
+        Project onto the space group found at this tolerance (A).
+    supercell : tuple of str or None
+        Words after ``--dim``.
+    supercell_length : float
+        What ``--dim auto`` must exceed, in A.
+    diagonal, trigonal : bool
+        Displacement directions, as phonopy-init.
+    figure : Path or None
+        PNG file of bands, DOS and thermal properties.
+    use_born : bool
+        Let phonopy apply the non-analytical term.
+    dry_run : bool
+        Say what would be done, and stop.
+    settings : PhonopySettings
+        phonopy's own reading of its options and of ``--config``.
+    config : Path or None
+        phonopy's configuration file.
+    arguments : tuple of str
+        What is handed on to phonopy.
+
+    """
+
+    structure: Path
+    model: str | None
+    device: str
+    dtype: str
+    head: str | None
+    relax: bool
+    relax_fmax: float
+    symmetrise: float | None
+    supercell: tuple[str, ...] | None
+    supercell_length: float
+    diagonal: bool
+    trigonal: bool
+    figure: Path | None
+    use_born: bool
+    dry_run: bool
+    settings: PhonopySettings
+    config: Path | None
+    arguments: tuple[str, ...] = field(default=())
+
+
+def own_parser(program: str) -> argparse.ArgumentParser:
+    """Return the parser of all options that are not handed on to phonopy."""
+    parser = argparse.ArgumentParser(
+        prog=program,
+        usage=f"{program} [--mlp [MODEL]] STRUCTURE [--dim 2 2 2] [options] [phonopy's options]",
+        description="Phonons of STRUCTURE (CIF, POSCAR, extxyz, ..., or a phonopy yaml) from any ASE calculator.",
+        epilog="All other options are phonopy's own and mean what they mean there: see 'phonopy --help'.",
+        allow_abbrev=False,
+    )
+    ours = parser.add_argument_group("options of phonopy-mlp")
+    ours.add_argument("--mlp", nargs="?", metavar="MODEL", help="calculator name or model file (default: mof0)")
+    ours.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+    ours.add_argument("--dtype", default="float64", choices=("float64", "float32"), help="precision of the model")
+    ours.add_argument("--head", help="head of a multi-head model file")
+    ours.add_argument("--relax", action="store_true", help="relax cell and positions first")
+    ours.add_argument("--relax-fmax", type=float, default=FMAX, metavar="F", help=f"in eV/A (default: {FMAX:g})")
+    ours.add_argument(
+        "--symmetrise",
+        nargs="?",
+        const=str(LOOSE),
+        metavar="TOL",
+        help=f"project onto the space group found at TOL (A, default: {LOOSE:g}), after --relax where both are given",
+    )
+    ours.add_argument(
+        "--dim-length",
+        type=float,
+        default=AUTO_LENGTH,
+        metavar="L",
+        help=f"A that the shortest image distance of '--dim auto' exceeds (default: {AUTO_LENGTH:g})",
+    )
+    ours.add_argument(
+        "--figure", type=Path, metavar="PNG", help="draw bands, DOS and thermal properties; print a table"
+    )
+    ours.add_argument("--use-born", action="store_true", help="apply the non-analytical term of a BORN file")
+    ours.add_argument("--dry-run", action="store_true", help="print symmetry, size and estimated cost, and stop")
+    ours.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    init = parser.add_argument_group("options of phonopy-init")
+    init.add_argument("--dim", nargs="+", metavar="N", help="supercell: 3 or 9 integers, or auto")
+    init.add_argument("-c", "--cell", metavar="FILE", help="the structure, as phonopy-init names it")
+    init.add_argument("--nodiag", action="store_true", help="displacements along the axes alone")
+    init.add_argument("--trigonal", action="store_true", help="displacements for trigonal symmetry")
+    # phonopy's program, too, has these, but for another purpose: they must not reach it.
+    shared = parser.add_argument_group("options of phonopy that set the displacements")
+    shared.add_argument("-d", "--displacement", action="store_true", help="implied")
+    shared.add_argument("--amplitude", "--amin", metavar="D", help="length in A (default: 0.001; noisy forces: 0.01)")
+    shared.add_argument("--pm", action="store_true", help="both signs of every displacement")
+    shared.add_argument("--rd", "--random-displacements", metavar="N", help="so many random displacements instead")
+    shared.add_argument("--random-seed", metavar="SEED", help="of the random displacements")
+    return parser
+
+
+def parse(argv: Sequence[str], program: str) -> Options:
+    """Parse a command line.
+
+    Raises
+    ------
+    SettingsError
+        No structure, or more than one; a tolerance that is not a number.
+    SystemExit
+        From argparse: an option with a wrong value (2), or help (0).
+
+    """
+    own, rest = own_parser(program).parse_known_args(list(argv))
+    returned: list[str] = []
+    model = _model(own.mlp, returned)
+    symmetrise = _tolerance(own.symmetrise, returned)
+    supercell = _supercell(own.dim, returned)
+    structure, arguments = _structure([*([own.cell] if own.cell else []), *returned], rest)
+    displacement_words = _displacement_words(own)
+    with _program_name("phonopy"):
+        parser, _ = get_run_parser()
+        namespace = parser.parse_args([*arguments, *displacement_words])
+    if namespace.conf_filename is not None and not Path(namespace.conf_filename).is_file():
+        raise SettingsError(
+            f"Configuration file '{namespace.conf_filename}'", "there is no such file", "Check its name"
+        )
+    return Options(
+        structure=structure,
+        model=model,
+        device=own.device,
+        dtype=own.dtype,
+        head=own.head,
+        relax=own.relax,
+        relax_fmax=own.relax_fmax,
+        symmetrise=symmetrise,
+        supercell=supercell,
+        supercell_length=own.dim_length,
+        diagonal=not own.nodiag,
+        trigonal=own.trigonal,
+        figure=own.figure,
+        use_born=own.use_born,
+        dry_run=own.dry_run,
+        settings=PhonopyConfParser(filename=namespace.conf_filename, args=namespace, load_phonopy_yaml=True).settings,
+        config=None if namespace.conf_filename is None else Path(namespace.conf_filename),
+        arguments=tuple(arguments),
+    )
+
+
+def drop(arguments: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return phonopy's arguments without some options and their values."""
+    kept: list[str] = []
+    dropping = False
+    for word in arguments:
+        if is_option(word):
+            dropping = word.partition("=")[0] in names
+        if not dropping:
+            kept.append(word)
+    return kept
+
+
+def is_option(word: str) -> bool:
+    """Return whether a word is an option and not a value, which may be a negative number."""
+    return word.startswith("-") and not word[1:2].isdigit() and word[1:2] != "."
+
+
+def _model(word: str | None, returned: list[str]) -> str | None:
+    if word is None or is_model_file(word) or word in calculator_names():
+        return word
+    # The word is the structure, or a name nobody registered; get_calculator tells the close ones.
+    if not Path(word).exists() and not Path(word).suffix:
+        return word
+    returned.append(word)
+    return None
+
+
+def _tolerance(word: str | None, returned: list[str]) -> float | None:
+    if word is None:
+        return None
+    try:
+        return float(word)
+    except ValueError:
+        if Path(word).exists():
+            returned.append(word)
+            return LOOSE
+        raise SettingsError(f"--symmetrise {word}", "it is not a tolerance in A", "Give for example 1e-2") from None
+
+
+def _supercell(words: list[str] | None, returned: list[str]) -> tuple[str, ...] | None:
+    if words is None:
+        return None
+    if len(words) > 1 and Path(words[-1]).is_file():
+        returned.append(words.pop())
+    return tuple(words)
+
+
+def _displacement_words(own: argparse.Namespace) -> list[str]:
+    words = ["--pm"] if own.pm else []
+    for option, value in (("--amplitude", own.amplitude), ("--rd", own.rd), ("--random-seed", own.random_seed)):
+        if value is not None:
+            words += [option, value]
+    return words
+
+
+def _structure(named: list[str], rest: list[str]) -> tuple[Path, list[str]]:
+    """Find the structure among the words that are not ours and return it with the others.
+
+    phonopy's parser decides what a word is. Where the structure follows an option with many values, such as
+    ``--mesh 11 11 11 MOF-5.cif``, that parser would take it as one of them: such a word is the structure if it is a
+    file.
+    """
+    with _program_name("phonopy"):
+        parser, _ = get_run_parser()
+        positional = parser.parse_args(rest).filename
+        swallowed = [] if named or positional else [word for word in rest if not is_option(word) and _is_input(word)]
+    found = [*named, *positional, *swallowed[-1:]]
+    if not found:
+        raise SettingsError(
+            "No structure was given", "there is nothing to compute phonons of", "Name a CIF, POSCAR or phonopy yaml"
+        )
+    if len(found) > 1:
+        raise SettingsError(
+            f"More than one structure was given ({', '.join(found)})",
+            "one is computed at a time",
+            f"Give one; registered calculators are {', '.join(calculator_names())}",
+        )
+    arguments = list(rest)
+    if found[0] in arguments:
+        arguments.reverse()
+        arguments.remove(found[0])
+        arguments.reverse()
+    return Path(found[0]), arguments
+
+
+def _is_input(word: str) -> bool:
+    return Path(word).is_file()
+
+
+@contextmanager
+def _program_name(name: str) -> Iterator[None]:
+    """Let phonopy's parser see its own name; it also edits sys.argv in place."""
+    saved = sys.argv
+    sys.argv = [name]
+    try:
+        yield
+    finally:
+        sys.argv = saved

@@ -1,0 +1,114 @@
+"""What a run says on the terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
+from phonopy import Phonopy
+
+from phonopy_mlp.force_constants import ForceConstantsResult
+from phonopy_mlp.phonons import PhononResult
+from phonopy_mlp.relax import RelaxResult
+from phonopy_mlp.symmetry import LOOSE, TIGHT, find_space_group
+
+_GIGABYTE = 1e9
+
+
+def describe_groups(atoms: Atoms, name: str) -> str:
+    """Return formula and space groups of a structure."""
+    groups = "; ".join(str(find_space_group(atoms, tolerance)) for tolerance in (TIGHT, LOOSE))
+    return f"{name}: {atoms.get_chemical_formula()}, {len(atoms)} atoms, {groups}."
+
+
+def describe_relaxation(result: RelaxResult) -> str:
+    """Return what a relaxation did."""
+    return (
+        f"Relaxed in {result.steps} steps to {result.residual_force:.1e} eV/A: energy {result.energy_change:+.6f} eV, "
+        f"volume {100 * result.volume_change:+.3f} %, {'; '.join(str(group) for group in result.final_groups)}."
+    )
+
+
+def describe_plan(phonon: Phonopy, atoms: Atoms, calculator: BaseCalculator) -> str:
+    """Return size and estimated cost of a run, from one evaluation of the unit cell.
+
+    Time and memory of a short-ranged potential grow with the number of atoms; both are scaled so.
+    """
+    count, size = len(phonon.supercells_with_displacements or []), len(phonon.supercell)
+    seconds, grown = _cost(atoms, calculator)
+    scale = size / len(atoms)
+    constants = 8 * 9 * len(phonon.primitive) * size * 3
+    memory = "unknown here" if grown is None else f"{(grown * scale + constants) / _GIGABYTE:.1f} GB"
+    return "\n".join(
+        [
+            f"Displacements: {count}, in a supercell of {size} atoms ({len(phonon.primitive)} in the primitive cell)",
+            f"Space group used: {phonon.symmetry.get_international_table()} at {phonon.symmetry.tolerance:g} A",
+            f"Evaluation of the unit cell: {seconds:.2f} s",
+            f"Estimated time of the force constants: {_duration((count + 1) * seconds * scale)}",
+            f"Estimated peak memory: {memory}",
+            "Nothing was computed or written.",
+        ]
+    )
+
+
+def summarise(phonons: PhononResult, atoms: Atoms, result: ForceConstantsResult) -> str:
+    """Return a table of the main results, per primitive cell."""
+    room = int(np.argmin(np.abs(phonons.temperatures - 300)))
+    temperature = float(phonons.temperatures[room])
+    weights = phonons.weights[:, None] / phonons.weights.sum()
+    imaginary = float((weights * (phonons.frequencies < -1e-3)).sum())
+    rows = [
+        ("Space group", str(find_space_group(atoms, LOOSE))),
+        ("Volume of the cell given", f"{atoms.get_volume():.3f} A^3"),
+        ("Supercell evaluations", str(result.evaluations)),
+        (
+            "Largest residual force",
+            "from file" if result.residual_force is None else f"{result.residual_force:.1e} eV/A",
+        ),
+        ("Lowest and highest frequency", f"{phonons.frequencies.min():.3f} and {phonons.frequencies.max():.3f} THz"),
+        ("Imaginary modes per q-point", f"{imaginary:.3f}"),
+        ("Zero-point energy", f"{_at_zero(phonons)} kJ/mol"),
+        (f"Free energy at {temperature:g} K", f"{phonons.free_energy[room]:.3f} kJ/mol"),
+        (f"Entropy at {temperature:g} K", f"{phonons.entropy[room]:.3f} J/K/mol"),
+        (f"Heat capacity at {temperature:g} K", f"{phonons.heat_capacity[room]:.3f} J/K/mol"),
+    ]
+    width = max(len(name) for name, _ in rows)
+    mesh = " x ".join(str(n) for n in phonons.mesh)
+    return "\n".join([f"Phonons on a {mesh} mesh, per primitive cell", *(f"  {n:<{width}}  {v}" for n, v in rows)])
+
+
+def _at_zero(phonons: PhononResult) -> str:
+    at_zero = np.flatnonzero(phonons.temperatures == 0)
+    return f"{phonons.free_energy[at_zero[0]]:.3f}" if len(at_zero) else "not asked"
+
+
+def _cost(atoms: Atoms, calculator: BaseCalculator) -> tuple[float, float | None]:
+    """Return seconds of an evaluation and bytes by which the process grew in it, if that can be known."""
+    before = _peak_memory()
+    calculator.get_property("forces", atoms)
+    after = _peak_memory()
+    moved = atoms.copy()
+    moved.positions[0] += 1e-3
+    started = time.perf_counter()
+    calculator.get_property("forces", moved)
+    return time.perf_counter() - started, None if before is None or after is None else after - before
+
+
+def _peak_memory() -> float | None:
+    try:
+        import resource
+    except ImportError:
+        return None
+    scale = 1 if sys.platform == "darwin" else 1024
+    peak: Any = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak * scale)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

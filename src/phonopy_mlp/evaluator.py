@@ -1,0 +1,104 @@
+"""Energies, forces and stresses of phonopy's supercells from any ASE calculator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
+from phonopy.structure.atoms import PhonopyAtoms
+
+from phonopy_mlp.errors import CalculatorError
+from phonopy_mlp.protocols import SupportsBatch
+from phonopy_mlp.structures import from_phonopy
+
+Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
+"""Wraps an iterable (items, total, label) to show how far it has come."""
+
+_BATCH_SIZE = 8
+
+
+def silent(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+    """Show nothing."""
+    return items
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluator:
+    """What phonopy calls an MLP, made of an ASE calculator.
+
+    ``phonon.mlp = Evaluator(calculator); phonon.evaluate_mlp()`` fills a phonopy displacement dataset with forces.
+
+    Attributes
+    ----------
+    calculator : BaseCalculator
+        Any ASE calculator. One that `SupportsBatch` gets several structures at a time.
+    progress : Progress, optional
+        Shows how far an evaluation has come.
+
+    """
+
+    calculator: BaseCalculator
+    progress: Progress = silent
+
+    def evaluate(
+        self, cells: Sequence[PhonopyAtoms]
+    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Return energies, forces and stresses of phonopy cells.
+
+        Returns
+        -------
+        energies : ndarray
+            Energy per cell in eV. shape=(cells,)
+        forces : ndarray
+            Forces in eV/A. shape=(cells, atoms, 3)
+        stresses : ndarray
+            Stresses in eV/A^3 with ASE's sign, ordered xx, yy, zz, xy, yz, zx as phonopy expects. NaN where the
+            calculator has no stress. shape=(cells, 6)
+
+        Raises
+        ------
+        CalculatorError
+            The calculator failed or returned numbers that are not finite; says for which cell.
+
+        """
+        results = [_unpack(result, k) for k, result in enumerate(self._results(cells))]
+        energies, forces, stresses = zip(*results, strict=True)
+        return np.array(energies), np.array(forces), np.array(stresses)
+
+    def _results(self, cells: Sequence[PhonopyAtoms]) -> Iterable[dict[str, Any]]:
+        label = "Forces of supercells"
+        if isinstance(self.calculator, SupportsBatch):
+            batches = [cells[k : k + _BATCH_SIZE] for k in range(0, len(cells), _BATCH_SIZE)]
+            for batch in self.progress(batches, len(batches), label):
+                yield from (dict(r) for r in self.calculator.calculate_batch([from_phonopy(cell) for cell in batch]))
+            return
+        for k, cell in enumerate(self.progress(cells, len(cells), label)):
+            yield _calculate(self.calculator, from_phonopy(cell), k)
+
+
+def _calculate(calculator: BaseCalculator, atoms: Atoms, number: int) -> dict[str, Any]:
+    properties = [p for p in ("energy", "forces", "stress") if p in calculator.implemented_properties]
+    try:
+        return {p: calculator.get_property(p, atoms) for p in properties}
+    except Exception as error:
+        raise CalculatorError(
+            f"The calculator failed on supercell {number + 1} ({atoms.get_chemical_formula()})",
+            f"{type(error).__name__}: {error}",
+            "Check that it can compute this structure at all",
+        ) from error
+
+
+def _unpack(result: dict[str, Any], number: int) -> tuple[float, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    energy, forces = float(result["energy"]), np.asarray(result["forces"], dtype=float)
+    if not (np.isfinite(energy) and np.isfinite(forces).all()):
+        raise CalculatorError(
+            f"The calculator returned an energy or forces that are not finite for supercell {number + 1}",
+            "the potential is outside its range there",
+            "Check the structure and whether the model covers it",
+        )
+    stress = np.asarray(result.get("stress", np.full(6, np.nan)), dtype=float)
+    return energy, forces, stress[[0, 1, 2, 5, 3, 4]]

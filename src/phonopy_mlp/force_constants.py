@@ -1,0 +1,204 @@
+"""Force constants by finite displacements, with phonopy's symmetry reduction, from any ASE calculator."""
+
+from __future__ import annotations
+
+import io
+import time
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
+from phonopy import Phonopy
+from phonopy.harmonic.force_constants import get_drift_force_constants
+
+from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.evaluator import Evaluator, Progress, silent
+from phonopy_mlp.registry import describe
+from phonopy_mlp.structures import to_phonopy
+
+DISTANCE = 0.001
+"""Displacement in A of the paper, for calculators whose forces are exact to rounding."""
+
+NOISY_DISTANCE = 0.01
+"""Displacement in A for calculators that declare a force noise above `NOISE_LIMIT`."""
+
+NOISE_LIMIT = 1e-8
+"""Force noise in eV/A from which the paper's displacement makes noise of more than 1e-5 eV/A^2."""
+
+_SYMMETRISATION_LEVEL = 20
+
+PlusMinus = bool | Literal["auto"]
+
+
+@dataclass(frozen=True, slots=True)
+class ForceConstantsResult:
+    """Force constants and what they were made of.
+
+    Attributes
+    ----------
+    phonon : Phonopy
+        phonopy's object with cells, displacement dataset, forces and force constants, for phonopy's own methods.
+    force_constants : ndarray
+        Compact force constants in eV/A^2, read-only. shape=(atoms in primitive cell, atoms in supercell, 3, 3)
+    residual_force : float or None
+        Largest force (eV/A) on an atom of the undisplaced supercell, already subtracted from all forces. None where
+        the forces came from a file.
+    drift : float
+        Largest violation of the acoustic sum rule (eV/A^2) before symmetrisation.
+    change : float
+        Largest change of a force constant (eV/A^2) by symmetrisation; 0 where none was done.
+    evaluations : int
+        Number of supercells evaluated; 0 where the forces came from a file.
+    seconds : float
+        Wall-clock time of the evaluations.
+
+    """
+
+    phonon: Phonopy
+    force_constants: np.ndarray[Any, Any]
+    residual_force: float | None
+    drift: float
+    change: float
+    evaluations: int
+    seconds: float
+
+
+def default_distance(calculator: BaseCalculator) -> float:
+    """Return the displacement length in A that suits a calculator's declared force noise."""
+    return NOISY_DISTANCE if describe(calculator).get("force_noise", 0.0) > NOISE_LIMIT else DISTANCE
+
+
+def make_phonopy(
+    atoms: Atoms,
+    supercell_matrix: np.ndarray[Any, Any],
+    *,
+    primitive_matrix: Any = "auto",
+    symprec: float = 1e-5,
+    is_symmetry: bool = True,
+) -> Phonopy:
+    """Return phonopy's object for a unit cell and a supercell matrix (shape=(3, 3), as phonopy's ``--dim``)."""
+    return Phonopy(
+        to_phonopy(atoms),
+        supercell_matrix=supercell_matrix,
+        primitive_matrix=primitive_matrix,
+        symprec=symprec,
+        is_symmetry=is_symmetry,
+        log_level=0,
+    )
+
+
+def displace(
+    phonon: Phonopy,
+    distance: float,
+    *,
+    is_plusminus: PlusMinus = "auto",
+    is_diagonal: bool = True,
+    is_trigonal: bool = False,
+    number_of_snapshots: int | Literal["auto"] | None = None,
+    random_seed: int | None = None,
+) -> None:
+    """Give a phonopy object its displacements, of a length in A and otherwise as `Phonopy.generate_displacements`.
+
+    Raises
+    ------
+    SettingsError
+        The length is not positive.
+
+    """
+    if not (np.isfinite(distance) and distance > 0):
+        raise SettingsError(f"Displacement of {distance:g} A", "it must be positive", "Give for example 0.001")
+    phonon.generate_displacements(
+        distance=distance,
+        is_plusminus=is_plusminus,
+        is_diagonal=is_diagonal,
+        is_trigonal=is_trigonal,
+        number_of_snapshots=number_of_snapshots,
+        random_seed=random_seed,
+    )
+
+
+def compute_force_constants(
+    phonon: Phonopy,
+    calculator: BaseCalculator,
+    *,
+    distance: float | None = None,
+    is_plusminus: PlusMinus = "auto",
+    symmetrise: bool = True,
+    progress: Progress = silent,
+) -> ForceConstantsResult:
+    """Evaluate a displacement dataset with a calculator and make force constants of it.
+
+    A dataset that `phonon` already has (from a ``phonopy_disp.yaml``, or random displacements) is used as it is.
+
+    Parameters
+    ----------
+    phonon : Phonopy
+        Cells, and perhaps a displacement dataset.
+    calculator : BaseCalculator
+        Any ASE calculator.
+    distance : float, optional
+        Length of the displacements in A. Default: `default_distance`.
+    is_plusminus : bool or "auto", optional
+        As in `Phonopy.generate_displacements`.
+    symmetrise : bool, optional
+        Impose the acoustic sum rule and permutation symmetry, to rounding.
+    progress : Progress, optional
+        Shows how far the evaluation has come.
+
+    Raises
+    ------
+    SettingsError
+        The displacement is not positive.
+    CalculatorError
+        The calculator failed.
+
+    """
+    if phonon.dataset is None:
+        displace(phonon, default_distance(calculator) if distance is None else distance, is_plusminus=is_plusminus)
+    started = time.perf_counter()
+    cells = [phonon.supercell, *(cell for cell in phonon.supercells_with_displacements or [] if cell is not None)]
+    energies, forces, _ = Evaluator(calculator, progress).evaluate(cells)
+    phonon.forces = forces[1:] - forces[0]
+    phonon.supercell_energies = energies[1:]
+    return _finish(
+        phonon,
+        symmetrise,
+        residual_force=float(np.linalg.norm(forces[0], axis=1).max()),
+        evaluations=len(cells),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def force_constants_from_dataset(phonon: Phonopy, *, symmetrise: bool = True) -> ForceConstantsResult:
+    """Make force constants of a dataset that has its forces already."""
+    return _finish(phonon, symmetrise, residual_force=None, evaluations=0, seconds=0.0)
+
+
+def _finish(
+    phonon: Phonopy, symmetrise: bool, *, residual_force: float | None, evaluations: int, seconds: float
+) -> ForceConstantsResult:
+    # phonopy takes random displacements with symfc alone, which prints.
+    random = phonon.dataset is not None and "displacements" in phonon.dataset
+    with redirect_stdout(io.StringIO()):
+        phonon.produce_force_constants(
+            calculate_full_force_constants=False, fc_calculator="symfc" if random else None, show_drift=False
+        )
+    assert phonon.force_constants is not None
+    before = phonon.force_constants.copy()
+    drift = get_drift_force_constants(before, primitive=phonon.primitive)
+    if symmetrise:
+        phonon.symmetrize_force_constants(level=_SYMMETRISATION_LEVEL, show_drift=False)
+    after = phonon.force_constants.copy()
+    after.flags.writeable = False
+    return ForceConstantsResult(
+        phonon=phonon,
+        force_constants=after,
+        residual_force=residual_force,
+        drift=max(abs(float(value)) for value in drift[:2]),
+        change=float(np.abs(after - before).max()),
+        evaluations=evaluations,
+        seconds=seconds,
+    )

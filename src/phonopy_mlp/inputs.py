@@ -1,0 +1,109 @@
+"""What a phonon run starts from: a structure file, or a phonopy yaml with its own supercell and displacements."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from phonopy.file_IO import is_file_phonopy_yaml
+from phonopy.harmonic.displacement import DisplacementDataset
+from phonopy.interface.phonopy_yaml import PhonopyYaml
+from phonopy.structure.dataset import forces_in_dataset
+
+from phonopy_mlp.errors import StructureError
+from phonopy_mlp.structures import bare, check_structure, from_phonopy, read_structure
+
+_YAML_SUFFIXES = (".yaml", ".yml")
+_COMPRESSED = (".xz", ".gz", ".bz2")
+
+
+@dataclass(frozen=True, slots=True)
+class RunInput:
+    """A structure, and what a phonopy yaml adds to it.
+
+    Attributes
+    ----------
+    path : Path
+        Where it came from.
+    digest : str
+        ``sha256:...`` of the file.
+    atoms : Atoms
+        Unit cell in A.
+    supercell_matrix : ndarray or None
+        shape=(3, 3), dtype=int. None for a plain structure.
+    primitive_matrix : ndarray or None
+        shape=(3, 3). None for a plain structure, or where the file has none.
+    dataset : dict or None
+        phonopy's displacement dataset, with or without forces (A, eV/A).
+
+    """
+
+    path: Path
+    digest: str
+    atoms: Atoms
+    supercell_matrix: np.ndarray[Any, Any] | None = None
+    primitive_matrix: np.ndarray[Any, Any] | None = None
+    dataset: DisplacementDataset | None = None
+
+    @property
+    def has_forces(self) -> bool:
+        """Whether every displacement comes with its forces."""
+        return forces_in_dataset(self.dataset)
+
+
+def read_input(path: Path) -> RunInput:
+    """Read a structure file or a phonopy yaml.
+
+    Raises
+    ------
+    StructureError
+        The file is missing, does not parse, holds no usable structure, or is in units other than A and eV/A.
+
+    """
+    if not path.is_file():
+        raise StructureError(f"Structure file '{path}' was not found", "there is no such file", "Check the name")
+    digest = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+    if not _looks_like_yaml(path):
+        return RunInput(path, digest, read_structure(path))
+    try:
+        is_phonopy = is_file_phonopy_yaml(path, yaml_dict_keys=("supercell_matrix",))
+        content = PhonopyYaml().read(path) if is_phonopy else None
+    except Exception as error:
+        raise StructureError(
+            f"'{path}' cannot be read", f"it does not parse ({type(error).__name__}: {error})", "Write it again"
+        ) from error
+    if content is None or content.unitcell is None:
+        raise StructureError(
+            f"'{path}' is not a phonopy yaml", "it has no supercell_matrix and unit cell", "Give phonopy_disp.yaml"
+        )
+    _refuse_other_units(content, path)
+    atoms = from_phonopy(content.unitcell)
+    check_structure(atoms, name=str(path))
+    return RunInput(
+        path,
+        digest,
+        bare(atoms),
+        supercell_matrix=content.supercell_matrix,
+        primitive_matrix=content.primitive_matrix,
+        dataset=content.dataset,
+    )
+
+
+def _looks_like_yaml(path: Path) -> bool:
+    suffix = path.with_suffix("").suffix if path.suffix in _COMPRESSED else path.suffix
+    return suffix in _YAML_SUFFIXES
+
+
+def _refuse_other_units(content: PhonopyYaml, path: Path) -> None:
+    units = content.physical_units
+    length = "angstrom" if units is None or units.length_unit is None else units.length_unit
+    if length != "angstrom":
+        raise StructureError(
+            f"'{path}' is in units of {length}",
+            f"it was made for {content.calculator}, and ASE calculators work in A and eV",
+            "Make the displacements again from the structure: phonopy --mlp MODEL STRUCTURE",
+        )

@@ -1,0 +1,117 @@
+"""Figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from phonopy_mlp.output import replacing
+from phonopy_mlp.phonons import BandStructure, PhononResult
+
+_ELEMENT_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
+
+
+def plot_phonons(result: PhononResult, title: str, *, low_frequency: float = 10.0) -> Figure:
+    """Draw bands and element-projected DOS, over the full range and below a cut, and thermal properties.
+
+    Parameters
+    ----------
+    result : PhononResult
+        What to draw.
+    title : str
+        Over the figure.
+    low_frequency : float, optional
+        The cut in THz.
+
+    Returns
+    -------
+    Figure
+        Full range, low frequencies where they are a small part of it, thermal properties.
+
+    """
+    figure = Figure(figsize=(9, 11), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    lowest, highest = float(result.frequency_points[0]), float(result.frequency_points[-1])
+    bottom = min(float(result.frequencies.min()), 0.0)
+    tops = (highest,) if highest < 2 * low_frequency else (highest, low_frequency)
+    grid = figure.add_gridspec(len(tops) + 1, 2, width_ratios=(3, 1), height_ratios=(*(1.3 for _ in tops), 1))
+    for row, top in enumerate(tops):
+        bands = figure.add_subplot(grid[row, 0])
+        _draw_bands(bands, result.bands)
+        bands.set_ylim(max(lowest, bottom - 0.02 * top), top)
+        dos = figure.add_subplot(grid[row, 1], sharey=bands)
+        _draw_dos(dos, result, top)
+        dos.tick_params(labelleft=False)
+    dos.set_xlabel("DOS (states/THz/primitive cell)")
+    _draw_thermal(figure.add_subplot(grid[-1, :]), result)
+    return figure
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write a figure, the suffix giving the format."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150, format=path.suffix.removeprefix(".") or "png")
+
+
+def _draw_bands(axes: Axes, bands: BandStructure) -> None:
+    ends: list[float] = [0.0]
+    names: list[str] = [bands.labels[0][0]]
+    for distances, frequencies, (start, end) in zip(bands.distances, bands.frequencies, bands.labels, strict=True):
+        axes.plot(distances, frequencies, color="#0072b2", linewidth=0.6)
+        if start != names[-1]:
+            names[-1] = f"{names[-1]}|{start}"
+        ends.append(float(distances[-1]))
+        names.append(end)
+    axes.set_xticks(ends, names)
+    for position in ends:
+        axes.axvline(position, color="0.7", linewidth=0.6, zorder=0)
+    axes.axhline(0, color="0.4", linewidth=0.6, zorder=0)
+    axes.set_xlim(ends[0], ends[-1])
+    axes.set_ylabel("Frequency (THz)")
+
+
+def _draw_dos(axes: Axes, result: PhononResult, top: float) -> None:
+    shown = result.frequency_points <= top
+    width = max(1, round(0.005 * top / float(result.frequency_points[1] - result.frequency_points[0])))
+    for (element, dos), colour in zip(result.element_dos.items(), _cycle(len(result.element_dos)), strict=True):
+        axes.plot(_averaged(dos, width)[shown], result.frequency_points[shown], color=colour, lw=0.9, label=element)
+    if len(result.element_dos) > 1:
+        axes.plot(
+            _averaged(result.total_dos, width)[shown],
+            result.frequency_points[shown],
+            color="0.3",
+            lw=0.6,
+            label="total",
+        )
+    axes.axhline(0, color="0.4", linewidth=0.6, zorder=0)
+    axes.set_xlim(left=0)
+    axes.legend(fontsize="small", frameon=False)
+
+
+def _averaged(dos: np.ndarray[Any, Any], width: int) -> np.ndarray[Any, Any]:
+    """Average over neighbouring points, so that flat bands do not dwarf all others; the integral stays."""
+    return np.convolve(dos, np.full(width, 1 / width), mode="same")
+
+
+def _draw_thermal(axes: Axes, result: PhononResult) -> None:
+    twin = axes.twinx()
+    handles = [
+        *axes.plot(result.temperatures, result.free_energy, color="#0072b2", label="F (kJ/mol)"),
+        *twin.plot(result.temperatures, result.entropy, color="#d55e00", label="S (J/K/mol)"),
+        *twin.plot(result.temperatures, result.heat_capacity, color="#009e73", label=r"$C_V$ (J/K/mol)"),
+    ]
+    axes.set_xlabel("Temperature (K)")
+    axes.set_ylabel("F (kJ/mol of primitive cells)")
+    twin.set_ylabel(r"S, $C_V$ (J/K/mol of primitive cells)")
+    axes.set_xlim(float(result.temperatures[0]), float(result.temperatures[-1]))
+    axes.legend(handles=handles, loc="center left", frameon=False)
+
+
+def _cycle(count: int) -> list[str]:
+    return [_ELEMENT_COLOURS[k % len(_ELEMENT_COLOURS)] for k in range(count)]

@@ -1,0 +1,104 @@
+"""Calculators by name, from the entry points of installed packages."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from ase.calculators.calculator import BaseCalculator
+
+from phonopy_mlp.errors import CalculatorError
+from phonopy_mlp.protocols import SupportsDescription
+
+CALCULATOR_GROUP = "phonopy_mlp.calculators"
+"""Entry-point group ``name -> factory(*, device, dtype)``, a factory returning an ASE calculator."""
+
+MODEL_FILE_GROUP = "phonopy_mlp.model_files"
+"""Entry-point group ``suffix without dot -> factory(path, *, device, dtype)``."""
+
+MODEL_FILE_SUFFIXES = (".model", ".safetensors", ".json")
+
+
+def calculator_names() -> tuple[str, ...]:
+    """Return the registered calculator names, sorted; nothing is loaded."""
+    return tuple(sorted(entry_points(group=CALCULATOR_GROUP).names))
+
+
+def is_model_file(word: str) -> bool:
+    """Return whether a word names a model file by its suffix."""
+    return Path(word).suffix in MODEL_FILE_SUFFIXES
+
+
+def get_calculator(
+    model: str, *, device: str = "auto", dtype: str = "float64", head: str | None = None
+) -> BaseCalculator:
+    """Return the ASE calculator of a registered name or of a model file.
+
+    Parameters
+    ----------
+    model : str
+        A registered name, or the path of a model file (suffix ``.model``, ``.safetensors`` or ``.json``).
+    device : str, optional
+        ``auto``, ``cpu``, ``cuda`` or what else the calculator knows.
+    dtype : str, optional
+        ``float64`` or ``float32``.
+    head : str, optional
+        Head of a multi-head model file. Handed on only when given.
+
+    Raises
+    ------
+    CalculatorError
+        Unknown name (the message has the close ones), or the factory failed (the message has its reason).
+
+    """
+    settings: dict[str, Any] = {"device": device, "dtype": dtype}
+    if head is not None:
+        settings["head"] = head
+    if is_model_file(model):
+        return _make(_model_file_entry_point(model), model, (model,), settings)
+    found = [point for point in entry_points(group=CALCULATOR_GROUP) if point.name == model]
+    if not found:
+        raise _unknown_name(model)
+    return _make(found[0], model, (), settings)
+
+
+def describe(calculator: BaseCalculator) -> Mapping[str, Any]:
+    """Return what a calculator says of itself, at least its ``name``."""
+    if isinstance(calculator, SupportsDescription):
+        return dict(calculator.describe())
+    return {"name": getattr(calculator, "name", type(calculator).__name__)}
+
+
+def _model_file_entry_point(model: str) -> EntryPoint:
+    suffix = Path(model).suffix.removeprefix(".")
+    found = [point for point in entry_points(group=MODEL_FILE_GROUP) if point.name == suffix]
+    if not found:
+        raise CalculatorError(
+            f"Model file '{model}' cannot be opened",
+            f"no installed package reads '.{suffix}' model files",
+            "Install one that does, for example 'pip install mace-mof-calc'",
+        )
+    return found[0]
+
+
+def _make(point: EntryPoint, model: str, arguments: tuple[str, ...], settings: Mapping[str, Any]) -> BaseCalculator:
+    try:
+        factory: Callable[..., BaseCalculator] = point.load()
+        return factory(*arguments, **settings)
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        remedy = f"The calculator comes from '{point.value}'"
+        if isinstance(error, TypeError) and "head" in settings and "'head'" in reason:
+            reason, remedy = "it has no heads to choose from", "Leave out --head"
+        raise CalculatorError(f"Calculator '{model}' could not be made", reason, remedy) from error
+
+
+def _unknown_name(model: str) -> CalculatorError:
+    names = calculator_names()
+    close = difflib.get_close_matches(model, names, n=3, cutoff=0.4)
+    remedy = f"Did you mean {' or '.join(close)}?" if close else "Give one of the registered names, or a model file"
+    registered = ", ".join(names) if names else "none; 'pip install mace-mof-calc' adds some"
+    return CalculatorError(f"Unknown calculator '{model}'", f"registered are: {registered}", remedy)

@@ -1,0 +1,92 @@
+"""Calculators and structures that the tests share."""
+
+from __future__ import annotations
+
+import lzma
+from pathlib import Path
+
+import pytest
+from ase.build import bulk
+from ase.io import write
+
+REFERENCE = Path(__file__).parents[3] / "shared" / "reference"
+
+_FACTORIES = """
+from ase.calculators.emt import EMT
+from ase.calculators.lj import LennardJones
+
+
+def emt(*, device, dtype):
+    return EMT()
+
+
+def broken(*, device, dtype):
+    raise RuntimeError("no such device: " + device)
+
+
+def copper_only(*, device, dtype):
+    calculator = EMT()
+    calculator.describe = lambda: {"name": "copper-only", "elements": ("Cu",), "force_noise": 1e-6}
+    return calculator
+
+
+def from_file(path, *, device, dtype):
+    with open(path) as file:
+        if file.read(3) != "emt":
+            raise ValueError("not a model file")
+    return EMT()
+"""
+
+_ENTRY_POINTS = """
+[phonopy_mlp.calculators]
+emt = phonopy_mlp_test_calculators:emt
+broken = phonopy_mlp_test_calculators:broken
+copper-only = phonopy_mlp_test_calculators:copper_only
+
+[phonopy_mlp.model_files]
+model = phonopy_mlp_test_calculators:from_file
+"""
+
+
+@pytest.fixture(scope="session")
+def distribution(tmp_path_factory):
+    """Folder of an installed distribution that registers calculators without torch."""
+    folder = tmp_path_factory.mktemp("distribution")
+    (folder / "phonopy_mlp_test_calculators.py").write_text(_FACTORIES)
+    info = folder / "phonopy_mlp_test_calculators-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: phonopy-mlp-test-calculators\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(_ENTRY_POINTS)
+    return folder
+
+
+@pytest.fixture
+def registered(distribution, monkeypatch):
+    """Make the test calculators known to this process and to its children."""
+    monkeypatch.syspath_prepend(str(distribution))
+    monkeypatch.setenv("PYTHONPATH", str(distribution))
+    return distribution
+
+
+@pytest.fixture
+def workdir(tmp_path, monkeypatch):
+    """Work in an empty folder that holds copper as CIF."""
+    monkeypatch.chdir(tmp_path)
+    write("Cu.cif", bulk("Cu", cubic=True))
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def reference():
+    """Folder of the published data of the paper."""
+    if not REFERENCE.is_dir():
+        pytest.skip(f"published reference data are not at {REFERENCE}")
+    return REFERENCE
+
+
+@pytest.fixture(scope="session")
+def mof5_forces(reference, tmp_path_factory):
+    """The published displacements and forces of MACE-MP-MOF0 for MOF-5, as a phonopy yaml."""
+    path = tmp_path_factory.mktemp("mof5") / "mof-5-phonopy.yaml"
+    path.write_bytes(lzma.decompress((reference / "phonons/MOF-5/mof0/mof-5-phonopy.yml.xz").read_bytes()))
+    return path

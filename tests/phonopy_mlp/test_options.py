@@ -1,0 +1,127 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from phonopy.cui.phonopy_argparse import get_init_parser, get_run_parser
+
+from phonopy_mlp.cli.options import drop, is_option, own_parser, parse
+from phonopy_mlp.errors import SettingsError
+
+KEPT_FROM_PHONOPY = {"--dim", "-c", "--cell", "--nodiag", "--trigonal", "-d", "--displacement", "--amplitude", "--amin"}
+KEPT_FROM_PHONOPY |= {"--pm", "--rd", "--random-displacements", "--random-seed", "-h", "--help"}
+
+
+@pytest.fixture(autouse=True)
+def _place(registered, workdir):
+    Path("phonopy_disp.yaml").write_text("")
+
+
+def names_of(parser):
+    return {name for action in parser._actions for name in action.option_strings}
+
+
+def test_our_own_options_have_names_that_phonopy_lacks(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["phonopy"])
+    theirs = names_of(get_run_parser()[0]) | names_of(get_init_parser()[0])
+    ours = names_of(own_parser("phonopy"))
+    assert ours & theirs == KEPT_FROM_PHONOPY
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--mlp emt --dim 2 2 2 Cu.cif",
+        "--mlp=emt --dim 2 2 2 Cu.cif",
+        "Cu.cif --mlp emt --dim 2 2 2",
+        "--dim 2 2 2 --mlp emt Cu.cif",
+        "--mlp emt -c Cu.cif --dim 2 2 2",
+    ],
+)
+def test_the_structure_is_found_wherever_it_stands(line):
+    options = parse(line.split(), "phonopy")
+    assert (options.structure, options.model, options.supercell) == (Path("Cu.cif"), "emt", ("2", "2", "2"))
+    assert options.arguments == ()
+
+
+def test_mlp_alone_means_the_default_model():
+    options = parse(["--mlp", "Cu.cif"], "phonopy")
+    assert (options.structure, options.model) == (Path("Cu.cif"), None)
+
+
+@pytest.mark.parametrize("word", ["mine.model", "mine.safetensors", "mine.json", "unheard-of"])
+def test_a_model_file_or_an_unknown_name_is_the_model(word):
+    assert parse(["--mlp", word, "Cu.cif"], "phonopy").model == word
+
+
+def test_the_structure_is_found_behind_an_option_with_many_values():
+    options = parse("--mlp emt --mesh 11 11 11 Cu.cif".split(), "phonopy")  # noqa: SIM905
+    assert options.structure == Path("Cu.cif")
+    assert options.arguments == ("--mesh", "11", "11", "11")
+    assert options.settings.mesh_numbers == [11, 11, 11]
+
+
+def test_phonopys_options_reach_phonopy_in_order():
+    line = "--mlp emt Cu.cif --band auto --dos -t --tmax 500 -p -s --fmax 9 --pa P --anime 0.5 -0.5 0"
+    options = parse(line.split(), "phonopy")
+    assert options.arguments == tuple(line.split()[3:])
+    assert options.settings.max_temperature == 500
+    assert options.settings.max_frequency == 9
+
+
+def test_displacement_options_are_read_as_phonopy_reads_them_and_stay_here():
+    line = "--mlp emt Cu.cif -d --amplitude 0.02 --pm --rd 3 --random-seed 7 --nodiag --trigonal --mesh 3 3 3"
+    options = parse(line.split(), "phonopy")
+    settings = options.settings
+    assert (settings.displacement_distance, settings.is_plusminus_displacement) == (0.02, True)
+    assert (settings.random_displacements, settings.random_seed) == (3, 7)
+    assert (options.diagonal, options.trigonal) == (False, True)
+    assert options.arguments == ("--mesh", "3", "3", "3")
+
+
+def test_a_configuration_file_is_phonopys():
+    Path("my.conf").write_text("DIM = 2 2 2\nMESH = 7 7 7\nDISPLACEMENT_DISTANCE = 0.03\n")
+    options = parse(["--mlp", "emt", "Cu.cif", "--config", "my.conf", "--mesh", "5", "5", "5"], "phonopy")
+    assert options.settings.mesh_numbers == [5, 5, 5]
+    assert options.settings.displacement_distance == 0.03
+    np.testing.assert_array_equal(options.settings.supercell_matrix, np.diag([2, 2, 2]))
+
+
+def test_symmetrise_has_a_default_and_leaves_the_structure_alone():
+    assert parse(["--symmetrise", "Cu.cif"], "phonopy").symmetrise == 1e-2
+    assert parse(["--symmetrise", "1e-4", "Cu.cif"], "phonopy").symmetrise == 1e-4
+    assert parse(["Cu.cif"], "phonopy").symmetrise is None
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--mlp emt", "No structure was given"),
+        ("--mlp emt Cu.cif phonopy_disp.yaml", "More than one structure"),
+        ("--mlp emt Cu.cif --symmetrise tight", "not a tolerance"),
+        ("--mlp emt Cu.cif --config missing.conf", "Configuration file 'missing.conf'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(line, message):
+    with pytest.raises(SettingsError, match=message):
+        parse(line.split(), "phonopy")
+
+
+@pytest.mark.parametrize("line", ["--unheard-of", "--tmax hot", "--dtype float16", "--relax-fmax x"])
+def test_options_that_do_not_parse_end_with_status_2(line, capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse(["Cu.cif", *line.split()], "phonopy")
+    assert ended.value.code == 2
+    assert "error" in capsys.readouterr().err
+
+
+def test_dropping_takes_the_values_along():
+    words = "--band auto --anime 0 -0.5 .5 -t --mesh 3 3 3".split()  # noqa: SIM905
+    assert drop(words, ("--band", "--anime")) == ["-t", "--mesh", "3", "3", "3"]
+    assert drop(["--band=auto", "-t"], ("--band",)) == ["-t"]
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"), [("-t", True), ("--dos", True), ("-0.5", False), ("-.5", False), ("x", False)]
+)
+def test_a_negative_number_is_a_value(word, expected):
+    assert is_option(word) is expected

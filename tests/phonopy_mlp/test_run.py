@@ -1,0 +1,232 @@
+"""The whole command in small, with a potential that costs nothing."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.io import read, write
+from numpy.testing import assert_allclose
+from phonopy import Phonopy
+from phonopy.file_IO import read_force_constants_hdf5
+
+from phonopy_mlp.cli.main import main, phonopy_main
+from phonopy_mlp.structures import to_phonopy
+
+
+@pytest.fixture(autouse=True)
+def _place(registered, workdir):
+    pass
+
+
+def phonopy_mlp(line: str) -> int:
+    return main(["run", *line.split()])
+
+
+def plain(program: str, line: str) -> subprocess.CompletedProcess:
+    """Run one of phonopy's own commands."""
+    command = Path(sys.executable).parent / program
+    return subprocess.run([command, *line.split()], capture_output=True, text=True, check=False)
+
+
+def thermal(path="thermal_properties.yaml"):
+    return np.array([list(row.values()) for row in yaml.safe_load(Path(path).read_text())["thermal_properties"]])
+
+
+def test_the_files_are_those_of_phonopy_with_the_same_forces(capfd):
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --amplitude 0.01 --mesh 7 7 7 -t --tmax 300 --pa P") == 0
+    ours = thermal()
+    Path("by_hand").mkdir()
+    phonon = Phonopy(to_phonopy(read("Cu.cif")), np.diag([2, 2, 2]), primitive_matrix="P", log_level=0)
+    phonon.generate_displacements(distance=0.01)
+    phonon.forces = [EMT().get_forces(atoms) for atoms in (_atoms(c) for c in phonon.supercells_with_displacements)]
+    phonon.save("by_hand/params.yaml", settings={"force_sets": True})
+    shutil.move("force_constants.hdf5", "by_hand/ours.hdf5")
+    done = plain("phonopy", "by_hand/params.yaml --mesh 7 7 7 -t --tmax 300 --exclude-gamma-acoustic --pa P")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_allclose(ours, thermal(), atol=2e-4)
+
+
+def _atoms(cell) -> Atoms:
+    return Atoms(cell.symbols, scaled_positions=cell.scaled_positions, cell=cell.cell, pbc=True)
+
+
+ALL_FILES = """phonopy_params.yaml force_constants.hdf5 phonopy_mlp.yaml relaxed.cif all.png band.yaml total_dos.dat
+thermal_properties.yaml band_dos.pdf thermal_properties.pdf FORCE_CONSTANTS"""
+
+
+def test_everything_asked_for_is_written(capfd):
+    line = "--mlp emt Cu.cif --relax --dim 2 2 2 --mesh 7 7 7 --band auto --dos -t -p -s --writefc --figure all.png"
+    assert phonopy_mlp(line) == 0
+    for name in ALL_FILES.split():
+        assert Path(name).stat().st_size > 0, name
+    assert not [path for path in Path().iterdir() if path.name.startswith(".")]
+    table = capfd.readouterr().out
+    assert "Heat capacity at 300 K" in table
+    record = yaml.safe_load(Path("phonopy_mlp.yaml").read_text())["phonopy_mlp"]
+    assert record["calculator"]["name"] == "emt"
+    assert record["input"]["file_digest"].startswith("sha256:")
+    assert record["steps"]["relax"]["residual_force"] < 1e-6
+    assert record["settings"]["supercell_matrix"] == [[2, 0, 0], [0, 2, 0], [0, 0, 2]]
+
+
+def test_projected_dos_and_animation_are_phonopys(capfd):
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --mesh 5 5 5 --pdos auto") == 0
+    assert Path("projected_dos.dat").exists()
+    assert phonopy_mlp("phonopy_params.yaml --anime 0 0 0") == 0
+    assert Path("anime.ascii").exists()
+
+
+def test_an_earlier_result_needs_no_forces_and_no_calculator(capfd):
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --mesh 5 5 5 -t") == 0
+    first = thermal()
+    constants = read_force_constants_hdf5("force_constants.hdf5")
+    capfd.readouterr()
+    assert phonopy_mlp("--mlp broken phonopy_params.yaml --mesh 5 5 5 -t --tmax 200") == 0
+    assert "calculator is not needed" in capfd.readouterr().out
+    assert len(thermal()) == 21
+    assert_allclose(thermal(), first[:21], atol=1e-6)
+    assert_allclose(read_force_constants_hdf5("force_constants.hdf5"), constants, atol=1e-10)
+
+
+def test_displacements_made_for_vasp_are_used(capfd):
+    write("POSCAR", read("Cu.cif"), format="vasp")
+    assert plain("phonopy-init", "-d --dim 2 2 2 --pa auto --amplitude 0.03 -c POSCAR").returncode == 0
+    assert phonopy_mlp("--mlp emt phonopy_disp.yaml --mesh 5 5 5 -t") == 0
+    record = yaml.safe_load(Path("phonopy_mlp.yaml").read_text())["phonopy_mlp"]
+    assert record["settings"]["displacements"]["length"] == pytest.approx(0.03)
+    assert thermal().shape[0] == 101
+
+
+def test_a_configuration_file_with_setup_tags_works(capfd):
+    Path("my.conf").write_text("DIM = 2 2 2\nCREATE_DISPLACEMENTS = .TRUE.\nMESH = 5 5 5\nTPROP = .TRUE.\n")
+    assert phonopy_mlp("--mlp emt Cu.cif --config my.conf") == 0
+    assert Path("thermal_properties.yaml").exists()
+    assert "CREATE_DISPLACEMENTS" in Path("my.conf").read_text()
+
+
+def test_random_displacements(capfd):
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --rd 3 --random-seed 1 --amplitude 0.01 --mesh 5 5 5 -t") == 0
+    assert thermal().shape[0] == 101
+
+
+def test_phonopys_own_force_constants_when_asked(capfd):
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --fc-calc traditional --mesh 5 5 5 -t") == 0
+    assert "force_constants.hdf5" not in capfd.readouterr().out
+
+
+def test_dry_run_writes_nothing(capfd):
+    before = sorted(Path().iterdir())
+    assert phonopy_mlp("--mlp emt Cu.cif --dim auto --dim-length 9 --dry-run") == 0
+    out = capfd.readouterr().out
+    assert sorted(Path().iterdir()) == before
+    assert "Displacements: 1, in a supercell of 108 atoms" in out
+    assert "exceeds 9 A" in out
+
+
+def test_noisy_forces_get_long_displacements(capfd):
+    assert phonopy_mlp("--mlp copper-only Cu.cif --dim 2 2 2") == 0
+    record = yaml.safe_load(Path("phonopy_mlp.yaml").read_text())["phonopy_mlp"]
+    assert record["settings"]["displacements"]["length"] == pytest.approx(0.01)
+
+
+def test_symmetrise_saves_displacements(capfd):
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(1e-3, seed=1)
+    write("rough.cif", atoms)
+    assert phonopy_mlp("--mlp emt rough.cif --dim 2 2 2 --symmetrise 0.05 --dry-run") == 0
+    assert phonopy_mlp("--mlp emt rough.cif --dim 2 2 2 --symmetrise 0.05") == 0
+    assert "1 displacements" in capfd.readouterr().out
+
+
+def test_imaginary_modes_are_announced(capfd):
+    write("bcc.cif", bulk("Cu", "bcc", a=2.85, cubic=True))
+    assert phonopy_mlp("--mlp emt bcc.cif --dim 2 2 2") == 0
+    assert "imaginary modes below" in capfd.readouterr().err
+    record = yaml.safe_load(Path("phonopy_mlp.yaml").read_text())["phonopy_mlp"]
+    assert record["steps"]["force_constants"]["imaginary_commensurate_modes"] > 0
+    assert "imaginary" in record["warnings"][0]
+
+
+def test_a_born_file_is_seen_and_not_used(capfd):
+    Path("BORN").write_text("14.4\n1 0 0 0 1 0 0 0 1\n0 0 0 0 0 0 0 0 0\n")
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --mesh 3 3 3 -t") == 0
+    captured = capfd.readouterr()
+    assert "BORN file lies here and is not used" in captured.err
+    assert "(NAC): off" in captured.out
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --mesh 3 3 3 -t --use-born") == 0
+    assert "NAC parameters were read from" in capfd.readouterr().out
+
+
+def overlapping() -> Atoms:
+    return Atoms("Cu2", positions=[[0, 0, 0], [0.1, 0, 0]], cell=[4, 4, 4], pbc=True)
+
+
+BAD_LINES = {
+    "missing file": ("--mlp emt nothing.cif", "was not found"),
+    "unknown model": ("--mlp emmt Cu.cif", "Did you mean emt"),
+    "model file missing": ("--mlp none.model Cu.cif", "could not be made"),
+    "supercell": ("--mlp emt Cu.cif --dim 2 2", "3 or 9 integers"),
+    "overlap": ("--mlp emt overlap.extxyz", "on top of each other"),
+    "not periodic": ("--mlp emt molecule.xyz", "not periodic"),
+    "element": ("--mlp copper-only gold.cif", "lacks Au"),
+    "device": ("--mlp broken Cu.cif --device cuda", "no such device: cuda"),
+    "head": ("--mlp emt Cu.cif --head pbe", "no heads"),
+    "yaml": ("--mlp emt other.yaml", "not a phonopy yaml"),
+    "relax goal": ("--mlp emt Cu.cif --relax --relax-fmax 0", "must be positive"),
+    "displacement": ("--mlp emt Cu.cif --dim 2 2 2 --amplitude -1", "must be positive"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_LINES)
+def test_bad_input_is_one_sentence_and_status_2_and_leaves_nothing(case, capfd):
+    line, message = BAD_LINES[case]
+    write("overlap.extxyz", overlapping())
+    write("gold.cif", bulk("Au", cubic=True))
+    Path("molecule.xyz").write_text("1\n\nCu 0 0 0\n")
+    Path("other.yaml").write_text("a: 1\n")
+    before = sorted(Path().iterdir())
+    assert phonopy_mlp(line) == 2
+    error = capfd.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert sorted(Path().iterdir()) == before
+
+
+def test_forces_from_a_file_exclude_changes_of_structure(capfd):
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2") == 0
+    for option in ("--relax", "--symmetrise", "--dim 3 3 3"):
+        assert phonopy_mlp(f"phonopy_params.yaml {option}") == 2
+        assert "has its forces already" in capfd.readouterr().err
+
+
+def test_a_stale_force_constants_file_is_an_error(capfd):
+    Path("FORCE_CONSTANTS").write_text("")
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2") == 2
+    assert "FORCE_CONSTANTS lies in" in capfd.readouterr().err
+
+
+def test_debug_shows_the_traceback(capfd):
+    assert phonopy_mlp("--mlp emt nothing.cif --debug") == 2
+    assert "Traceback" in capfd.readouterr().err
+
+
+def test_phonopys_failure_is_ours(capfd):
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --mesh 3 3 3 --td --cutoff-freq 0.1") == 1
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_help_and_commands(capfd):
+    assert phonopy_main(["--mlp", "--help"]) == 0
+    assert "--relax-fmax" in capfd.readouterr().out
+    assert main(["--help"]) == 0
+    assert main([]) == 2
+    assert main(["fly"]) == 2
+    assert main(["calculators"]) == 0
+    assert "emt" in capfd.readouterr().out
