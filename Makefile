@@ -1,0 +1,38 @@
+# Everything runs in .venv, which is made first and made anew when the lists of packages change.
+# README.md gives the same steps as plain pip lines, for Windows.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+STARTUP := $(wildcard src/phonopy_mlp/startup/*.*)
+
+.PHONY: install demo test test-install clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): constraints.txt pyproject.toml src/phonopy_mlp/pyproject.toml src/phonopy_mlp/hatch_build.py $(STARTUP)
+	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) was not found. Install Python 3.11 or newer, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -c 'import platform, sys; sys.version_info >= (3, 11) or sys.exit("$(PYTHON) is Python " + platform.python_version() + ", and 3.11 or newer is needed. Name another one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt --upgrade pip
+	$(BIN)/python -m pip install -c constraints.txt torch
+	$(BIN)/python -m pip install -c constraints.txt -e ".[all]" -e ./src/phonopy_mlp --group test --group lint
+	@touch $@
+
+demo: $(INSTALLED)
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
+
+test: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+# Makes environments of its own and installs phonopy-mlp into them in every way that is promised.
+test-install:
+	$(PYTHON) tests/packaging/check_install.py
+
+clean:
+	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,166 @@
+"""Command ``mace-mof``: the models of this package and their weights."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from .errors import MaceMofError, WeightsError
+from .models import CARDS, ModelCard
+
+if TYPE_CHECKING:
+    from .packed import PackedModel
+
+__all__ = ["main"]
+
+_DIFFERS, _FAILED = 1, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        Exit status: 0, 1 where `verify` finds a difference, 2 after an error.
+    """
+    arguments = _make_parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except (MaceMofError, OSError) as error:
+        if arguments.debug:
+            traceback.print_exc()
+        else:
+            print(f"mace-mof: error: {error}", file=sys.stderr)
+        return _FAILED
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mace-mof", description="Models of mace-mof-calc and their weights.")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    models = commands.add_parser("models", help="list the models")
+    models.set_defaults(command=_list_models)
+
+    fetch = commands.add_parser("fetch", help="fetch the weights of a model into the cache")
+    fetch.add_argument("name", metavar="NAME", help="model, such as mof0")
+    fetch.add_argument("--url", help="fetch from this address instead; the file is verified all the same")
+    fetch.add_argument("--quiet", action="store_true", help="draw no progress bar")
+    fetch.set_defaults(command=_fetch)
+
+    info = commands.add_parser("info", help="say what a model is")
+    info.add_argument("model", metavar="FILE", help="model file, or name of a model")
+    info.set_defaults(command=_show_info)
+
+    verify = commands.add_parser("verify", help="check a model against its published fingerprint")
+    verify.add_argument("name", metavar="NAME", help="model, such as mof0")
+    verify.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: auto)")
+    verify.set_defaults(command=_verify)
+    return parser
+
+
+def _list_models(_arguments: argparse.Namespace) -> int:
+    rows = [("name", "level of theory", "elements", "weights")]
+    rows += [(card.name, card.level_of_theory, _count_elements(card), _locate(card)) for card in CARDS.values()]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for row in rows:
+        print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
+    return 0
+
+
+def _count_elements(card: ModelCard) -> str:
+    curated = f" ({len(card.curated_elements)} curated)" if card.curated_elements else ""
+    return f"{len(card.elements)}{curated}"
+
+
+def _locate(card: ModelCard) -> str:
+    from .weights import find
+
+    if card.embedded:
+        return "in the package"
+    try:
+        path = find(card.name)
+    except WeightsError:
+        return f"another {card.filename} is here, not the published file"
+    return f"not fetched ({card.filename})" if path is None else str(path)
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    from .weights import fetch
+
+    print(fetch(arguments.name, progress=not arguments.quiet, url=arguments.url))
+    return 0
+
+
+def _show_info(arguments: argparse.Namespace) -> int:
+    from .loading import load
+    from .packed import read_packed
+    from .weights import resolve
+
+    resolve(arguments.model, allow_fetch=False)
+    loaded = load(arguments.model)
+    packed = read_packed(loaded.path) if loaded.path.suffix == ".json" else None
+    rows = {
+        "file": str(loaded.path),
+        "digest": loaded.digest,
+        "elements": f"{len(loaded.elements)}: {' '.join(loaded.elements)}",
+        "cutoff": f"{loaded.r_max:g} Angstrom per layer",
+        "heads": ", ".join(f"{head} (used)" if head == loaded.head else head for head in loaded.heads),
+        "parameters": f"{sum(parameter.numel() for parameter in loaded.module.parameters())}",
+    }
+    _print_rows(loaded.name, rows | ({} if loaded.card is None else _describe(loaded.card)))
+    _print_validation(packed)
+    return 0
+
+
+def _describe(card: ModelCard) -> dict[str, str]:
+    return {
+        "title": card.title,
+        "level of theory": card.level_of_theory,
+        "dispersion": "included" if card.dispersion_included else "not included",
+        "curated elements": " ".join(card.curated_elements) or "none",
+        "licence": card.licence,
+        "citation": card.citation,
+        "doi": card.doi,
+        "mace-torch": f">= {card.mace_version}",
+        "notes": card.notes,
+    }
+
+
+def _print_rows(title: str, rows: dict[str, str]) -> None:
+    print(title)
+    for label, text in rows.items():
+        if text:
+            print(f"  {label:<17} {text}")
+
+
+def _print_validation(packed: PackedModel | None) -> None:
+    if packed is None or not packed.card.validation:
+        return
+    print("  validation")
+    for row in packed.card.validation:
+        print(f"    {'met   ' if row.met else 'missed'}  {row.quantity}: {row.result} (asked for: {row.criterion})")
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from .fingerprints import ENERGY_TOLERANCE, FORCE_TOLERANCE, verify
+
+    outcome = verify(arguments.name, device=arguments.device)
+    print(f"{outcome.name} on {outcome.structure}{', ' + outcome.settings if outcome.settings else ''}")
+    print(f"  energy         {outcome.energy:.6f} eV, expected {outcome.expected_energy:.6f} +- {ENERGY_TOLERANCE:g}")
+    print(
+        f"  largest force  {outcome.max_force:.2e} eV/Angstrom, "
+        f"expected {outcome.expected_max_force:.2e} +- {FORCE_TOLERANCE:g}"
+    )
+    print("  agrees with its fingerprint" if outcome.passed else "  DIFFERS from its fingerprint")
+    return 0 if outcome.passed else _DIFFERS

@@ -1,0 +1,49 @@
+"""The documents' own examples, run from their text."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+def blocks(language: str) -> list:
+    found = []
+    for path in DOCUMENTS:
+        for k, text in enumerate(re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.M | re.S)):
+            found.append(pytest.param(text, id=f"{path.name}-{k}"))
+    return found
+
+
+def run(command: list[str], folder: Path) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("text", blocks("python"))
+def test_python_examples_run(text, tmp_path):
+    run([sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", text], tmp_path)
+
+
+def test_the_readmes_command_computes_phonons(tmp_path):
+    (command,) = re.findall(r"^```sh\n(phonopy --mlp .*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    structure = "from mace_mof_calc import structures; structures.load('MOF-5').write('MOF-5.cif')"
+    run([sys.executable, "-c", structure], tmp_path)
+    run(["sh", "-ec", command], tmp_path)
+    for name in ("phonopy_params.yaml", "phonopy_mlp.yaml", "thermal_properties.yaml"):
+        assert (tmp_path / name).stat().st_size > 0
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(path):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
+        if not target.startswith("http"):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
