@@ -1,0 +1,244 @@
+"""The MACE calculator of this package: mace's own, with the model's identity and plain errors around it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from ase.data import atomic_numbers
+
+from .backend import import_mace
+from .checks import check_structure
+from .devices import resolve_device
+from .errors import CommitteeError
+from .loading import LoadedModel, load
+
+import_mace()
+
+from mace.calculators.mace import MACECalculator  # noqa: E402  (import_mace keeps its side effects off the process)
+
+#: Scatter of the forces from rounding, eV/Angstrom.
+FORCE_NOISE = {"float64": 1e-12, "float32": 1e-5}
+
+_PASSED_ON = frozenset({"atoms", "label", "directory"})
+_COMMITTEE_RESULTS = tuple(f"{name}_{kind}" for name in ("energy", "forces", "stress") for kind in ("comm", "var"))
+
+
+class MaceMOF(MACECalculator):
+    """ASE calculator for MACE-MP-MOF0 and other MACE potentials.
+
+    Parameters
+    ----------
+    model : str, Path or sequence of these, optional
+        Name of a registered model (``mof0``, ``mof0-v2``, ``mini``, ``mp-0b``), or path of a model file. Several make a
+        committee, whose results are the means over its members.
+    device : str, optional
+        ``auto`` (CUDA where there is one, else the CPU), ``cpu``, ``cuda`` or ``cuda:1``.
+    dtype : {'float64', 'float32'}, optional
+        Precision of the computation. Phonons need ``float64``.
+    head : str, optional
+        Head of a multi-head model; by default the fine-tuned one.
+    trust : bool, optional
+        Load a file that runs code on loading. Only for files of your own.
+    **ase_kwargs
+        ``atoms``, ``label`` and ``directory``, as in ASE's calculators.
+
+    Attributes
+    ----------
+    loaded : tuple of LoadedModel
+        The model, or the members of the committee, with digest and card.
+
+    Raises
+    ------
+    UnknownModelError, WeightsError, ModelFileError, UnknownHeadError
+        The model cannot be found, fetched, read, or has no such head.
+    DeviceError, PrecisionError
+        The device is not here, or the precision does not exist.
+    CommitteeError
+        The models of a committee differ in elements, cutoff, heads or level of theory.
+    TypeError
+        An option that does not exist.
+
+    Notes
+    -----
+    Results, always in float64: ``energy`` and ``free_energy`` (eV, the same number), ``energies`` (eV,
+    ``shape=(natoms,)``), ``forces`` (eV/Angstrom, ``shape=(natoms, 3)``), and, where all three axes are periodic,
+    ``stress`` (eV/Angstrom^3, ``shape=(6,)``, ASE's sign and Voigt order). A committee adds, under mace's names, the
+    results of each member and their variance over the members (divided by their number): ``energy_comm``
+    (``shape=(nmodels,)``), ``energy_var``, ``forces_comm`` (``shape=(nmodels, natoms, 3)``), ``forces_var``,
+    ``stress_comm`` (``shape=(nmodels, 3, 3)``) and ``stress_var`` (``shape=(3, 3)``).
+
+    A calculation raises `UnsupportedElementError` or `StructureError` before any work where the structure cannot be
+    evaluated.
+    """
+
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012  (ASE's way)
+    _settled = False
+
+    def __init__(
+        self,
+        model: str | Path | Sequence[str | Path] = "mof0",
+        *,
+        device: str = "auto",
+        dtype: str = "float64",
+        head: str | None = None,
+        trust: bool = False,
+        **ase_kwargs: Any,
+    ) -> None:
+        unknown = sorted(set(ase_kwargs) - _PASSED_ON)
+        if unknown:
+            raise TypeError(
+                f"MaceMOF has no option {', '.join(unknown)}. It passes on {', '.join(sorted(_PASSED_ON))}."
+            )
+        models = [model] if isinstance(model, str | Path) else list(model)
+        resolved = resolve_device(device)
+        self.loaded: tuple[LoadedModel, ...] = tuple(
+            load(each, device=resolved, dtype=dtype, head=head, trust=trust) for each in models
+        )
+        _check_committee(self.loaded)
+        self._numbers = frozenset(atomic_numbers[symbol] for symbol in self.loaded[0].elements)
+        self._title = _describe_members(self.loaded)["name"]
+        # mace extends the list it finds here; the class's own would grow with every instance.
+        self.implemented_properties = []
+        names = [each.name if each.name in models else str(each.path.absolute()) for each in self.loaded]
+        self._settings = {"device": device, "trust": trust, **{k: v for k, v in ase_kwargs.items() if k != "atoms"}}
+        with _root_logger_kept():
+            super().__init__(
+                models=[each.module for each in self.loaded],
+                device=resolved,
+                default_dtype=dtype,
+                head=self.loaded[0].head,
+                model=names if len(names) > 1 else names[0],
+                dtype=dtype,
+                **ase_kwargs,
+            )
+        committee = _COMMITTEE_RESULTS if len(self.loaded) > 1 else ()
+        self.implemented_properties = [*MaceMOF.implemented_properties, *committee]
+        self._settled = True
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] | None = None,
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Compute all results of `atoms`, whichever of them are asked for; see the notes of the class."""
+        atoms = check_structure(self.atoms if atoms is None else atoms, self._numbers, self._title)
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
+        self.results = {
+            key: _as_float64(value) for key, value in self.results.items() if key in self.implemented_properties
+        }
+        if not atoms.pbc.all():
+            # mace stretches the cell along the other axes, and the stress would be per volume of that cell.
+            self.results = {key: value for key, value in self.results.items() if not key.startswith("stress")}
+
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """List what changed since the last calculation; ``atoms.info`` has no influence on these models."""
+        changes: list[str] = Calculator.check_state(self, atoms, tol=tol)
+        return changes
+
+    def describe(self) -> dict[str, Any]:
+        """Say what this calculator is, as plain data for a provenance file.
+
+        Returns
+        -------
+        dict
+            ``name``, ``digest``, ``head``, ``elements`` (symbols), ``level_of_theory``, ``dispersion`` (None where the
+            model holds none), ``device``, ``dtype``, ``licence``, ``citation``, ``force_noise`` (eV/Angstrom),
+            ``versions``; for a committee also ``members``, and ``digest`` is then that of their digests.
+        """
+        return {
+            **_describe_members(self.loaded),
+            "head": self.loaded[0].head,
+            "elements": tuple(self.loaded[0].elements),
+            "device": str(self.device),
+            "dtype": self.default_dtype,
+            "force_noise": FORCE_NOISE[self.default_dtype],
+            "versions": {
+                name: version(name) for name in ("mace-mof-calc", "mace-torch", "torch", "e3nn", "ase", "numpy")
+            },
+        }
+
+    def set(self, **kwargs: Any) -> dict[str, Any]:
+        """Refuse to change the settings: they belong to the model that was loaded."""
+        if self._settled and kwargs:
+            raise TypeError(f"The settings of a MaceMOF are final ({', '.join(kwargs)} given). Make a new MaceMOF.")
+        changed: dict[str, Any] = super().set(**kwargs)  # type: ignore[no-untyped-call]
+        return changed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle as settings: the copy loads its model anew, where a pickled module would be a program."""
+        return partial(type(self), **self.parameters, **self._settings), ()
+
+    def _get_name(self) -> str:
+        return "mace-mof"
+
+
+def _as_float64(value: Any) -> Any:
+    """Turn an array into one of its own in double precision; leave numbers alone."""
+    return np.array(value, dtype=np.float64) if isinstance(value, np.ndarray) else float(value)
+
+
+def _check_committee(members: Sequence[LoadedModel]) -> None:
+    """Refuse members whose mean would mean nothing, or that mace would feed with the first one's settings."""
+    if not members:
+        raise CommitteeError("No model was given", "A committee has at least one member", "Name a model")
+    for label, values in (
+        ("elements", {member.elements for member in members}),
+        ("cutoffs", {member.r_max for member in members}),
+        ("heads", {(member.head, member.heads) for member in members}),
+        ("levels of theory", {member.card.level_of_theory for member in members if member.card is not None}),
+    ):
+        if len(values) > 1:
+            raise CommitteeError(
+                f"The models {', '.join(member.name for member in members)} differ in their {label}",
+                "Their mean would mean nothing",
+                "Make a committee of models that were trained alike",
+            )
+
+
+def _card_entries(member: LoadedModel) -> dict[str, Any]:
+    card = member.card
+    if card is None:
+        unknown = "unknown: the file has no model card"
+        return {"level_of_theory": unknown, "dispersion": unknown, "licence": unknown, "citation": unknown}
+    return {
+        "level_of_theory": card.level_of_theory,
+        "dispersion": f"in the model ({card.level_of_theory})" if card.dispersion_included else None,
+        "licence": card.licence,
+        "citation": card.citation,
+    }
+
+
+def _describe_members(members: Sequence[LoadedModel]) -> dict[str, Any]:
+    """Describe one model, or a committee: one name and one digest for all of its members."""
+    described = [{"name": member.name, "digest": member.digest, **_card_entries(member)} for member in members]
+    if len(described) == 1:
+        return described[0]
+    digests = "\n".join(each["digest"] for each in described)
+    return {
+        **described[0],
+        "name": f"committee of {' and '.join(each['name'] for each in described)}",
+        "digest": f"sha256:{hashlib.sha256(digests.encode()).hexdigest()}",
+        "members": described,
+    }
+
+
+@contextmanager
+def _root_logger_kept() -> Iterator[None]:
+    """Keep mace's ``logging.info`` from configuring the logging of a program that has not done so itself yet."""
+    placeholder = logging.NullHandler()
+    logging.root.addHandler(placeholder)
+    try:
+        yield
+    finally:
+        logging.root.removeHandler(placeholder)

@@ -1,0 +1,175 @@
+"""The comparators: MACE + D3 on a stand-in of the same class, and GFN1-xTB for real."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk, molecule
+from ase.calculators.calculator import CalculationFailed
+from ase.units import Bohr, Hartree
+from tblite.ase import TBLite
+from tiny_models import FOUNDATION, pack_variant
+from torch_dftd.torch_dftd3_calculator import TorchDFTD3Calculator
+
+from mace_mof_calc import GFN1xTB, MaceMOF, MaceMP0bD3
+from mace_mof_calc.comparators import GammaPointWarning, with_d3
+from mace_mof_calc.dispersion import CUTOFF, D3
+from mace_mof_calc.errors import DispersionError, MissingExtraError
+
+
+@pytest.fixture
+def atoms() -> Atoms:
+    structure = bulk("ZnO", "wurtzite", a=3.25, c=5.2)
+    structure.rattle(0.05, seed=1)
+    return structure
+
+
+def test_dispersion_has_the_units_and_the_damping_of_d3_bj() -> None:
+    # E = -C6 / (r^6 + f^6) - s8 C8 / (r^8 + f^8), f = a1 sqrt(C8 / C6) + a2, C8 = 3 C6 Q^2 in atomic units.
+    # PBE: s8, a1, a2 of Grimme, Ehrlich, Goerigk 2011. Ar: C6 and Q of Grimme et al. 2010.
+    s8, a1, a2, c6, q, r = 0.7875, 0.4289, 4.4407, 64.6462, 3.4468, 4.0 / Bohr
+    ratio = 3 * q**2
+    f = a1 * np.sqrt(ratio) + a2
+    expected = -Hartree * c6 * (1 / (r**6 + f**6) + s8 * ratio / (r**8 + f**8))
+    atoms = Atoms("Ar2", positions=[[0, 0, 0], [0, 0, 4.0]])
+    atoms.calc = D3()
+    assert atoms.get_potential_energy() == pytest.approx(expected, rel=1e-5)
+
+
+def test_sum_is_the_sum(atoms: Atoms) -> None:
+    mace, d3 = MaceMOF(FOUNDATION), TorchDFTD3Calculator(damping="bj", xc="pbe", dtype=torch.float64)
+    atoms.calc = with_d3(mace)
+    for name, get in (
+        ("energy", Atoms.get_potential_energy),
+        ("forces", Atoms.get_forces),
+        ("stress", Atoms.get_stress),
+    ):
+        bare = atoms.copy()
+        bare.calc = mace
+        correction = atoms.copy()
+        correction.calc = d3
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Creating a tensor from a list")
+            dispersion = get(correction)
+        assert np.abs(dispersion).max() > 1e-4
+        np.testing.assert_allclose(get(atoms), get(bare) + dispersion, atol=1e-12)
+        np.testing.assert_allclose(atoms.calc.results[f"{name}_contributions"][1], dispersion, atol=1e-12)
+
+
+def test_one_calculation_gives_all_results(atoms: Atoms, monkeypatch: pytest.MonkeyPatch) -> None:
+    atoms.calc = MaceMP0bD3(FOUNDATION)
+    calls = []
+    for term in (atoms.calc.mace, atoms.calc.d3):
+        calculate = term.calculate
+        monkeypatch.setattr(term, "calculate", lambda *args, c=calculate: calls.append(c) or c(*args))
+    atoms.get_potential_energy()
+    atoms.get_forces()
+    atoms.get_stress()
+    assert len(calls) == 2
+
+
+def test_cutoff_matters_and_is_described(atoms: Atoms) -> None:
+    energies = []
+    for cutoff in (40 * Bohr, CUTOFF):
+        atoms.calc = D3(cutoff=cutoff)
+        energies.append(atoms.get_potential_energy())
+    assert 1e-5 < energies[0] - energies[1] < 1e-2
+    description = MaceMP0bD3(FOUNDATION, device="cpu").describe()
+    assert "95 Bohr" in description["dispersion"]
+    assert "D3(BJ), PBE" in description["dispersion"]
+    assert "torch-dftd" in description["versions"]
+    assert description["level_of_theory"].endswith("D3(BJ)")
+
+
+def test_sum_has_a_name_and_an_order_of_its_own(atoms: Atoms) -> None:
+    calculator = MaceMP0bD3(FOUNDATION)
+    assert calculator.name == "mace-mp-0b-d3"
+    assert calculator.implemented_properties == ["energy", "free_energy", "forces", "stress"]
+    assert with_d3(MaceMOF(FOUNDATION)).name == "mace-mof-d3"
+
+
+def test_dispersion_is_not_counted_twice(tmp_path: Path) -> None:
+    model = pack_variant(tmp_path, 1, level_of_theory="PBE-D3(BJ)", dispersion_included=True)
+    with pytest.raises(DispersionError, match=r"variant-1.*PBE-D3\(BJ\)"):
+        with_d3(MaceMOF(model))
+    with pytest.raises(DispersionError):
+        MaceMP0bD3(model)
+    assert MaceMOF(model).describe()["dispersion"] == "in the model (PBE-D3(BJ))"
+
+
+@pytest.mark.parametrize(
+    ("module", "make", "extra"),
+    [("torch_dftd.torch_dftd3_calculator", D3, "d3"), ("tblite.ase", GFN1xTB, "xtb")],
+)
+def test_missing_extra_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, module: str, make: type, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=rf'pip install "mace-mof-calc\[{extra}\]"'):
+        make()
+
+
+def test_gfn1_is_gfn1() -> None:
+    atoms = molecule("H2O")
+    atoms.calc = GFN1xTB()
+    assert atoms.get_potential_energy() == pytest.approx(-156.96750590276173, abs=1e-6)  # from tblite's documentation
+    other = atoms.copy()
+    other.calc = TBLite(method="GFN1-xTB", verbosity=0, accuracy=0.01)
+    np.testing.assert_allclose(atoms.get_forces(), other.get_forces(), atol=1e-6)
+
+
+def test_gfn1_noise_is_below_what_it_declares() -> None:
+    atoms = molecule("CH3OH")
+    atoms.rattle(0.05, seed=1)
+    atoms.calc = GFN1xTB()
+    forces = atoms.get_forces()
+    away = atoms.copy()
+    away.rattle(0.1, seed=2)
+    atoms.calc.get_property("forces", away)
+    again = atoms.calc.get_property("forces", atoms)  # from another starting density
+    exact = GFN1xTB(accuracy=1e-4).get_property("forces", atoms)
+    noise = atoms.calc.describe()["force_noise"]
+    assert np.abs(again - forces).max() < noise
+    assert np.abs(forces - exact).max() < noise
+
+
+def test_narrow_cell_warns_once() -> None:
+    atoms = molecule("H2O", cell=[12, 6.5, 12], pbc=True)
+    atoms.calc = GFN1xTB()
+    with pytest.warns(GammaPointWarning, match="6.5 Angstrom wide"):
+        atoms.get_potential_energy()
+    atoms.positions += 0.1
+    atoms.get_potential_energy()
+
+
+def test_width_is_that_between_faces() -> None:
+    atoms = molecule("H2O", cell=[11, 11, 11, 90, 90, 60], pbc=True)  # edges of 11, faces 9.5 apart
+    atoms.calc = GFN1xTB()
+    with pytest.warns(GammaPointWarning, match="9.5 Angstrom wide"):
+        atoms.get_potential_energy()
+
+
+@pytest.mark.parametrize(
+    ("cell", "pbc"), [([12, 12, 12], True), ([5, 5, 5], False), ([12, 12, 5], (True, True, False))]
+)
+def test_wide_or_open_cell_does_not_warn(cell: list[float], pbc: object) -> None:
+    atoms = molecule("H2O", cell=cell, pbc=pbc)
+    atoms.calc = GFN1xTB()
+    atoms.get_potential_energy()
+
+
+def test_failure_is_told_and_leaves_nothing_behind() -> None:
+    atoms = molecule("CH3OH")
+    atoms.calc = GFN1xTB()
+    energy = atoms.get_potential_energy()
+    atoms.calc.set(max_iterations=2)
+    with pytest.raises(CalculationFailed):
+        atoms.get_potential_energy()
+    atoms.calc.set(max_iterations=250)
+    assert atoms.get_potential_energy() == pytest.approx(energy, abs=1e-8)

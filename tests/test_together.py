@@ -1,0 +1,62 @@
+"""The two packages as one installs them: names, model files and errors through the command line."""
+
+from pathlib import Path
+
+import pytest
+from ase.build import bulk
+from ase.io import write
+
+from mace_mof_calc import structures
+from phonopy_mlp.cli.main import main
+from phonopy_mlp.registry import calculator_names, describe, get_calculator
+
+STANDINS = Path(__file__).parent / "mace_mof_calc" / "standins"
+
+
+@pytest.fixture(autouse=True)
+def _place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MACE_MOF_MODELS", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    structures.load("MOF-5").write("MOF-5.cif")
+    write("gold.cif", bulk("Au", cubic=True))
+    Path("page.model").write_text("<html>not here</html>")
+
+
+def test_our_names_are_registered():
+    assert {"mof0", "mof0-v2", "mini", "mp-0b", "mp-0b-d3", "gfn1-xtb"} <= set(calculator_names())
+
+
+def test_a_calculator_describes_itself_for_the_provenance():
+    description = describe(get_calculator("mini"))
+    assert description["name"] == "mini"
+    assert description["digest"].startswith("sha256:")
+    assert "GFN1-xTB" in description["level_of_theory"]
+    assert {"H", "C", "O", "Zn", "Zr", "Al"} <= set(description["elements"])
+
+
+def test_dry_run_tells_size_and_cost(capfd):
+    assert main(["run", "--mlp", "mini", "MOF-5.cif", "--dim", "2", "2", "2", "--dry-run"]) == 0
+    out = capfd.readouterr().out
+    assert "Displacements: 19, in a supercell of 848 atoms (106 in the primitive cell)" in out
+    assert "Fm-3m (225)" in out
+
+
+BAD_LINES = {
+    "element": ("--mlp mini gold.cif", "lacks Au"),
+    "no such device": ("--mlp mini MOF-5.cif --device abacus", "abacus"),
+    "no model file": ("--mlp page.model MOF-5.cif", "page.model"),
+    "unknown head": (f"--mlp {STANDINS / 'multihead-0.3.8.model'} MOF-5.cif --head pbe", "pt_head"),
+    "close name": ("--mlp mof-0 MOF-5.cif", "Did you mean mof0"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_LINES)
+def test_bad_input_is_one_message_and_status_2(case, capfd):
+    line, message = BAD_LINES[case]
+    before = sorted(Path().iterdir())
+    assert main(["run", *line.split()]) == 2
+    error = capfd.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert sorted(Path().iterdir()) == before
