@@ -12,11 +12,17 @@ from ase.calculators.calculator import BaseCalculator
 from phonopy import Phonopy
 
 from phonopy_mlp.force_constants import ForceConstantsResult
+from phonopy_mlp.imaginary import CommensurateModes
 from phonopy_mlp.phonons import PhononResult
 from phonopy_mlp.relax import RelaxResult
 from phonopy_mlp.symmetry import LOOSE, TIGHT, find_space_group
 
 _GIGABYTE = 1e9
+
+
+def say(text: str) -> None:
+    """Print a line, at once."""
+    print(text, flush=True)
 
 
 def describe_groups(atoms: Atoms, name: str) -> str:
@@ -30,6 +36,14 @@ def describe_relaxation(result: RelaxResult) -> str:
     return (
         f"Relaxed in {result.steps} steps to {result.residual_force:.1e} eV/A: energy {result.energy_change:+.6f} eV, "
         f"volume {100 * result.volume_change:+.3f} %, {'; '.join(str(group) for group in result.final_groups)}."
+    )
+
+
+def describe_modes(modes: CommensurateModes) -> str:
+    """Return the lowest of the frequencies at commensurate q-points."""
+    return (
+        f"Lowest frequency at the {len(modes.qpoints)} commensurate q-points, translations left out: "
+        f"{modes.lowest:.4f} THz."
     )
 
 

@@ -1,0 +1,71 @@
+"""Supercell, primitive cell and displacements as the command line and the input ask for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
+from phonopy import Phonopy
+
+from phonopy_mlp.cli.options import Options
+from phonopy_mlp.cli.report import say
+from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.force_constants import default_distance, displace, make_phonopy
+from phonopy_mlp.inputs import RunInput
+from phonopy_mlp.supercell import auto_supercell, parse_supercell, shortest_image_distance
+
+
+def choose_cells(atoms: Atoms, options: Options, given: RunInput) -> Phonopy:
+    """Return phonopy's object for a unit cell, with the supercell and the primitive cell that were asked for."""
+    settings = options.settings
+    # As phonopy does: the automatic band path needs the automatic primitive cell.
+    if isinstance(settings.band_paths, str) and settings.band_paths == "auto":
+        primitive: Any = "auto"
+    else:
+        primitive = settings.primitive_matrix if settings.primitive_matrix is not None else given.primitive_matrix
+    return make_phonopy(
+        atoms,
+        _supercell_matrix(atoms, options, given),
+        primitive_matrix="auto" if primitive is None else primitive,
+        symprec=settings.symmetry_tolerance or 1e-5,
+        is_symmetry=settings.is_symmetry,
+    )
+
+
+def choose_displacements(phonon: Phonopy, options: Options, given: RunInput, calculator: BaseCalculator) -> None:
+    """Give a phonopy object the displacements of the input file, or those that were asked for."""
+    if given.dataset is not None:
+        phonon.dataset = given.dataset
+        return
+    settings = options.settings
+    at_finite_temperature = settings.random_displacement_temperature is not None
+    displace(
+        phonon,
+        default_distance(calculator) if settings.displacement_distance is None else settings.displacement_distance,
+        is_plusminus=settings.is_plusminus_displacement,
+        is_diagonal=options.diagonal,
+        is_trigonal=options.trigonal,
+        number_of_snapshots=None if at_finite_temperature else settings.random_displacements,
+        random_seed=settings.random_seed,
+    )
+
+
+def _supercell_matrix(atoms: Atoms, options: Options, given: RunInput) -> np.ndarray[Any, Any]:
+    if options.supercell is None:
+        if given.supercell_matrix is not None:
+            return given.supercell_matrix
+        if options.settings.supercell_matrix is not None:
+            return np.asarray(options.settings.supercell_matrix)
+    elif given.dataset is not None:
+        raise SettingsError(f"'{given.path}' brings its own supercell", "--dim would contradict it", "Leave --dim out")
+    elif options.supercell != ("auto",):
+        return parse_supercell(options.supercell)
+    matrix = auto_supercell(atoms, options.supercell_length)
+    distance = shortest_image_distance(matrix @ atoms.cell.array)
+    say(
+        f"Supercell {' x '.join(str(n) for n in np.diag(matrix))}: the smallest whose shortest image distance "
+        f"({distance:.2f} A) exceeds {options.supercell_length:g} A."
+    )
+    return matrix
