@@ -216,6 +216,8 @@ def _card_entries(member: LoadedModel) -> dict[str, Any]:
         "dispersion": f"in the model ({card.level_of_theory})" if card.dispersion_included else None,
         "licence": card.licence,
         "citation": card.citation,
+        "title": card.title,
+        "notes": card.notes,
     }
 
 

@@ -99,6 +99,9 @@ def displace(
     is_trigonal: bool = False,
     number_of_snapshots: int | Literal["auto"] | None = None,
     random_seed: int | None = None,
+    max_distance: float | None = None,
+    distance_sampling: Literal["supercell", "atom"] = "supercell",
+    number_estimation_factor: float | None = None,
 ) -> None:
     """Give a phonopy object its displacements, of a length in A and otherwise as `Phonopy.generate_displacements`.
 
@@ -117,6 +120,9 @@ def displace(
         is_trigonal=is_trigonal,
         number_of_snapshots=number_of_snapshots,
         random_seed=random_seed,
+        max_distance=max_distance,
+        distance_sampling=distance_sampling,
+        number_estimation_factor=number_estimation_factor,
     )
 
 

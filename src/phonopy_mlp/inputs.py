@@ -11,7 +11,8 @@ import numpy as np
 from ase import Atoms
 from phonopy.file_IO import is_file_phonopy_yaml
 from phonopy.harmonic.displacement import DisplacementDataset
-from phonopy.interface.phonopy_yaml import PhonopyYaml
+from phonopy.harmonic.dynamical_matrix import NacParams
+from phonopy.interface.phonopy_yaml import PhonopyYaml, load_yaml
 from phonopy.structure.dataset import forces_in_dataset
 
 from phonopy_mlp.errors import StructureError
@@ -39,6 +40,10 @@ class RunInput:
         shape=(3, 3). None for a plain structure, or where the file has none.
     dataset : dict or None
         phonopy's displacement dataset, with or without forces (A, eV/A).
+    tolerance : float or None
+        Symmetry tolerance (A) that the displacements were made with.
+    nac_params : dict or None
+        phonopy's parameters of the non-analytical term.
 
     """
 
@@ -48,6 +53,8 @@ class RunInput:
     supercell_matrix: np.ndarray[Any, Any] | None = None
     primitive_matrix: np.ndarray[Any, Any] | None = None
     dataset: DisplacementDataset | None = None
+    tolerance: float | None = None
+    nac_params: NacParams | None = None
 
     @property
     def has_forces(self) -> bool:
@@ -90,6 +97,8 @@ def read_input(path: Path) -> RunInput:
         supercell_matrix=content.supercell_matrix,
         primitive_matrix=content.primitive_matrix,
         dataset=content.dataset,
+        tolerance=_tolerance(path),
+        nac_params=content.nac_params,
     )
 
 
@@ -98,12 +107,18 @@ def _looks_like_yaml(path: Path) -> bool:
     return suffix in _YAML_SUFFIXES
 
 
+def _tolerance(path: Path) -> float | None:
+    header = load_yaml(path).get("phonopy", {})
+    return float(header["symmetry_tolerance"]) if "symmetry_tolerance" in header else None
+
+
 def _refuse_other_units(content: PhonopyYaml, path: Path) -> None:
     units = content.physical_units
     length = "angstrom" if units is None or units.length_unit is None else units.length_unit
-    if length != "angstrom":
+    force = "eV/angstrom" if units is None or units.force_unit is None else units.force_unit
+    if length != "angstrom" or force != "eV/angstrom":
         raise StructureError(
-            f"'{path}' is in units of {length}",
+            f"'{path}' is in units of {length} and {force}",
             f"it was made for {content.calculator}, and ASE calculators work in A and eV",
             "Make the displacements again from the structure: phonopy --mlp MODEL STRUCTURE",
         )

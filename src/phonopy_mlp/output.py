@@ -58,11 +58,15 @@ def check_folder(folder: Path) -> None:
     probe.unlink()
 
 
-def write_force_constants(result: ForceConstantsResult, folder: Path) -> None:
-    """Write ``phonopy_params.yaml`` (cells, displacements, forces) and ``force_constants.hdf5`` (eV/A^2)."""
+def write_force_constants(result: ForceConstantsResult, folder: Path, *, keep_params: bool = False) -> None:
+    """Write ``phonopy_params.yaml`` (cells, displacements, forces) and ``force_constants.hdf5`` (eV/A^2).
+
+    With `keep_params` the first stays as it is, for it is where the forces came from.
+    """
     phonon = result.phonon
-    with replacing(folder / PARAMS_FILE) as path:
-        phonon.save(path, settings={"force_sets": True, "displacements": True, "force_constants": False})
+    if not keep_params:
+        with replacing(folder / PARAMS_FILE) as path:
+            phonon.save(path, settings={"force_sets": True, "displacements": True, "force_constants": False})
     with replacing(folder / FORCE_CONSTANTS_FILE) as path:
         write_force_constants_to_hdf5(
             result.force_constants, filename=str(path), p2s_map=phonon.primitive.p2s_map, physical_unit="eV/angstrom^2"

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.output import replacing
 from phonopy_mlp.phonons import BandStructure, PhononResult
 
@@ -53,10 +54,21 @@ def plot_phonons(result: PhononResult, title: str, *, low_frequency: float = 10.
     return figure
 
 
+def check_figure(path: Path) -> None:
+    """Raise `SettingsError` for a figure that could not be written: its folder is missing, or its format unknown."""
+    formats = FigureCanvasAgg.get_supported_filetypes()
+    if not path.parent.is_dir() or path.suffix.removeprefix(".") not in formats:
+        raise SettingsError(
+            f"Figure '{path}' cannot be written",
+            f"its folder must exist, and its suffix be one of {', '.join(sorted(formats))}",
+            "Give for example --figure phonons.png",
+        )
+
+
 def write_figure(figure: Figure, path: Path) -> None:
     """Write a figure, the suffix giving the format."""
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150, format=path.suffix.removeprefix(".") or "png")
+        figure.savefig(temporary, dpi=150, format=path.suffix.removeprefix("."))
 
 
 def _draw_bands(axes: Axes, bands: BandStructure) -> None:

@@ -117,11 +117,11 @@ def relax(
     moving.calc = calculator
     initial_energy, initial_volume = float(moving.get_potential_energy()), float(moving.get_volume())
     steps, largest = _optimise(moving, fmax, max_steps, on_step)
-    if largest > fmax:
+    if not largest <= fmax:
         raise ConvergenceError(
             f"Relaxation stopped at {largest:.2e} eV/A after {steps} steps",
             f"the goal of {fmax:g} eV/A was not reached",
-            "Allow more steps, set a larger --relax-fmax, or check whether the model has a minimum here",
+            "Set a larger goal (--relax-fmax), or check whether the model has a minimum here",
         )
     return RelaxResult(
         _atoms=bare(moving),
@@ -142,11 +142,17 @@ def _optimise(
     moving: Atoms, fmax: float, max_steps: int, on_step: Callable[[int, float], None] | None
 ) -> tuple[int, float]:
     steps, largest = 0, np.inf
-    while steps < max_steps and largest > fmax:
+    while steps < max_steps and not largest <= fmax:
         target: Any = FrechetCellFilter(moving)
         optimiser = LBFGS(target, logfile=os.devnull)
         for _ in optimiser.irun(fmax=fmax, steps=min(_STEPS_PER_ROUND, max_steps - steps)):
             largest = _largest(target.get_forces())
+            if not np.isfinite(largest):
+                raise ConvergenceError(
+                    f"Relaxation broke down after {steps + optimiser.nsteps} steps",
+                    "the forces are not finite numbers",
+                    "Check whether the model covers this structure",
+                )
             if on_step is not None:
                 on_step(steps + optimiser.nsteps, largest)
         steps += max(optimiser.nsteps, 1)

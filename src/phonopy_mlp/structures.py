@@ -51,7 +51,7 @@ def read_structure(path: str | Path) -> Atoms:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            atoms = read(path)
+            atoms = read(path, do_not_split_by_at_sign=True)
     except UnknownFileTypeError as error:
         raise StructureError(
             f"'{path}' cannot be read", f"ASE does not know its format ({error})", "Give a CIF, POSCAR or extxyz file"
@@ -169,6 +169,8 @@ def loose_molecules(atoms: Atoms) -> dict[str, int]:
 
 
 def _is_finite(component: Atoms) -> bool:
+    if len(component) == 1:
+        return len(neighbor_list("i", component, natural_cutoffs(component, mult=_BOND_SCALE))) == 0
     interval = analyze_dimensionality(component, method="RDA", merge=False)
     bonded = [k for k in interval if k.a <= _BOND_SCALE <= k.b]
     return bool(bonded) and bonded[0].dimtype == "0D"

@@ -13,7 +13,8 @@ from ase.geometry import minkowski_reduce
 from phonopy_mlp.errors import SettingsError
 
 AUTO_LENGTH = 18.0
-"""Default for `auto_supercell` in A: beyond the 12 A reach of a two-layer MACE with a cutoff of 6 A, with a margin."""
+"""Default for `auto_supercell` in A. Force constants of a two-layer MACE with a cutoff r reach 4 r, but fall fast: an
+atom's energy reaches 2 r, 12 A for the published models."""
 
 _LARGEST_MULTIPLE = 12
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import spglib
 from ase import Atoms
 from ase.spacegroup.symmetrize import refine_symmetry
 
-from phonopy_mlp.errors import StructureError
+from phonopy_mlp.errors import SettingsError, StructureError
 
 TIGHT, LOOSE = 1e-5, 1e-2
 """Tolerances (A) at which symmetry is reported: phonopy's own, and the one that sees past a relaxation's residue."""
@@ -44,8 +45,12 @@ def find_space_group(atoms: Atoms, tolerance: float) -> SpaceGroup:
     ------
     StructureError
         spglib finds no symmetry, not even P1, at this tolerance.
+    SettingsError
+        The tolerance is not positive.
 
     """
+    if not (np.isfinite(tolerance) and tolerance > 0):
+        raise SettingsError(f"Symmetry tolerance {tolerance:g} A", "it must be positive", "Give for example 1e-2")
     cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
     try:
         dataset = spglib.get_symmetry_dataset(cell, symprec=tolerance)

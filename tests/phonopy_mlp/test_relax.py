@@ -42,6 +42,20 @@ def test_progress_is_told():
     assert [step for step, _ in steps] == sorted(step for step, _ in steps)
 
 
+class Exploding(EMT):
+    """Forces that stop being numbers after the first step."""
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=()):
+        super().calculate(atoms, properties, system_changes)
+        if atoms.get_volume() < 50.0:
+            self.results["forces"] = np.full((len(atoms), 3), np.nan)
+
+
+def test_forces_that_are_not_numbers_are_an_error():
+    with pytest.raises(ConvergenceError, match="not finite"):
+        relax(bulk("Cu", cubic=True, a=3.7), Exploding())
+
+
 def test_not_converging_is_an_error():
     with pytest.raises(ConvergenceError, match="after 2 steps"):
         relax(bulk("Cu", cubic=True, a=3.7), EMT(), max_steps=2)

@@ -140,7 +140,6 @@ def test_symmetrise_saves_displacements(capfd):
     atoms = bulk("Cu", cubic=True)
     atoms.rattle(1e-3, seed=1)
     write("rough.cif", atoms)
-    assert phonopy_mlp("--mlp emt rough.cif --dim 2 2 2 --symmetrise 0.05 --dry-run") == 0
     assert phonopy_mlp("--mlp emt rough.cif --dim 2 2 2 --symmetrise 0.05") == 0
     assert "1 displacements" in capfd.readouterr().out
 
@@ -164,6 +163,73 @@ def test_a_born_file_is_seen_and_not_used(capfd):
     assert "NAC parameters were read from" in capfd.readouterr().out
 
 
+def test_an_earlier_results_record_is_carried_over(capfd):
+    assert phonopy_mlp("--mlp emt Cu.cif --relax --dim 2 2 2") == 0
+    params = Path("phonopy_params.yaml").read_bytes()
+    assert phonopy_mlp("phonopy_params.yaml --mesh 3 3 3") == 0
+    record = yaml.safe_load(Path("phonopy_mlp.yaml").read_text())["phonopy_mlp"]
+    assert record["settings"]["model"] is None
+    assert record["calculator"]["name"] == "emt"
+    assert record["steps"]["forces_from"]["steps"]["relax"]["steps"] > 0
+    assert Path("phonopy_params.yaml").read_bytes() == params
+
+
+def test_the_tolerance_of_an_earlier_result_is_kept(capfd):
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(1e-3, seed=1)
+    write("rough.cif", atoms)
+    assert phonopy_mlp("--mlp emt rough.cif --dim 2 2 2 --tolerance 1e-2") == 0
+    assert phonopy_mlp("phonopy_params.yaml --mesh 3 3 3 -t") == 0
+
+
+def test_another_calculations_file_is_not_overwritten(capfd):
+    Path("phonopy_params.yaml").write_text("of a DFT calculation")
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2") == 2
+    assert "another calculation" in capfd.readouterr().err
+    assert Path("phonopy_params.yaml").read_text() == "of a DFT calculation"
+
+
+def test_units_of_another_program_are_refused(capfd):
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2") == 0
+    text = Path("phonopy_params.yaml").read_text().replace("force_constants_unit", "force_constants: ignored\n#")
+    units = 'physical_unit:\n  length: "angstrom"\n  force: "hartree/au"\n'
+    start, end = text.index("physical_unit:"), text.index("space_group:")
+    Path("cp2k.yaml").write_text(text[:start] + units + "\n" + text[end:])
+    assert phonopy_mlp("cp2k.yaml --mesh 3 3 3") == 2
+    assert "hartree" in capfd.readouterr().err
+
+
+def test_the_working_folder_hides_no_module(capfd):
+    Path("random.py").write_text("raise SystemExit('shadowed')")
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --mesh 3 3 3 -t") == 0
+
+
+def test_the_default_supercell_is_the_papers(capfd):
+    assert phonopy_mlp("--mlp emt Cu.cif") == 0
+    record = yaml.safe_load(Path("phonopy_mlp.yaml").read_text())["phonopy_mlp"]
+    assert record["settings"]["supercell_matrix"] == [[2, 0, 0], [0, 2, 0], [0, 0, 2]]
+
+
+def test_random_displacements_reach_their_largest_length(capfd):
+    assert phonopy_mlp("--mlp emt Cu.cif --rd 4 --random-seed 1 --amplitude 0.01 --amax 0.2") == 0
+    record = yaml.safe_load(Path("phonopy_mlp.yaml").read_text())["phonopy_mlp"]
+    assert record["settings"]["displacements"]["length"] > 0.02
+
+
+def test_saving_parameters_keeps_the_forces(capfd):
+    assert phonopy_mlp("--mlp emt Cu.cif --sp --mesh 3 3 3") == 0
+    assert phonopy_mlp("phonopy_params.yaml --mesh 3 3 3 -t") == 0
+    assert "calculator is not needed" in capfd.readouterr().out
+
+
+def test_dry_run_symmetrises_as_the_run_does(capfd):
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(1e-3, seed=1)
+    write("rough.cif", atoms)
+    assert phonopy_mlp("--mlp emt rough.cif --symmetrise 0.05 --dry-run") == 0
+    assert "Displacements: 1," in capfd.readouterr().out
+
+
 def overlapping() -> Atoms:
     return Atoms("Cu2", positions=[[0, 0, 0], [0.1, 0, 0]], cell=[4, 4, 4], pbc=True)
 
@@ -180,6 +246,11 @@ BAD_LINES = {
     "head": ("--mlp emt Cu.cif --head pbe", "no heads"),
     "yaml": ("--mlp emt other.yaml", "not a phonopy yaml"),
     "relax goal": ("--mlp emt Cu.cif --relax --relax-fmax 0", "must be positive"),
+    "figure folder": ("--mlp emt Cu.cif --figure out/x.png", "cannot be written"),
+    "figure format": ("--mlp emt Cu.cif --figure x.bad", "suffix"),
+    "supercell before relaxation": ("--mlp emt Cu.cif --relax --dim 2 2 2 2", "3 or 9 integers"),
+    "tolerance": ("--mlp emt Cu.cif --symmetrise nan", "must be positive"),
+    "band path": ("--mlp emt Cu.cif --band 0 0 0", ""),
     "displacement": ("--mlp emt Cu.cif --dim 2 2 2 --amplitude -1", "must be positive"),
 }
 

@@ -106,6 +106,20 @@ def test_loose_molecules_are_counted():
         check_structure(atoms, name="x")
 
 
+@pytest.mark.parametrize("symbol", ["O", "Cl", "Ar"])
+def test_a_single_atom_in_a_pore_is_loose(symbol):
+    assert loose_molecules(framework_with(Atoms(symbol))) == {symbol: 1}
+
+
+def test_a_crystal_of_single_atoms_has_no_loose_ones():
+    assert loose_molecules(bulk("Xe", "fcc", a=6.2, cubic=True)) == {}
+
+
+def test_an_at_sign_in_a_file_name_is_part_of_it(tmp_path):
+    write(tmp_path / "Cu@300K.cif", bulk("Cu"))
+    assert len(read_structure(tmp_path / "Cu@300K.cif")) == 1
+
+
 def test_a_molecule_split_by_the_boundary_counts_once():
     atoms = framework_with(molecule("H2O"))
     atoms.positions[:, 2] += 4.0

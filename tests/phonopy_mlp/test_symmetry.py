@@ -3,7 +3,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from phonopy_mlp.errors import StructureError
+from phonopy_mlp.errors import SettingsError, StructureError
 from phonopy_mlp.symmetry import find_space_group, symmetrise
 
 
@@ -27,3 +27,9 @@ def test_atoms_closer_than_the_tolerance_are_an_error():
     atoms = Atoms("Cu2", positions=[[0, 0, 0], [0.6, 0, 0]], cell=[5, 5, 5], pbc=True)
     with pytest.raises(StructureError, match="Try a smaller tolerance"):
         find_space_group(atoms, 1.0)
+
+
+@pytest.mark.parametrize("tolerance", [0.0, -1.0, np.nan])
+def test_a_tolerance_that_makes_no_sense_is_refused(tolerance):
+    with pytest.raises(SettingsError, match="must be positive"):
+        find_space_group(bulk("Cu"), tolerance)

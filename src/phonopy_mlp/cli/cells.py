@@ -15,6 +15,10 @@ from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.force_constants import default_distance, displace, make_phonopy
 from phonopy_mlp.inputs import RunInput
 from phonopy_mlp.supercell import auto_supercell, parse_supercell, shortest_image_distance
+from phonopy_mlp.symmetry import TIGHT
+
+SUPERCELL = (2, 2, 2)
+"""Default supercell, the paper's."""
 
 
 def choose_cells(atoms: Atoms, options: Options, given: RunInput) -> Phonopy:
@@ -25,13 +29,20 @@ def choose_cells(atoms: Atoms, options: Options, given: RunInput) -> Phonopy:
         primitive: Any = "auto"
     else:
         primitive = settings.primitive_matrix if settings.primitive_matrix is not None else given.primitive_matrix
-    return make_phonopy(
+    phonon = make_phonopy(
         atoms,
         _supercell_matrix(atoms, options, given),
         primitive_matrix="auto" if primitive is None else primitive,
-        symprec=settings.symmetry_tolerance or 1e-5,
+        symprec=choose_tolerance(options, given),
         is_symmetry=settings.is_symmetry,
     )
+    phonon.nac_params = given.nac_params
+    return phonon
+
+
+def choose_tolerance(options: Options, given: RunInput) -> float:
+    """Return the symmetry tolerance in A: the one asked for, that of the input file, or phonopy's own."""
+    return options.settings.symmetry_tolerance or given.tolerance or TIGHT
 
 
 def choose_displacements(phonon: Phonopy, options: Options, given: RunInput, calculator: BaseCalculator) -> None:
@@ -49,6 +60,9 @@ def choose_displacements(phonon: Phonopy, options: Options, given: RunInput, cal
         is_trigonal=options.trigonal,
         number_of_snapshots=None if at_finite_temperature else settings.random_displacements,
         random_seed=settings.random_seed,
+        max_distance=settings.displacement_distance_max,
+        distance_sampling=settings.displacement_distance_sampling,
+        number_estimation_factor=settings.rd_number_estimation_factor,
     )
 
 
@@ -58,9 +72,10 @@ def _supercell_matrix(atoms: Atoms, options: Options, given: RunInput) -> np.nda
             return given.supercell_matrix
         if options.settings.supercell_matrix is not None:
             return np.asarray(options.settings.supercell_matrix)
-    elif given.dataset is not None:
+        return np.diag(SUPERCELL)
+    if given.dataset is not None:
         raise SettingsError(f"'{given.path}' brings its own supercell", "--dim would contradict it", "Leave --dim out")
-    elif options.supercell != ("auto",):
+    if options.supercell != ("auto",):
         return parse_supercell(options.supercell)
     matrix = auto_supercell(atoms, options.supercell_length)
     distance = shortest_image_distance(matrix @ atoms.cell.array)
@@ -69,3 +84,9 @@ def _supercell_matrix(atoms: Atoms, options: Options, given: RunInput) -> np.nda
         f"({distance:.2f} A) exceeds {options.supercell_length:g} A."
     )
     return matrix
+
+
+def check_supercell(options: Options) -> None:
+    """Raise `SettingsError` for words after ``--dim`` that are no supercell, before any work is done."""
+    if options.supercell not in (None, ("auto",)):
+        parse_supercell(options.supercell)

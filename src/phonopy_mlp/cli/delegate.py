@@ -13,11 +13,11 @@ from pathlib import Path
 from phonopy_mlp.cli.options import OTHER_MESH_OPTIONS, THERMAL_OPTIONS, Options, drop
 from phonopy_mlp.output import PARAMS_FILE
 
-_SETUP_TAGS = ("CREATE_DISPLACEMENTS", "RANDOM_DISPLACEMENTS")
+_SETUP_TAGS = ("CREATE_DISPLACEMENTS", "RANDOM_DISPLACEMENTS", "SAVE_PARAMS")
 """Tags of a configuration file that phonopy's main program refuses, since phonopy-init does these things."""
 
 
-def run_phonopy(options: Options, *, own_force_constants: bool) -> int:
+def run_phonopy(options: Options, *, own_force_constants: bool, tolerance: float) -> int:
     """Run phonopy on ``phonopy_params.yaml`` with the user's options and return its exit status.
 
     phonopy computes thermal properties or densities of states in a run, not both: it runs twice where both are asked.
@@ -28,9 +28,13 @@ def run_phonopy(options: Options, *, own_force_constants: bool) -> int:
         The command line.
     own_force_constants : bool
         Whether ``force_constants.hdf5`` is ours, symmetrised as asked: phonopy then reads it as it is.
+    tolerance : float
+        Symmetry tolerance in A that the force constants were made with; phonopy does not take it from the file.
 
     """
     for arguments in _runs(options):
+        if options.settings.symmetry_tolerance is None:
+            arguments = [*arguments, "--tolerance", str(tolerance)]
         status = _run(arguments, options, own_force_constants)
         if status != 0:
             return status
@@ -40,7 +44,12 @@ def run_phonopy(options: Options, *, own_force_constants: bool) -> int:
 def phonopy_symmetrises(options: Options) -> bool:
     """Return whether the user asked phonopy for force constants of its own making."""
     settings = options.settings
-    return bool(settings.fc_calculator or settings.fc_calculator_options or settings.fc_spg_symmetry)
+    return bool(
+        settings.fc_calculator
+        or settings.fc_calculator_options
+        or settings.fc_spg_symmetry
+        or not settings.read_force_constants
+    )
 
 
 def excludes_gamma_acoustic(options: Options) -> bool:
@@ -64,7 +73,8 @@ def _runs(options: Options) -> list[list[str]]:
 def _run(arguments: Sequence[str], options: Options, own_force_constants: bool) -> int:
     (program,) = entry_points(group="console_scripts", name="phonopy")
     code = f"import sys; from {program.module} import {program.attr} as run; sys.argv[0] = 'phonopy'; sys.exit(run())"
-    words = [PARAMS_FILE, *arguments]
+    # phonopy_params.yaml is ours, with the forces; --sp would put force constants in their place.
+    words = [PARAMS_FILE, *drop(arguments, ("--sp", "--save-params"))]
     words.append("--no-fc-symmetry" if own_force_constants else "--noreadfc")
     if own_force_constants and excludes_gamma_acoustic(options):
         words.append("--exclude-gamma-acoustic")
@@ -74,7 +84,7 @@ def _run(arguments: Sequence[str], options: Options, own_force_constants: bool) 
         words = _with_clean_config(words, options.config, Path(folder))
         sys.stdout.flush()
         return subprocess.run(
-            [sys.executable, "-c", code, *words], check=False, env={**os.environ, "PHONOPY_MLP_NO_HOOK": "1"}
+            [sys.executable, "-P", "-c", code, *words], check=False, env={**os.environ, "PHONOPY_MLP_NO_HOOK": "1"}
         ).returncode
 
 

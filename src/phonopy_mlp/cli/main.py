@@ -55,6 +55,9 @@ def _guarded(action: Callable[[], int], arguments: Sequence[str]) -> int:
     """Turn our own errors into one message and exit status 2."""
     try:
         return action()
+    except SystemExit as ended:
+        # phonopy's reading of its own options ends with status 1 after its own message.
+        return 2 if ended.code else 0
     except PhonopyMlpError as error:
         if "--debug" in arguments:
             traceback.print_exc()

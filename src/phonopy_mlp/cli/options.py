@@ -121,7 +121,7 @@ def own_parser(program: str) -> argparse.ArgumentParser:
     ours.add_argument("--dry-run", action="store_true", help="print symmetry, size and estimated cost, and stop")
     ours.add_argument("--debug", action="store_true", help="show the traceback of an error")
     init = parser.add_argument_group("options of phonopy-init")
-    init.add_argument("--dim", nargs="+", metavar="N", help="supercell: 3 or 9 integers, or auto")
+    init.add_argument("--dim", nargs="+", metavar="N", help="supercell: 3 or 9 integers, or auto (default: 2 2 2)")
     init.add_argument("-c", "--cell", metavar="FILE", help="the structure, as phonopy-init names it")
     init.add_argument("--nodiag", action="store_true", help="displacements along the axes alone")
     init.add_argument("--trigonal", action="store_true", help="displacements for trigonal symmetry")
@@ -226,7 +226,7 @@ def _supercell(words: list[str] | None, returned: list[str]) -> tuple[str, ...] 
         return None
     if len(words) > 1 and Path(words[-1]).is_file():
         returned.append(words.pop())
-    return tuple(words)
+    return tuple(" ".join(words).split())
 
 
 def _displacement_words(own: argparse.Namespace) -> list[str]:

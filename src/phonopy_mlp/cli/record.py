@@ -112,7 +112,7 @@ class RunRecord:
     def _settings(self, phonon: Phonopy) -> dict[str, Any]:
         options = self.options
         return {
-            "model": options.model or DEFAULT_MODEL,
+            "model": None if "forces_from" in self.steps else options.model or DEFAULT_MODEL,
             "device": options.device,
             "dtype": options.dtype,
             "head": options.head,

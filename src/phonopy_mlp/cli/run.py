@@ -13,7 +13,7 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from ase.io import write
 
-from phonopy_mlp.cli.cells import choose_cells, choose_displacements
+from phonopy_mlp.cli.cells import check_supercell, choose_cells, choose_displacements
 from phonopy_mlp.cli.delegate import excludes_gamma_acoustic, phonopy_symmetrises, run_phonopy
 from phonopy_mlp.cli.options import DEFAULT_MODEL, Options
 from phonopy_mlp.cli.progress import RelaxationBar, bar
@@ -30,9 +30,10 @@ from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.force_constants import ForceConstantsResult, compute_force_constants, force_constants_from_dataset
 from phonopy_mlp.imaginary import THRESHOLD, CommensurateModes, compute_commensurate_modes
 from phonopy_mlp.inputs import RunInput, read_input
-from phonopy_mlp.output import check_folder, replacing, write_force_constants
+from phonopy_mlp.output import PARAMS_FILE, check_folder, replacing, write_force_constants
 from phonopy_mlp.phonons import MESH, PITCH, compute_phonons
-from phonopy_mlp.plot import plot_phonons, write_figure
+from phonopy_mlp.plot import check_figure, plot_phonons, write_figure
+from phonopy_mlp.provenance import PROVENANCE_FILE, read_provenance
 from phonopy_mlp.registry import describe, get_calculator
 from phonopy_mlp.relax import relax
 from phonopy_mlp.structures import check_elements
@@ -65,7 +66,10 @@ def run(options: Options, command: Sequence[str]) -> int:
         check_folder(folder)
         _check_surroundings(folder, options)
         given = read_input(options.structure)
-        if given.has_forces and not options.dry_run:
+        if given.has_forces and options.dry_run:
+            say(f"'{given.path}' has its forces already: no displacement would be computed.")
+            return 0
+        if given.has_forces:
             return _run_on_forces(given, record, folder)
         return _run_on_calculator(given, record, folder)
 
@@ -82,7 +86,11 @@ def _run_on_forces(given: RunInput, record: RunRecord, folder: Path) -> int:
     phonon = choose_cells(given.atoms, options, given)
     phonon.dataset = given.dataset
     result = force_constants_from_dataset(phonon, symmetrise=options.settings.fc_symmetry)
-    return _finish(given, given.atoms, result, {"name": "forces from file"}, record, folder)
+    origin = read_provenance(given.path.parent) or {}
+    if origin:
+        record.steps["forces_from"] = origin
+    calculator = {**origin.get("calculator", {}), "forces": f"read from {given.path}"}
+    return _finish(given, given.atoms, result, {"name": "unknown", **calculator}, record, folder)
 
 
 def _run_on_calculator(given: RunInput, record: RunRecord, folder: Path) -> int:
@@ -99,7 +107,13 @@ def _run_on_calculator(given: RunInput, record: RunRecord, folder: Path) -> int:
     )
     description = describe(calculator)
     check_elements(given.atoms, description)
-    atoms = given.atoms if options.dry_run else _prepare(given.atoms, calculator, record, folder)
+    if options.dry_run and options.symmetrise is not None:
+        atoms = symmetrise(given.atoms, options.symmetrise)
+    elif options.dry_run:
+        atoms = given.atoms
+    else:
+        check_supercell(options)
+        atoms = _prepare(given.atoms, calculator, record, folder)
     phonon = choose_cells(atoms, options, given)
     choose_displacements(phonon, options, given, calculator)
     if options.dry_run:
@@ -153,11 +167,15 @@ def _finish(
     record.add_force_constants(result, modes)
     say(describe_modes(modes))
     _warn(result, modes)
-    write_force_constants(result, folder)
+    write_force_constants(result, folder, keep_params=given.path.resolve() == (folder / PARAMS_FILE).resolve())
+    record.write(given, atoms, result.phonon, description, folder)
     if options.figure is not None:
         _draw(result, atoms, description, options.figure, options)
-    record.write(given, atoms, result.phonon, description, folder)
-    return run_phonopy(options, own_force_constants=not phonopy_symmetrises(options))
+    return run_phonopy(
+        options,
+        own_force_constants=not phonopy_symmetrises(options),
+        tolerance=result.phonon.symmetry.tolerance,
+    )
 
 
 def _warn(result: ForceConstantsResult, modes: CommensurateModes) -> None:
@@ -208,6 +226,15 @@ def _check_surroundings(folder: Path, options: Options) -> None:
             "phonopy would read it instead of the force constants of this run",
             "Move it away, or work in another folder",
         )
+    foreign = (folder / PARAMS_FILE).exists() and not (folder / PROVENANCE_FILE).exists()
+    if foreign and not options.dry_run and options.structure.resolve() != (folder / PARAMS_FILE).resolve():
+        raise SettingsError(
+            f"A file {PARAMS_FILE} of another calculation lies in '{folder}'",
+            "this run would overwrite it",
+            "Move it away, or work in another folder",
+        )
+    if options.figure is not None:
+        check_figure(options.figure)
     if (folder / "BORN").exists() and not options.use_born:
         warnings.warn(
             "A BORN file lies here and is not used. Add --use-born for the non-analytical term.", stacklevel=2

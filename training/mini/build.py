@@ -1,0 +1,104 @@
+"""Rebuild the embedded model ``mini`` from nothing.
+
+``python training/mini/build.py --work DIR`` relaxes the frameworks, labels configurations with GFN1-xTB, trains,
+evaluates and
+packs. Stop it at any time and start it again: nothing finished is done twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+# Before torch is loaded: keep freed memory, and back it with large pages; page faults cost up to half of the time
+# otherwise.
+_MEMORY = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "100000000000",
+    "MALLOC_TOP_PAD_": "500000000",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
+
+ROOT = Path(__file__).resolve().parents[2]
+STRUCTURES = ROOT / "src" / "mace_mof_calc" / "data" / "structures"
+MODELS = ROOT / "src" / "mace_mof_calc" / "data" / "models"
+STEPS = ("minima", "labels", "train", "evaluate", "pack")
+
+
+def restart_with(environment: Mapping[str, str], threads: int) -> None:
+    """Start this program again with the environment that it needs, unless it has it."""
+    wanted = {**environment, "OMP_NUM_THREADS": str(threads)}
+    if any(os.environ.get(k) != v for k, v in wanted.items()):
+        os.environ.update(wanted)
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--work", type=Path, default=ROOT / "build" / "mini", help="folder for labels, checkpoints and logs"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="threads of tblite and torch (default 1)")
+    parser.add_argument("--only", choices=STEPS, action="append", help="do only this step; may be repeated")
+    parser.add_argument("--frameworks", nargs="+", help="label only these (two processes may share the labelling)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Do all steps, in order."""
+    options = parse()
+    restart_with(_MEMORY, options.threads)
+    warnings.filterwarnings("ignore")
+    import torch
+
+    torch.set_num_threads(options.threads)
+    torch.serialization.add_safe_globals([slice])  # e3nn reads a file of its own with torch.load
+    import evaluate
+    import minima
+    import pack
+    import sample
+    import train
+    from crystals import FRAMEWORKS
+    from hessian import reference_modes
+
+    work: Path = options.work
+    work.mkdir(parents=True, exist_ok=True)
+    steps = options.only or list(STEPS)
+    chosen = options.frameworks or list(FRAMEWORKS)
+    for name in chosen:
+        if "minima" in steps:
+            print(f"{name}: minimum", flush=True)
+            atoms = minima.find_minimum(FRAMEWORKS[name], work)
+            minima.write_cif(atoms, name, STRUCTURES / f"{name}.cif")
+        if "labels" in steps:
+            print(f"{name}: Hessian and configurations", flush=True)
+            sample.label_framework(FRAMEWORKS[name], reference_modes(FRAMEWORKS[name], work), work)
+    finished = None
+    for stage in train.STAGES:
+        finished_path = work / "models" / f"{stage.name}.pt"
+        if "train" in steps:
+            print(f"training, stage {stage.name}: progress in {work / 'train.log'}", flush=True)
+            finished = train.train(stage, finished, work, work / "train.log")
+        elif finished_path.exists():
+            finished = finished_path
+    if finished is None:
+        return
+    results = work / "evaluation" / finished.stem
+    if "evaluate" in steps and not (results / "acceptance.json").exists():
+        print("evaluation", flush=True)
+        evaluate.evaluate(finished, work, results)
+    if (results / "acceptance.json").exists():
+        print(evaluate.format_rows(evaluate.read_rows(results / "acceptance.json")))
+        if "pack" in steps:
+            rows = json.loads((results / "acceptance.json").read_text(encoding="utf-8"))["rows"]
+            print(f"packed: {pack.pack(finished, rows, MODELS / 'mini')}")
+
+
+if __name__ == "__main__":
+    main()

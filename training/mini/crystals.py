@@ -1,0 +1,151 @@
+"""Starting structures of the four frameworks, as crystallographic facts.
+
+Each framework is given by its space group, cell and asymmetric unit, idealised and rounded to a few digits.  They are
+only
+starting points: :mod:`labels` relaxes them with GFN1-xTB, keeping the space group.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import spglib
+from ase import Atoms
+from ase.build import niggli_reduce
+from ase.spacegroup import crystal
+
+
+@dataclass(frozen=True)
+class Framework:
+    """One framework.
+
+    Attributes
+    ----------
+    name : str
+        Name of the framework.
+    spacegroup : int
+        Number of the space group, standard setting (rhombohedral groups: hexagonal axes).
+    cellpar : tuple of float
+        a, b, c in Angstrom and alpha, beta, gamma in degrees of the conventional cell.
+    sites : tuple of (str, float, float, float)
+        Element and fractional coordinates of each atom of the asymmetric unit.
+    natoms : int
+        Number of atoms in the primitive cell.
+    repeat : tuple of int
+        Repetition of the primitive (Niggli-reduced) cell that is labelled.  tblite samples the Gamma point alone, so no
+        axis
+        of the labelled cell may be much shorter than 10 Angstrom.
+    setting : int
+        Origin choice of the space group.
+    """
+
+    name: str
+    spacegroup: int
+    cellpar: tuple[float, float, float, float, float, float]
+    sites: tuple[tuple[str, float, float, float], ...]
+    natoms: int
+    repeat: tuple[int, int, int] = (1, 1, 1)
+    setting: int = 1
+
+    def primitive(self) -> Atoms:
+        """Build the Niggli-reduced primitive cell.
+
+        Returns
+        -------
+        Atoms
+            Primitive cell with `natoms` atoms, sorted by element.
+        """
+        conventional = crystal(
+            symbols=[site[0] for site in self.sites],
+            basis=[site[1:] for site in self.sites],
+            spacegroup=self.spacegroup,
+            setting=self.setting,
+            cellpar=self.cellpar,
+        )
+        cell = (conventional.cell.array, conventional.get_scaled_positions(), conventional.numbers)
+        lattice, scaled, numbers = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=1e-4)
+        atoms = Atoms(numbers=numbers, cell=lattice, scaled_positions=scaled, pbc=True)
+        niggli_reduce(atoms)
+        atoms = atoms[np.argsort([-z for z in atoms.numbers], kind="stable")]
+        atoms.wrap(eps=1e-6)
+        if len(atoms) != self.natoms:
+            raise ValueError(f"{self.name}: {len(atoms)} atoms in the primitive cell, {self.natoms} expected")
+        return atoms
+
+
+MOF5 = Framework(
+    name="MOF-5",
+    spacegroup=225,
+    cellpar=(26.06, 26.06, 26.06, 90.0, 90.0, 90.0),
+    sites=(
+        ("Zn", 0.2935, 0.2065, 0.7935),
+        ("O", 0.25, 0.25, 0.75),
+        ("O", 0.2809, 0.2191, 0.8668),
+        ("C", 0.25, 0.25, 0.8890),
+        ("C", 0.25, 0.25, 0.9464),
+        ("C", 0.2830, 0.2170, 0.9733),
+        ("H", 0.3083, 0.1917, 0.9518),
+    ),
+    natoms=106,
+)
+
+# Zr6O4(OH)4 node with tetrahedrally arranged hydroxyl groups, linkers in the planes z = 0.
+UIO66 = Framework(
+    name="UiO-66",
+    spacegroup=216,
+    cellpar=(20.80, 20.80, 20.80, 90.0, 90.0, 90.0),
+    sites=(
+        ("Zr", 0.12, 0.0, 0.0),
+        ("O", 0.055, 0.055, 0.055),
+        ("O", 0.935, 0.935, 0.935),
+        ("O", 0.1725, 0.0940, 0.0),
+        ("C", 0.1521, 0.1521, 0.0),
+        ("C", 0.2027, 0.2027, 0.0),
+        ("C", 0.2673, 0.1855, 0.0),
+        ("H", 0.9080, 0.9080, 0.9080),
+        ("H", 0.2809, 0.1347, 0.0),
+    ),
+    natoms=114,
+)
+
+MOF74 = Framework(
+    name="MOF-74",
+    spacegroup=148,
+    cellpar=(26.11, 26.11, 6.69, 90.0, 90.0, 120.0),
+    sites=(
+        ("Zn", 0.3044, 0.2846, 0.3144),
+        ("O", 0.3650, 0.3758, 0.2356),
+        ("O", 0.4173, 0.0268, 0.1590),
+        ("O", 0.3688, 0.1083, 0.2236),
+        ("C", 0.4566, 0.0137, 0.0746),
+        ("C", 0.4594, 0.4548, 0.1278),
+        ("C", 0.4204, 0.4099, 0.2755),
+        ("C", 0.5023, 0.0179, 0.1951),
+        ("H", 0.3651, 0.1941, 0.3173),
+    ),
+    natoms=54,
+    repeat=(2, 1, 1),
+)
+
+# Large-pore form.
+MIL53 = Framework(
+    name="MIL-53",
+    spacegroup=74,
+    cellpar=(6.6951, 16.4941, 13.3938, 90.0, 90.0, 90.0),
+    sites=(
+        ("Al", 0.75, 0.25, 0.75),
+        ("O", 0.8306, 0.3326, 0.8428),
+        ("O", 0.0, 0.25, 0.6896),
+        ("C", 0.0, 0.3607, 0.8689),
+        ("C", 0.0, 0.4325, 0.9370),
+        ("C", 0.8186, 0.4662, 0.9689),
+        ("H", 0.6797, 0.4390, 0.9430),
+        ("H", 0.0, 0.25, 0.6174),
+    ),
+    natoms=38,
+    repeat=(2, 1, 1),
+)
+
+FRAMEWORKS: dict[str, Framework] = {f.name: f for f in (MOF5, UIO66, MOF74, MIL53)}
+ELEMENTS: tuple[int, ...] = (1, 6, 8, 13, 30, 40)

@@ -1,0 +1,274 @@
+"""Acceptance of a finished model: every number, misses included, as JSON.
+
+Each method is judged at its own minimum: cells, Gamma frequencies matched by eigenvector, stability at the commensurate
+q-points
+of the 2x2x2 supercell of MOF-5, and errors on configurations that training never saw.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from ase.filters import FrechetCellFilter
+from ase.io import read
+from ase.optimize import LBFGS
+from crystals import FRAMEWORKS, Framework
+from fast import FastMACE, build_graph
+from hessian import (
+    TO_THZ,
+    Modes,
+    diagonalise,
+    from_phonopy,
+    full_hessian,
+    reference_modes,
+    setup,
+    translation_projector,
+)
+from labels import atomic_write
+from minima import space_group
+from model import load as load_model
+from numpy.typing import NDArray
+from phonopy import Phonopy
+from sample import load as load_frames
+from scipy.optimize import linear_sum_assignment
+
+FMAX = 1e-5  # eV/A
+DISPLACEMENT = 0.005  # A, for the model's own Hessians in double precision
+DEGENERATE = 1e-3  # THz
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the acceptance table; `limit` is None where nothing is required."""
+
+    quantity: str
+    value: float
+    unit: str
+    limit: float | None = None
+    at_least: bool = False
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the limit is kept."""
+        if self.limit is None:
+            return None
+        return bool(self.value >= self.limit) if self.at_least else bool(self.value <= self.limit)
+
+
+class FastCalculator(Calculator):
+    """ASE calculator on :class:`fast.FastMACE`, in the precision of its parameters."""
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "forces", "stress"]
+
+    def __init__(self, model: torch.nn.Module, config: dict[str, Any]) -> None:
+        super().__init__()
+        self.fast = FastMACE(model)
+        self.own = dict(zip(config["atomic_numbers"], config["atomic_energies"], strict=True))
+
+    def calculate(self, atoms: Atoms | None = None, properties: Any = None, system_changes: Any = all_changes) -> None:
+        """Compute energy (eV), forces (eV/A) and stress (eV/A^3, Voigt)."""
+        super().calculate(atoms, properties, system_changes)
+        graph = build_graph([self.atoms], self.fast.numbers, self.fast.r_max)
+        p = graph.positions.requires_grad_(True)
+        eps = torch.zeros((1, 3, 3), dtype=p.dtype, requires_grad=True)
+        energy = self.fast.energy(graph, p, 0.5 * (eps + eps.transpose(1, 2)))
+        gradient, virial = torch.autograd.grad(energy.sum(), (p, eps))
+        forces = np.empty(gradient.shape)
+        forces[graph.order.numpy()] = -gradient.numpy()
+        stress = (virial[0] / graph.volume[0]).numpy()
+        self.results = {
+            "energy": float(energy.detach()[0]) + sum(self.own[z] for z in self.atoms.numbers),
+            "forces": forces,
+            "stress": stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
+        }
+
+
+def relax(framework: Framework, calc: Calculator, work: Path, out: Path) -> Atoms:
+    """Relax from the reference's minimum, all degrees of freedom, to `FMAX`."""
+    atoms = read(work / "minima" / f"{framework.name}.extxyz")
+    atoms.calc = calc
+    LBFGS(FrechetCellFilter(atoms), logfile=str(out / f"relax-{framework.name}.log"), maxstep=0.05).run(
+        fmax=FMAX, steps=800
+    )
+    return atoms
+
+
+def forces_of(phonon: Phonopy, calc: Calculator) -> list[NDArray[np.float64]]:
+    """Return the forces (eV/A) of phonopy's displaced cells."""
+    out = []
+    for cell in phonon.supercells_with_displacements:
+        atoms = from_phonopy(cell)
+        atoms.calc = calc
+        out.append(atoms.get_forces())
+    return out
+
+
+def _groups(frequencies: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the number of the degenerate set that each mode belongs to."""
+    return np.concatenate([[0], np.cumsum(np.diff(frequencies) > DEGENERATE)])
+
+
+def matched_differences(mine: Modes, reference: Modes) -> NDArray[np.float64]:
+    """Frequency differences (THz) of modes matched by eigenvector, in the order of the reference.
+
+    Overlaps are squared and averaged over degenerate sets, within which eigenvectors are arbitrary.
+    """
+    overlap = (reference.vectors.T @ mine.vectors) ** 2
+    for axis, frequencies in ((0, reference.frequencies), (1, mine.frequencies)):
+        group = _groups(frequencies)
+        member = np.equal.outer(group, np.arange(group[-1] + 1)).astype(float)
+        average = (member / member.sum(0)) @ member.T
+        overlap = average @ overlap if axis == 0 else overlap @ average
+    rows, columns = linear_sum_assignment(-overlap)
+    differences = np.empty(len(rows))
+    differences[rows] = mine.frequencies[columns] - reference.frequencies[rows]
+    return differences
+
+
+def commensurate_lowest(atoms: Atoms, calc: Calculator) -> list[tuple[list[float], float]]:
+    """Lowest frequency (THz) at each commensurate q-point of 2x2x2, translations projected out at Gamma."""
+    phonon = setup(atoms, (2, 2, 2), DISPLACEMENT)
+    phonon.forces = np.array(forces_of(phonon, calc))
+    phonon.produce_force_constants(calculate_full_force_constants=False)
+    phonon.symmetrize_force_constants()
+    out = []
+    projector = translation_projector(phonon.primitive.masses)
+    for q in np.ndindex(2, 2, 2):
+        point = np.array(q) / 2
+        matrix = phonon.get_dynamical_matrix_at_q(point)
+        if not any(q):
+            matrix = projector @ matrix @ projector + 1e6 * (np.eye(len(projector)) - projector)
+        lowest = np.linalg.eigvalsh(matrix)[0]
+        out.append((point.tolist(), float(np.sign(lowest) * np.sqrt(abs(lowest)) * TO_THZ)))
+    return out
+
+
+def test_errors(name: str, calc: Calculator, work: Path) -> list[Row]:
+    """Errors on the test configurations of one framework, per kind."""
+    rows = []
+    frames = load_frames(work, "test", [name])
+    for kind in sorted({a.info["kind"] for a in frames}):
+        force, size, energy, stress = [], [], [], []
+        for frame in (a for a in frames if a.info["kind"] == kind):
+            atoms = frame.copy()
+            atoms.calc = calc
+            force.append(np.mean((atoms.get_forces() - frame.get_forces()) ** 2))
+            size.append(np.mean(frame.get_forces() ** 2))
+            energy.append((atoms.get_potential_energy() - frame.get_potential_energy()) / len(atoms))
+            stress.append(np.mean((atoms.get_stress(voigt=False) - frame.get_stress(voigt=False)) ** 2))
+        rms = float(np.sqrt(np.mean(size)))
+        percent = 100 * float(np.sqrt(np.mean(force))) / rms
+        required = 4.0 if (name, kind) == ("MOF-5", "thermal") else None
+        rows += [
+            Row(f"{name} {kind}: forces RMSE over forces rms", percent, "%", required),
+            Row(f"{name} {kind}: forces rms", rms, "eV/A"),
+            Row(f"{name} {kind}: energy RMSE", 1e3 * float(np.sqrt(np.mean(np.square(energy)))), "meV/atom"),
+            Row(f"{name} {kind}: stress RMSE", 1e3 * float(np.sqrt(np.mean(stress))), "meV/A^3"),
+        ]
+    return rows
+
+
+def evaluate(model_path: Path, work: Path, out: Path) -> list[Row]:
+    """Fill the acceptance table of a finished model.
+
+    Parameters
+    ----------
+    model_path : Path
+        Finished model (``config``, ``state_dict``).
+    work : Path
+        Work folder with minima, Hessians and labels.
+    out : Path
+        Folder that ``acceptance.json`` and the relaxed structures are written to.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    torch.set_default_dtype(torch.float64)
+    config, model = load_model(model_path, torch.float64)
+    calc = FastCalculator(model, config)
+    rows: list[Row] = []
+    details: dict[str, Any] = {}
+    for name, framework in FRAMEWORKS.items():
+        if not (work / "hessians" / f"{name}.npz").exists():
+            continue
+        reference_atoms = read(work / "minima" / f"{name}.extxyz")
+        reference = reference_modes(framework, work)
+        atoms = relax(framework, calc, work, out)
+        atomic_write(out / f"{name}.extxyz", atoms.copy())
+        rows.append(
+            Row(f"{name}: largest force at the model's minimum", float(np.abs(atoms.get_forces()).max()), "eV/A", FMAX)
+        )
+        change = 100 * (atoms.cell.cellpar() / reference_atoms.cell.cellpar() - 1)
+        rows.append(
+            Row(
+                f"{name}: largest deviation of a cell length",
+                float(np.abs(change[:3]).max()),
+                "%",
+                0.5 if name in ("MOF-5", "UiO-66") else None,
+            )
+        )
+        phonon = setup(atoms, framework.repeat, DISPLACEMENT)
+        mine = diagonalise(from_phonopy(phonon.supercell), full_hessian(phonon, forces_of(phonon, calc)))
+        d = matched_differences(mine, reference)
+        low = reference.frequencies < 20
+        required = name == "MOF-5"
+        rows += [
+            Row(f"{name}: Gamma frequencies, RMSD", float(np.sqrt(np.mean(d**2))), "THz", 0.5 if required else None),
+            Row(
+                f"{name}: Gamma, RMSD below 20 THz",
+                float(np.sqrt(np.mean(d[low] ** 2))),
+                "THz",
+                0.25 if required else None,
+            ),
+            Row(f"{name}: Gamma, largest difference", float(np.abs(d).max()), "THz"),
+            Row(f"{name}: Gamma, lowest mode of the model", float(mine.frequencies[0]), "THz"),
+            Row(f"{name}: Gamma, lowest mode of GFN1-xTB", float(reference.frequencies[0]), "THz"),
+        ]
+        if required:
+            points = commensurate_lowest(atoms, calc)
+            details["commensurate"] = points
+            rows.append(
+                Row(
+                    f"{name}: lowest mode at the 8 commensurate q-points of 2x2x2",
+                    min(f for _, f in points),
+                    "THz",
+                    0.0,
+                    True,
+                )
+            )
+        details[name] = {
+            "cell": atoms.cell.cellpar().tolist(),
+            "cell_reference": reference_atoms.cell.cellpar().tolist(),
+            "space_group": space_group(atoms),
+            "space_group_reference": space_group(reference_atoms),
+            "frequencies": mine.frequencies.tolist(),
+            "frequencies_reference": reference.frequencies.tolist(),
+            "matched_difference": d.tolist(),
+        }
+        rows += test_errors(name, calc, work)
+    table = {"rows": [{**asdict(r), "passed": r.passed} for r in rows], "details": details}
+    temporary = out / "acceptance.json.part"
+    temporary.write_text(json.dumps(table, indent=1), encoding="utf-8")
+    temporary.replace(out / "acceptance.json")
+    return rows
+
+
+def format_rows(rows: list[Row]) -> str:
+    """Format the table as text."""
+    lines = []
+    for r in rows:
+        verdict = "" if r.passed is None else ("ok" if r.passed else "MISSED")
+        limit = "" if r.limit is None else f"{'>=' if r.at_least else '<='} {r.limit:g}"
+        lines.append(f"{r.quantity:70s} {r.value:12.5g} {r.unit:9s} {limit:10s} {verdict}")
+    return "\n".join(lines)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Rows of an ``acceptance.json``."""
+    keys = ("quantity", "value", "unit", "limit", "at_least")
+    return [Row(*(row[k] for k in keys)) for row in json.loads(path.read_text(encoding="utf-8"))["rows"]]

@@ -1,0 +1,149 @@
+"""Hessians of the labelled cells by central differences, and their normal modes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_masses
+from ase.io import read
+from crystals import FRAMEWORKS, Framework
+from labels import RepeatedGFN1, atomic_write, labelled
+from numpy.typing import NDArray
+from phonopy import Phonopy
+from phonopy.physical_units import get_physical_units
+from phonopy.structure.atoms import PhonopyAtoms
+
+DISPLACEMENT = 0.01  # A
+#: sqrt(eV / (A^2 amu)) in THz
+TO_THZ = float(get_physical_units().DefaultToTHz)
+
+
+@dataclass(frozen=True)
+class Modes:
+    """Harmonic expansion of one labelled cell around its minimum.
+
+    Attributes
+    ----------
+    atoms : Atoms
+        The labelled cell at the minimum.
+    hessian : ndarray, shape=(3 natom, 3 natom)
+        Second derivatives of the energy in eV/A^2, translations projected out.
+    frequencies : ndarray, shape=(3 natom - 3,)
+        Frequencies in THz without the three translations, ascending; negative means imaginary.
+    vectors : ndarray, shape=(3 natom, 3 natom - 3)
+        Mass-weighted orthonormal eigenvectors in the columns.
+    """
+
+    atoms: Atoms
+    hessian: NDArray[np.float64]
+    frequencies: NDArray[np.float64]
+    vectors: NDArray[np.float64]
+
+    def displacement(self, amplitudes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Cartesian displacement (A, shape ``(natom, 3)``) of mass-weighted `amplitudes` (A sqrt(amu))."""
+        u = (self.vectors @ amplitudes).reshape(-1, 3)
+        return u / np.sqrt(self.atoms.get_masses())[:, None]
+
+
+def translation_projector(masses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Projector on everything but the translations, mass-weighted.
+
+    Parameters
+    ----------
+    masses : ndarray, shape=(natom,)
+        Masses in amu.
+
+    Returns
+    -------
+    ndarray, shape=(3 natom, 3 natom)
+    """
+    t = np.zeros((3 * len(masses), 3))
+    for k in range(3):
+        t[k::3, k] = np.sqrt(masses / masses.sum())
+    return np.eye(len(t)) - t @ t.T
+
+
+def diagonalise(atoms: Atoms, hessian: NDArray[np.float64]) -> Modes:
+    """Compute the normal modes of a Hessian (eV/A^2), with the translations projected out exactly."""
+    masses = atomic_masses[atoms.numbers]
+    root = np.sqrt(np.repeat(masses, 3))
+    hessian = 0.5 * (hessian + hessian.T)
+    projector = translation_projector(masses)
+    dynamical = projector @ (hessian / np.outer(root, root)) @ projector
+    # Lift the translations out of the way, then drop them.
+    lifted = dynamical + 1e6 * (np.eye(len(root)) - projector)
+    values, vectors = np.linalg.eigh(lifted)
+    values, vectors = values[:-3], vectors[:, :-3]
+    frequencies = np.sign(values) * np.sqrt(np.abs(values)) * TO_THZ
+    return Modes(atoms, dynamical * np.outer(root, root), frequencies, vectors)
+
+
+def to_phonopy(atoms: Atoms) -> PhonopyAtoms:
+    """Convert to phonopy's atoms."""
+    return PhonopyAtoms(numbers=atoms.numbers, cell=atoms.cell.array, scaled_positions=atoms.get_scaled_positions())
+
+
+def from_phonopy(cell: PhonopyAtoms) -> Atoms:
+    """Convert from phonopy's atoms."""
+    return Atoms(numbers=cell.numbers, cell=cell.cell, scaled_positions=cell.scaled_positions, pbc=True)
+
+
+def setup(atoms: Atoms, repeat: tuple[int, int, int], displacement: float = DISPLACEMENT) -> Phonopy:
+    """Phonopy with central-difference displacements (A) of a repeated primitive cell."""
+    phonon = Phonopy(to_phonopy(atoms), supercell_matrix=np.diag(repeat), primitive_matrix=np.eye(3), symprec=1e-4)
+    phonon.generate_displacements(distance=displacement, is_plusminus=True)
+    return phonon
+
+
+def full_hessian(phonon: Phonopy, forces: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Hessian (eV/A^2, shape ``(3 n, 3 n)``) of phonopy's supercell from the forces (eV/A) of its displaced cells."""
+    phonon.forces = np.array(forces)
+    phonon.produce_force_constants(calculate_full_force_constants=True)
+    constants = np.array(phonon.force_constants)
+    n = len(constants)
+    return constants.transpose(0, 2, 1, 3).reshape(3 * n, 3 * n)
+
+
+def reference_modes(framework: Framework, work: Path, tag: str | None = None) -> Modes:
+    """Hessian and modes of a framework's labelled cell with GFN1-xTB.
+
+    Parameters
+    ----------
+    framework : Framework
+        The framework.
+    work : Path
+        Work folder; reads ``minima/TAG.extxyz``, writes ``hessians/TAG.npz`` and one file per displacement.
+    tag : str, optional
+        Name of the stationary point; default is the framework's own name, its minimum.
+    """
+    tag = tag or framework.name
+    target = work / "hessians" / f"{tag}.npz"
+    phonon = setup(read(work / "minima" / f"{tag}.extxyz"), framework.repeat)
+    cell = from_phonopy(phonon.supercell)
+    if not target.exists():
+        calc = RepeatedGFN1()
+        kind = "difference" if tag == framework.name else "saddle"
+        forces = []
+        for i, displaced in enumerate(phonon.supercells_with_displacements):
+            path = work / "labels" / framework.name / f"train-{kind}-{i:04d}.extxyz"
+            if not path.exists():
+                atomic_write(path, labelled(from_phonopy(displaced), calc, kind=kind, name=framework.name))
+            forces.append(read(path).get_forces())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_suffix(".part.npz")
+        np.savez(temporary, hessian=full_hessian(phonon, forces))
+        temporary.replace(target)
+    with np.load(target) as data:
+        return diagonalise(cell, data["hessian"])
+
+
+def load_all(work: Path) -> dict[str, Modes]:
+    """Modes of every framework whose Hessian has been finished."""
+    return {
+        name: reference_modes(framework, work)
+        for name, framework in FRAMEWORKS.items()
+        if (work / "hessians" / f"{name}.npz").exists()
+    }
