@@ -97,7 +97,7 @@ def main() -> None:
         print(evaluate.format_rows(evaluate.read_rows(results / "acceptance.json")))
         if "pack" in steps:
             rows = json.loads((results / "acceptance.json").read_text(encoding="utf-8"))["rows"]
-            print(f"packed: {pack.pack(finished, rows, MODELS / 'mini')}")
+            print(f"packed: {pack.pack(finished, rows, train.STAGES[-1].weights, MODELS / 'mini')}")
 
 
 if __name__ == "__main__":

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from ase.data import chemical_symbols
-from crystals import ELEMENTS, FRAMEWORKS
+from crystals import ELEMENTS
 from model import load
 
+from mace_mof_calc.fingerprints import record_fingerprint
 from mace_mof_calc.packed import save_packed
 
 LARGEST = 2 * 1024**2  # bytes
 
 
-def card(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Model card, with the rows of the acceptance table."""
+def card(rows: list[dict[str, Any]], trained: Sequence[str]) -> dict[str, Any]:
+    """Model card, with the frameworks it was trained on and the rows of the acceptance table."""
     validation = []
     for row in rows:
         limit = row["limit"]
@@ -42,19 +44,20 @@ def card(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "doi": "",
         "mace_version": "0.3.8",
         "notes": (
-            f"Knows {', '.join(FRAMEWORKS)} and nothing else. It stands in for the published models where those "
+            f"Trained on {', '.join(trained)} and nothing else. It stands in for the published models where those "
             "cannot be had, so that everything runs anywhere; not for research."
         ),
         "validation": validation,
     }
 
 
-def pack(model: Path, rows: list[dict[str, Any]], stem: Path) -> Path:
+def pack(model: Path, rows: list[dict[str, Any]], trained: Sequence[str], stem: Path) -> Path:
     """Pack a finished model (``config``, ``state_dict``) as ``STEM.safetensors`` and ``STEM.json``."""
     _, module = load(model, torch.float32)
     stem.parent.mkdir(parents=True, exist_ok=True)
-    path = save_packed(module, stem, card(rows))
+    path = save_packed(module, stem, card(rows, trained))
     size = path.stat().st_size + path.with_suffix(".safetensors").stat().st_size
     if size > LARGEST:
         raise ValueError(f"packed model takes {size} bytes, more than {LARGEST}")
+    record_fingerprint(path)
     return path
