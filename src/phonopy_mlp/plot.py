@@ -89,26 +89,23 @@ def _draw_bands(axes: Axes, bands: BandStructure) -> None:
 
 
 def _draw_dos(axes: Axes, result: PhononResult, top: float) -> None:
-    shown = result.frequency_points <= top
-    width = max(1, round(0.005 * top / float(result.frequency_points[1] - result.frequency_points[0])))
-    for (element, dos), colour in zip(result.element_dos.items(), _cycle(len(result.element_dos)), strict=True):
-        axes.plot(_averaged(dos, width)[shown], result.frequency_points[shown], color=colour, lw=0.9, label=element)
-    if len(result.element_dos) > 1:
-        axes.plot(
-            _averaged(result.total_dos, width)[shown],
-            result.frequency_points[shown],
-            color="0.3",
-            lw=0.6,
-            label="total",
-        )
+    """Draw the mean density in bins of a two-hundredth of the range, in which flat bands count like all others."""
+    points = result.frequency_points
+    edges = np.arange(points[0], top + top / 200, top / 200)
+    for (element, states), colour in zip(
+        result.element_states.items(), _cycle(len(result.element_states)), strict=True
+    ):
+        _draw_bins(axes, edges, np.interp(edges, points, states), color=colour, lw=0.9, label=element)
+    if len(result.element_states) > 1:
+        total = np.sum(list(result.element_states.values()), axis=0)
+        _draw_bins(axes, edges, np.interp(edges, points, total), color="0.3", lw=0.6, label="total")
     axes.axhline(0, color="0.4", linewidth=0.6, zorder=0)
     axes.set_xlim(left=0)
     axes.legend(fontsize="small", frameon=False)
 
 
-def _averaged(dos: np.ndarray[Any, Any], width: int) -> np.ndarray[Any, Any]:
-    """Average over neighbouring points, so that flat bands do not dwarf all others; the integral stays."""
-    return np.convolve(dos, np.full(width, 1 / width), mode="same")
+def _draw_bins(axes: Axes, edges: np.ndarray[Any, Any], states: np.ndarray[Any, Any], **style: Any) -> None:
+    axes.stairs(np.diff(states) / np.diff(edges), edges, orientation="horizontal", baseline=None, **style)
 
 
 def _draw_thermal(axes: Axes, result: PhononResult) -> None:

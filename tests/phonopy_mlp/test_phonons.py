@@ -51,6 +51,16 @@ def test_element_densities_add_up_and_integrate_to_the_modes(alloy):
         assert np.trapezoid(result.element_dos[element], result.frequency_points) == pytest.approx(modes, rel=5e-3)
 
 
+def test_every_mode_is_counted_however_flat_its_band(alloy):
+    result = compute_phonons(alloy, mesh=(5, 5, 5), pitch=1.0)
+    assert {element: count[-1] for element, count in result.element_states.items()} == pytest.approx(
+        {"Au": 3, "Cu": 9}, abs=1e-9
+    )
+    fine = compute_phonons(alloy, mesh=(11, 11, 11), pitch=0.01)
+    integral = np.cumsum(fine.element_dos["Cu"]) * 0.01
+    assert np.abs(fine.element_states["Cu"] - integral).max() < 0.1  # 1 %: what the density misses
+
+
 def test_element_projections_need_no_full_mesh(alloy):
     result = compute_phonons(alloy, mesh=(11, 11, 11), pitch=0.1)
     alloy.run_mesh([11, 11, 11], is_gamma_center=True, with_eigenvectors=True, is_mesh_symmetry=False)
