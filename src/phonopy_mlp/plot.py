@@ -49,6 +49,8 @@ def plot_phonons(result: PhononResult, title: str, *, low_frequency: float = 10.
         dos = figure.add_subplot(grid[row, 1], sharey=bands)
         _draw_dos(dos, result, top)
         dos.tick_params(labelleft=False)
+        if row == 0:
+            dos.legend(fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
     dos.set_xlabel("DOS (states/THz/primitive cell)")
     _draw_thermal(figure.add_subplot(grid[-1, :]), result)
     return figure
@@ -101,7 +103,6 @@ def _draw_dos(axes: Axes, result: PhononResult, top: float) -> None:
         _draw_bins(axes, edges, np.interp(edges, points, total), color="0.3", lw=0.6, label="total")
     axes.axhline(0, color="0.4", linewidth=0.6, zorder=0)
     axes.set_xlim(left=0)
-    axes.legend(fontsize="small", frameon=False)
 
 
 def _draw_bins(axes: Axes, edges: np.ndarray[Any, Any], states: np.ndarray[Any, Any], **style: Any) -> None:
