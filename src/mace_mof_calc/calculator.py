@@ -133,7 +133,7 @@ class MaceMOF(MACECalculator):
     ) -> None:
         """Compute all results of `atoms`, whichever of them are asked for; see the notes of the class."""
         atoms = check_structure(self.atoms if atoms is None else atoms, self._numbers, self._title)
-        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]  # mace's class has no annotations
         self.results = {
             key: _as_float64(value) for key, value in self.results.items() if key in self.implemented_properties
         }
@@ -172,7 +172,7 @@ class MaceMOF(MACECalculator):
         """Refuse to change the settings: they belong to the model that was loaded."""
         if self._settled and kwargs:
             raise TypeError(f"The settings of a MaceMOF are final ({', '.join(kwargs)} given). Make a new MaceMOF.")
-        changed: dict[str, Any] = super().set(**kwargs)  # type: ignore[no-untyped-call]
+        changed: dict[str, Any] = super().set(**kwargs)  # type: ignore[no-untyped-call]  # mace's class has no annotations
         return changed
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -62,7 +62,7 @@ class D3(Calculator):
     def __init__(
         self, *, cutoff: float = CUTOFF, coordination_cutoff: float = COORDINATION_CUTOFF, device: str = "auto"
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # ASE's class has no annotations
         try:
             from torch_dftd.torch_dftd3_calculator import TorchDFTD3Calculator
         except ImportError as error:
@@ -92,7 +92,7 @@ class D3(Calculator):
     ) -> None:
         """Compute all results of `atoms`, whichever of them are asked for."""
         atoms = check_structure(self.atoms if atoms is None else atoms, range(1, _HEAVIEST + 1), "D3")
-        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]  # ASE's class has no annotations
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Creating a tensor from a list", category=UserWarning)
             self._d3.calculate(atoms, ["energy", "forces", "stress"])
@@ -145,7 +145,7 @@ class DispersionCorrected(SumCalculator):
                 )
         self.mace = mace
         self.d3 = D3(cutoff=cutoff, device=str(mace.device))
-        super().__init__([mace, self.d3])  # type: ignore[no-untyped-call]
+        super().__init__([mace, self.d3])  # type: ignore[no-untyped-call]  # ASE's class has no annotations
         # ASE's list is what both terms have, in the order of a set, which differs from run to run.
         self.implemented_properties = list(D3.implemented_properties)
 

@@ -73,7 +73,7 @@ class GFN1xTB(Calculator):
     def __init__(
         self, *, accuracy: float = 0.01, electronic_temperature: float = 300.0, max_iterations: int = 250
     ) -> None:
-        super().__init__(  # type: ignore[no-untyped-call]
+        super().__init__(  # type: ignore[no-untyped-call]  # ASE's class has no annotations
             accuracy=accuracy, electronic_temperature=electronic_temperature, max_iterations=max_iterations
         )
         self._warned = False
@@ -88,7 +88,7 @@ class GFN1xTB(Calculator):
         """Compute all results of `atoms`, whichever of them are asked for."""
         atoms = check_structure(self.atoms if atoms is None else atoms, range(1, _HEAVIEST + 1), "GFN1-xTB")
         self._warn_if_narrow(atoms)
-        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]  # ASE's class has no annotations
         try:
             self._tblite.get_property("energy", self.atoms)
         except Exception:
@@ -123,9 +123,9 @@ class GFN1xTB(Calculator):
 
     def set(self, **kwargs: Any) -> dict[str, Any]:
         """Change parameters; the next calculation starts afresh where any of them is new."""
-        changed: dict[str, Any] = super().set(**kwargs)  # type: ignore[no-untyped-call]
+        changed: dict[str, Any] = super().set(**kwargs)  # type: ignore[no-untyped-call]  # ASE's class has no annotations
         if changed:
-            self.reset()  # type: ignore[no-untyped-call]
+            self.reset()  # type: ignore[no-untyped-call]  # ASE's class has no annotations
             self._tblite = self._new_tblite()
         return changed
 

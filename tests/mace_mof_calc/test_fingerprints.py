@@ -20,7 +20,7 @@ REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference"
 class Constant(Calculator):
     """Gives the energy and the largest force it is told."""
 
-    implemented_properties = ["energy", "forces"]  # noqa: RUF012
+    implemented_properties = ["energy", "forces"]  # noqa: RUF012  (ASE's way)
 
     def __init__(self, energy, force=0.0):
         super().__init__()

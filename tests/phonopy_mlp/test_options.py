@@ -54,7 +54,8 @@ def test_a_model_file_or_an_unknown_name_is_the_model(word):
 
 
 def test_the_structure_is_found_behind_an_option_with_many_values():
-    options = parse("--mlp emt --mesh 11 11 11 Cu.cif".split(), "phonopy")  # noqa: SIM905
+    line = "--mlp emt --mesh 11 11 11 Cu.cif"
+    options = parse(line.split(), "phonopy")
     assert options.structure == Path("Cu.cif")
     assert options.arguments == ("--mesh", "11", "11", "11")
     assert options.settings.mesh_numbers == [11, 11, 11]
@@ -115,8 +116,8 @@ def test_options_that_do_not_parse_end_with_status_2(line, capsys):
 
 
 def test_dropping_takes_the_values_along():
-    words = "--band auto --anime 0 -0.5 .5 -t --mesh 3 3 3".split()  # noqa: SIM905
-    assert drop(words, ("--band", "--anime")) == ["-t", "--mesh", "3", "3", "3"]
+    line = "--band auto --anime 0 -0.5 .5 -t --mesh 3 3 3"
+    assert drop(line.split(), ("--band", "--anime")) == ["-t", "--mesh", "3", "3", "3"]
     assert drop(["--band=auto", "-t"], ("--band",)) == ["-t"]
 
 

@@ -1,5 +1,3 @@
-import os
-
 import pytest
 
 from phonopy_mlp.errors import OutputError
@@ -11,7 +9,7 @@ def test_a_file_appears_whole(tmp_path):
         path.write_text("whole")
         assert not (tmp_path / "a.txt").exists()
     assert (tmp_path / "a.txt").read_text() == "whole"
-    assert os.listdir(tmp_path) == ["a.txt"]  # noqa: PTH208
+    assert [found.name for found in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path):
