@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import BaseCalculator
+from ase.calculators.calculator import BaseCalculator, PropertyNotImplementedError
 from phonopy.structure.atoms import PhonopyAtoms
 
-from phonopy_mlp.errors import CalculatorError
+from phonopy_mlp.errors import CalculatorError, PhonopyMlpError
 from phonopy_mlp.protocols import SupportsBatch
 from phonopy_mlp.structures import from_phonopy
 
@@ -72,24 +73,40 @@ class Evaluator:
     def _results(self, cells: Sequence[PhonopyAtoms]) -> Iterable[dict[str, Any]]:
         label = "Forces of supercells"
         if isinstance(self.calculator, SupportsBatch):
-            batches = [cells[k : k + _BATCH_SIZE] for k in range(0, len(cells), _BATCH_SIZE)]
-            for batch in self.progress(batches, len(batches), label):
-                yield from (dict(r) for r in self.calculator.calculate_batch([from_phonopy(cell) for cell in batch]))
+            starts = range(0, len(cells), _BATCH_SIZE)
+            for start in self.progress(starts, len(starts), label):
+                batch = [from_phonopy(cell) for cell in cells[start : start + _BATCH_SIZE]]
+                with calling(f"supercells {start + 1} to {start + len(batch)} ({batch[0].get_chemical_formula()})"):
+                    results = [dict(result) for result in self.calculator.calculate_batch(batch)]
+                yield from results
             return
         for k, cell in enumerate(self.progress(cells, len(cells), label)):
             yield _calculate(self.calculator, from_phonopy(cell), k)
 
 
-def _calculate(calculator: BaseCalculator, atoms: Atoms, number: int) -> dict[str, Any]:
-    properties = [p for p in ("energy", "forces", "stress") if p in calculator.implemented_properties]
+@contextmanager
+def calling(on: str) -> Iterator[None]:
+    """Turn whatever a calculator raises into a `CalculatorError` that says what it was computing."""
     try:
-        return {p: calculator.get_property(p, atoms) for p in properties}
+        yield
+    except PhonopyMlpError:
+        raise
+    except PropertyNotImplementedError as error:
+        raise CalculatorError(
+            f"The calculator failed on {on}", f"it has no {error or 'such property'}", "Choose one that has"
+        ) from error
     except Exception as error:
         raise CalculatorError(
-            f"The calculator failed on supercell {number + 1} ({atoms.get_chemical_formula()})",
+            f"The calculator failed on {on}",
             f"{type(error).__name__}: {error}",
             "Check that it can compute this structure at all",
         ) from error
+
+
+def _calculate(calculator: BaseCalculator, atoms: Atoms, number: int) -> dict[str, Any]:
+    properties = [p for p in ("energy", "forces", "stress") if p in calculator.implemented_properties]
+    with calling(f"supercell {number + 1} ({atoms.get_chemical_formula()})"):
+        return {p: calculator.get_property(p, atoms) for p in properties}
 
 
 def _unpack(result: dict[str, Any], number: int) -> tuple[float, np.ndarray[Any, Any], np.ndarray[Any, Any]]:

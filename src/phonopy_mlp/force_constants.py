@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+import warnings
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from phonopy import Phonopy
 from phonopy.harmonic.force_constants import get_drift_force_constants
+from phonopy.structure.cells import PrimitiveMatrixAutoDefaultWarning
 
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.evaluator import Evaluator, Progress, silent
@@ -27,6 +29,9 @@ NOISY_DISTANCE = 0.01
 
 NOISE_LIMIT = 1e-8
 """Force noise in eV/A from which the paper's displacement makes noise of more than 1e-5 eV/A^2."""
+
+LARGEST_SUPERCELL = 100_000
+"""Atoms in a supercell that phonopy can still be asked to make."""
 
 _SYMMETRISATION_LEVEL = 20
 
@@ -79,15 +84,37 @@ def make_phonopy(
     symprec: float = 1e-5,
     is_symmetry: bool = True,
 ) -> Phonopy:
-    """Return phonopy's object for a unit cell and a supercell matrix (shape=(3, 3), as phonopy's ``--dim``)."""
-    return Phonopy(
-        to_phonopy(atoms),
-        supercell_matrix=supercell_matrix,
-        primitive_matrix=primitive_matrix,
-        symprec=symprec,
-        is_symmetry=is_symmetry,
-        log_level=0,
-    )
+    """Return phonopy's object for a unit cell and a supercell matrix (shape=(3, 3), as phonopy's ``--dim``).
+
+    Raises
+    ------
+    SettingsError
+        The supercell has more than `LARGEST_SUPERCELL` atoms, or the primitive matrix does not fit the structure.
+
+    """
+    size = len(atoms) * round(abs(float(np.linalg.det(supercell_matrix))))
+    if size > LARGEST_SUPERCELL:
+        raise SettingsError(
+            f"A supercell of {size} atoms", f"more than {LARGEST_SUPERCELL} would not fit in memory", "Choose a smaller"
+        )
+    # phonopy prints the cells when it cannot make one of the other.
+    with redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore", PrimitiveMatrixAutoDefaultWarning)
+        try:
+            return Phonopy(
+                to_phonopy(atoms),
+                supercell_matrix=supercell_matrix,
+                primitive_matrix=primitive_matrix,
+                symprec=symprec,
+                is_symmetry=is_symmetry,
+                log_level=0,
+            )
+        except (RuntimeError, ValueError, SystemExit) as error:
+            raise SettingsError(
+                f"Primitive matrix {primitive_matrix!r}",
+                f"phonopy cannot make that primitive cell of {atoms.get_chemical_formula()} ({type(error).__name__})",
+                "Give --pa auto",
+            ) from error
 
 
 def displace(

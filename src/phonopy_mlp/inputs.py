@@ -13,6 +13,7 @@ from phonopy.file_IO import is_file_phonopy_yaml
 from phonopy.harmonic.displacement import DisplacementDataset
 from phonopy.harmonic.dynamical_matrix import NacParams
 from phonopy.interface.phonopy_yaml import PhonopyYaml, load_yaml
+from phonopy.structure.atoms import PhonopyAtoms
 from phonopy.structure.dataset import forces_in_dataset
 
 from phonopy_mlp.errors import StructureError
@@ -38,6 +39,8 @@ class RunInput:
         shape=(3, 3), dtype=int. None for a plain structure.
     primitive_matrix : ndarray or None
         shape=(3, 3). None for a plain structure, or where the file has none.
+    supercell : PhonopyAtoms or None
+        Supercell that the displacements belong to, where the file has it.
     dataset : dict or None
         phonopy's displacement dataset, with or without forces (A, eV/A).
     tolerance : float or None
@@ -52,6 +55,7 @@ class RunInput:
     atoms: Atoms
     supercell_matrix: np.ndarray[Any, Any] | None = None
     primitive_matrix: np.ndarray[Any, Any] | None = None
+    supercell: PhonopyAtoms | None = None
     dataset: DisplacementDataset | None = None
     tolerance: float | None = None
     nac_params: NacParams | None = None
@@ -88,6 +92,12 @@ def read_input(path: Path) -> RunInput:
             f"'{path}' is not a phonopy yaml", "it has no supercell_matrix and unit cell", "Give phonopy_disp.yaml"
         )
     _refuse_other_units(content, path)
+    if content.unitcell.magnetic_moments is not None:
+        raise StructureError(
+            f"'{path}' has magnetic moments",
+            "the calculators of phonopy-mlp know no spin",
+            "Make the displacements again without them",
+        )
     atoms = from_phonopy(content.unitcell)
     check_structure(atoms, name=str(path))
     return RunInput(
@@ -96,6 +106,7 @@ def read_input(path: Path) -> RunInput:
         bare(atoms),
         supercell_matrix=content.supercell_matrix,
         primitive_matrix=content.primitive_matrix,
+        supercell=content.supercell,
         dataset=content.dataset,
         tolerance=_tolerance(path),
         nac_params=content.nac_params,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import seekpath
 from phonopy import Phonopy
-from phonopy.phonon.band_structure import get_band_qpoints_by_seekpath
 from phonopy.phonon.mesh import Mesh
 from phonopy.phonon.spectrum import TetrahedronDOSAccumulator
 
@@ -54,7 +56,7 @@ class PhononResult:
     Attributes
     ----------
     mesh : tuple of int
-        Sampling mesh, Gamma-centred.
+        Sampling mesh.
     frequencies : ndarray
         At the irreducible mesh points, in THz; imaginary ones are negative. shape=(q-points, bands)
     weights : ndarray
@@ -105,6 +107,7 @@ def compute_phonons(
     temperatures: Sequence[float] | Array = tuple(range(0, 1001, 10)),
     cutoff_frequency: float | None = None,
     exclude_gamma_acoustic: bool = True,
+    gamma_centred: bool = True,
     band_points: int = 51,
 ) -> PhononResult:
     """Compute bands, densities of states (linear tetrahedron) and thermal properties.
@@ -114,7 +117,7 @@ def compute_phonons(
     phonon : Phonopy
         With force constants.
     mesh : sequence of int or float, optional
-        Sampling mesh of the Brillouin zone, centred on Gamma; one number is a length in A, as in phonopy.
+        Sampling mesh of the Brillouin zone; one number is a length in A, as in phonopy.
     pitch : float, optional
         Frequency pitch of the densities of states in THz; the points then span the spectrum and a tenth more on
         either side.
@@ -128,6 +131,8 @@ def compute_phonons(
     exclude_gamma_acoustic : bool, optional
         Leave the three acoustic modes at Gamma out of the thermal properties. With symmetrised force constants their
         frequencies are rounding, and one at +3e-7 THz adds 0.11 kJ/mol to the free energy at 1000 K.
+    gamma_centred : bool, optional
+        Whether even meshes hold Gamma. phonopy's own default shifts them by half a step.
     band_points : int, optional
         q-points per segment of the band path.
 
@@ -142,7 +147,9 @@ def compute_phonons(
         raise SettingsError(f"Mesh {mesh}", "it must be three positive integers", "Give for example 11 11 11")
     if not (np.isfinite(pitch) and pitch > 0):
         raise SettingsError(f"Frequency pitch {pitch:g} THz", "it must be positive", "Give for example 0.01")
-    phonon.run_mesh(numbers if len(numbers) == 3 else float(numbers[0]), is_gamma_center=True, with_eigenvectors=True)
+    phonon.run_mesh(
+        numbers if len(numbers) == 3 else float(numbers[0]), is_gamma_center=gamma_centred, with_eigenvectors=True
+    )
     sampled = phonon.mesh
     assert isinstance(sampled, Mesh)
     points, by_element, states = _densities_of_states(
@@ -232,23 +239,26 @@ def _element_projections(sampled: Mesh, symbols: Sequence[str], elements: Sequen
 
 
 def _band_structure(phonon: Phonopy, points: int) -> BandStructure:
-    paths, labels, connections = get_band_qpoints_by_seekpath(phonon.primitive, points)
-    bands = phonon.run_band_structure(paths, path_connections=connections, labels=labels)
+    """Return bands along seekpath's path, whatever primitive cell was chosen."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", seekpath.SupercellWarning)
+        found = seekpath.get_path_orig_cell(phonon.primitive.totuple(), symprec=phonon.symmetry.tolerance)
+    ends = found["path"]
+    corners = {name: np.array(point) for name, point in found["point_coords"].items()}
+    paths = [np.linspace(corners[start], corners[end], points) for start, end in ends]
+    follows = [end == start for (_, end), (start, _) in pairwise(ends)]
+    bands = phonon.run_band_structure(paths, path_connections=[*follows, False])
     return BandStructure(
         distances=tuple(_frozen(segment) for segment in bands.distances),
         frequencies=tuple(_frozen(segment) for segment in bands.frequencies),
         qpoints=tuple(_frozen(segment) for segment in bands.qpoints),
-        labels=_segment_ends(labels, connections),
+        labels=tuple((_in_tex(start), _in_tex(end)) for start, end in ends),
     )
 
 
-def _segment_ends(labels: Sequence[str], connections: Sequence[bool]) -> tuple[tuple[str, str], ...]:
-    """Pair phonopy's running list of labels: a segment that connects to the next shares its end label with it."""
-    ends, k = [], 0
-    for connected in connections:
-        ends.append((labels[k], labels[k + 1]))
-        k += 1 if connected else 2
-    return tuple(ends)
+def _in_tex(label: str) -> str:
+    """Return a name of seekpath, such as GAMMA or S_0, in TeX."""
+    return "$\\Gamma$" if label == "GAMMA" else f"$\\mathrm{{{label}}}$"
 
 
 def _frozen(array: Any) -> Array:

@@ -15,6 +15,7 @@ from ase.filters import FrechetCellFilter
 from ase.optimize import LBFGS
 
 from phonopy_mlp.errors import ConvergenceError, SettingsError
+from phonopy_mlp.evaluator import calling
 from phonopy_mlp.structures import bare
 from phonopy_mlp.symmetry import LOOSE, TIGHT, SpaceGroup, find_space_group
 
@@ -44,8 +45,6 @@ class RelaxResult:
         Largest stress component in eV/A^3.
     steps : int
         Optimiser steps.
-    converged : bool
-        Whether forces and cell reached `fmax`.
     fmax : float
         Goal in eV/A.
     initial_groups, final_groups : tuple of SpaceGroup
@@ -60,7 +59,6 @@ class RelaxResult:
     residual_force: float
     residual_stress: float
     steps: int
-    converged: bool
     fmax: float
     initial_groups: tuple[SpaceGroup, ...]
     final_groups: tuple[SpaceGroup, ...]
@@ -103,6 +101,8 @@ def relax(
     ------
     ConvergenceError
         `fmax` was not reached within `max_steps`.
+    CalculatorError
+        The calculator failed, or has no stress.
     SettingsError
         `fmax` is not positive, or `max_steps` less than 1.
 
@@ -115,8 +115,9 @@ def relax(
     if fix_symmetry is not None:
         moving.set_constraint(FixSymmetry(moving, symprec=fix_symmetry, verbose=False))
     moving.calc = calculator
-    initial_energy, initial_volume = float(moving.get_potential_energy()), float(moving.get_volume())
-    steps, largest = _optimise(moving, fmax, max_steps, on_step)
+    with calling(f"the relaxation of {moving.get_chemical_formula()}"):
+        initial_energy, initial_volume = float(moving.get_potential_energy()), float(moving.get_volume())
+        steps, largest = _optimise(moving, fmax, max_steps, on_step)
     if not largest <= fmax:
         raise ConvergenceError(
             f"Relaxation stopped at {largest:.2e} eV/A after {steps} steps",
@@ -131,7 +132,6 @@ def relax(
         residual_force=_largest(moving.get_forces()),
         residual_stress=float(np.abs(moving.get_stress()).max()),
         steps=steps,
-        converged=True,
         fmax=fmax,
         initial_groups=_groups(atoms),
         final_groups=_groups(moving),

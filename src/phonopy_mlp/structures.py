@@ -59,7 +59,7 @@ def read_structure(path: str | Path) -> Atoms:
     except Exception as error:
         raise StructureError(
             f"'{path}' cannot be read",
-            f"it does not parse ({type(error).__name__}: {error})",
+            f"it does not parse ({f'{type(error).__name__}: {error}'.rstrip(': ')})",
             "Mend the file, or write it again with ASE or another program",
         ) from error
     assert isinstance(atoms, Atoms)
@@ -96,6 +96,18 @@ def check_structure(atoms: Atoms, *, name: str) -> None:
         bad = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1)).tolist()
         raise StructureError(
             f"'{name}' holds coordinates that are not numbers", f"atoms {bad[:10]} or the cell", "Mend the file"
+        )
+    if np.linalg.det(atoms.cell.array) < 0:
+        raise StructureError(
+            f"'{name}' has a left-handed cell",
+            "phonopy and spglib work with right-handed ones",
+            "Swap two of the cell vectors, and the coordinates with them",
+        )
+    if 0 in atoms.numbers:
+        raise StructureError(
+            f"'{name}' holds atoms of no element",
+            f"{np.count_nonzero(atoms.numbers == 0)} are written as X",
+            "Put an element in their place, or remove them",
         )
     _refuse_disorder(atoms.info.get("occupancy"), name)
     _refuse_overlaps(atoms, name)

@@ -30,6 +30,23 @@ def copper_only(*, device, dtype):
     return calculator
 
 
+class Forceful(EMT):
+    implemented_properties = ["energy", "forces"]
+
+
+def no_stress(*, device, dtype):
+    return Forceful()
+
+
+class Failing(EMT):
+    def calculate(self, *args, **kwargs):
+        raise RuntimeError("out of memory")
+
+
+def failing(*, device, dtype):
+    return Failing()
+
+
 def from_file(path, *, device, dtype):
     with open(path) as file:
         if file.read(3) != "emt":
@@ -41,6 +58,8 @@ _ENTRY_POINTS = """
 [phonopy_mlp.calculators]
 emt = phonopy_mlp_test_calculators:emt
 broken = phonopy_mlp_test_calculators:broken
+no-stress = phonopy_mlp_test_calculators:no_stress
+failing = phonopy_mlp_test_calculators:failing
 copper-only = phonopy_mlp_test_calculators:copper_only
 
 [phonopy_mlp.model_files]

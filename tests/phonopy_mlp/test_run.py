@@ -230,62 +230,67 @@ def test_dry_run_symmetrises_as_the_run_does(capfd):
     assert "Displacements: 1," in capfd.readouterr().out
 
 
-def overlapping() -> Atoms:
-    return Atoms("Cu2", positions=[[0, 0, 0], [0.1, 0, 0]], cell=[4, 4, 4], pbc=True)
-
-
-BAD_LINES = {
-    "missing file": ("--mlp emt nothing.cif", "was not found"),
-    "unknown model": ("--mlp emmt Cu.cif", "Did you mean emt"),
-    "model file missing": ("--mlp none.model Cu.cif", "could not be made"),
-    "supercell": ("--mlp emt Cu.cif --dim 2 2", "3 or 9 integers"),
-    "overlap": ("--mlp emt overlap.extxyz", "on top of each other"),
-    "not periodic": ("--mlp emt molecule.xyz", "not periodic"),
-    "element": ("--mlp copper-only gold.cif", "lacks Au"),
-    "device": ("--mlp broken Cu.cif --device cuda", "no such device: cuda"),
-    "head": ("--mlp emt Cu.cif --head pbe", "no heads"),
-    "yaml": ("--mlp emt other.yaml", "not a phonopy yaml"),
-    "relax goal": ("--mlp emt Cu.cif --relax --relax-fmax 0", "must be positive"),
-    "figure folder": ("--mlp emt Cu.cif --figure out/x.png", "cannot be written"),
-    "figure format": ("--mlp emt Cu.cif --figure x.bad", "suffix"),
-    "supercell before relaxation": ("--mlp emt Cu.cif --relax --dim 2 2 2 2", "3 or 9 integers"),
-    "tolerance": ("--mlp emt Cu.cif --symmetrise nan", "must be positive"),
-    "band path": ("--mlp emt Cu.cif --band 0 0 0", ""),
-    "displacement": ("--mlp emt Cu.cif --dim 2 2 2 --amplitude -1", "must be positive"),
-}
-
-
-@pytest.mark.parametrize("case", BAD_LINES)
-def test_bad_input_is_one_sentence_and_status_2_and_leaves_nothing(case, capfd):
-    line, message = BAD_LINES[case]
-    write("overlap.extxyz", overlapping())
-    write("gold.cif", bulk("Au", cubic=True))
-    Path("molecule.xyz").write_text("1\n\nCu 0 0 0\n")
-    Path("other.yaml").write_text("a: 1\n")
-    before = sorted(Path().iterdir())
-    assert phonopy_mlp(line) == 2
-    error = capfd.readouterr().err
-    assert message in error
-    assert "Traceback" not in error
-    assert sorted(Path().iterdir()) == before
-
-
-def test_forces_from_a_file_exclude_changes_of_structure(capfd):
+def test_a_second_run_in_a_folder_replaces_its_own_results(capfd):
+    assert phonopy_mlp("--mlp emt Cu.cif --relax --dim 2 2 2 --writefc") == 0
+    assert Path("FORCE_CONSTANTS").exists()
+    assert Path("relaxed.cif").exists()
+    assert phonopy_mlp("phonopy_params.yaml --mesh 3 3 3") == 0
+    assert not Path("FORCE_CONSTANTS").exists()
+    assert Path("relaxed.cif").exists()
     assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2") == 0
-    for option in ("--relax", "--symmetrise", "--dim 3 3 3"):
-        assert phonopy_mlp(f"phonopy_params.yaml {option}") == 2
-        assert "has its forces already" in capfd.readouterr().err
+    assert not Path("relaxed.cif").exists()
 
 
-def test_a_stale_force_constants_file_is_an_error(capfd):
-    Path("FORCE_CONSTANTS").write_text("")
-    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2") == 2
-    assert "FORCE_CONSTANTS lies in" in capfd.readouterr().err
+def test_a_configuration_file_may_ask_for_dos_and_thermal_properties(capfd):
+    Path("my.conf").write_text("DOS = .TRUE.\nTPROP = .TRUE.\nMESH = 5 5 5\n")
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --config my.conf") == 0
+    assert Path("total_dos.dat").exists()
+    assert Path("thermal_properties.yaml").exists()
 
 
-def test_debug_shows_the_traceback(capfd):
-    assert phonopy_mlp("--mlp emt nothing.cif --debug") == 2
-    assert "Traceback" in capfd.readouterr().err
+def test_bundled_flags_are_options_of_their_own(capfd):
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --mesh 3 3 3 --dos -tps") == 0
+    for name in ("total_dos.dat", "total_dos.pdf", "thermal_properties.yaml", "thermal_properties.pdf"):
+        assert Path(name).exists(), name
+
+
+def test_the_default_mesh_is_the_papers(capfd):
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 -t") == 0
+    assert yaml.safe_load(Path("mesh.yaml").read_text())["mesh"] == [11, 11, 11]
+
+
+@pytest.mark.parametrize("way", ["tag", "option"])
+def test_acoustic_modes_at_gamma_are_left_in_when_asked(way, capfd):
+    Path("my.conf").write_text("MESH = 3 3 3\nTPROP = .TRUE.\nEXCLUDE_GAMMA_ACOUSTIC = .FALSE.\n")
+    line = "--config my.conf" if way == "tag" else "--mesh 3 3 3 -t --no-exclude-gamma-acoustic"
+    assert phonopy_mlp(f"--mlp emt Cu.cif --dim 2 2 2 {line}") == 0
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --mesh 3 3 3") == 0
+    tags = yaml.safe_load(Path("phonopy_mlp.yaml").read_text())["phonopy_mlp"]["settings"]["phonopy_tags"]
+    assert tags == {"mesh_numbers": "3 3 3"}
+
+
+def test_quiet_says_nothing(capfd):
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 -q --mesh 3 3 3") == 0
+    assert capfd.readouterr().out == ""
+
+
+def test_underscores_in_options_are_hyphens_as_in_phonopy(capfd):
+    line = ["--mlp", "emt", "Cu.cif", "--dim", "2 2 2", "--band", "0 0 0 1/2 0 0", "--band_labels", "A", "B"]
+    assert main(["run", *line]) == 0
+    assert "label" in Path("band.yaml").read_text()
+
+
+def test_born_charges_of_a_yaml_are_used_when_asked(capfd):
+    Path("BORN").write_text("14.4\n1 0 0 0 1 0 0 0 1\n0 0 0 0 0 0 0 0 0\n")
+    write("POSCAR", read("Cu.cif"), format="vasp")
+    assert plain("phonopy-init", "-d --dim 2 2 2 --pa auto -c POSCAR").returncode == 0
+    assert phonopy_mlp("--mlp emt phonopy_disp.yaml --use-born --sp") == 0
+    Path("BORN").unlink()
+    capfd.readouterr()
+    assert phonopy_mlp("phonopy_params.yaml --mesh 3 3 3 -t --use-born") == 0
+    assert 'NAC parameters were read from "phonopy_params.yaml"' in capfd.readouterr().out
+    assert phonopy_mlp("phonopy_params.yaml --mesh 3 3 3 -t") == 0
+    assert "NAC parameters" not in capfd.readouterr().out
 
 
 def test_phonopys_failure_is_ours(capfd):

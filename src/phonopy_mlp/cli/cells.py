@@ -14,11 +14,14 @@ from phonopy_mlp.cli.report import say
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.force_constants import default_distance, displace, make_phonopy
 from phonopy_mlp.inputs import RunInput
-from phonopy_mlp.supercell import auto_supercell, parse_supercell, shortest_image_distance
+from phonopy_mlp.supercell import AUTO_LENGTH, auto_supercell, parse_supercell, shortest_image_distance
 from phonopy_mlp.symmetry import TIGHT
 
 SUPERCELL = (2, 2, 2)
 """Default supercell, the paper's."""
+
+_SAME_SITE = 1e-3
+"""Positions closer than this (A) are one site."""
 
 
 def choose_cells(atoms: Atoms, options: Options, given: RunInput) -> Phonopy:
@@ -36,8 +39,34 @@ def choose_cells(atoms: Atoms, options: Options, given: RunInput) -> Phonopy:
         symprec=choose_tolerance(options, given),
         is_symmetry=settings.is_symmetry,
     )
+    _check_order(phonon, given)
     phonon.nac_params = given.nac_params
+    if settings.masses is not None:
+        if len(settings.masses) != len(phonon.primitive):
+            raise SettingsError(
+                f"{len(settings.masses)} masses were given",
+                f"the primitive cell has {len(phonon.primitive)} atoms",
+                "Give one for each atom of the primitive cell",
+            )
+        phonon.masses = settings.masses
     return phonon
+
+
+def _check_order(phonon: Phonopy, given: RunInput) -> None:
+    """Refuse displacements and forces that count the supercell's atoms in another order."""
+    if given.supercell is None:
+        return
+    same = np.array_equal(given.supercell.numbers, phonon.supercell.numbers)
+    if same:
+        away = given.supercell.scaled_positions - phonon.supercell.scaled_positions
+        away = (away - np.round(away)) @ phonon.supercell.cell
+        same = bool(np.linalg.norm(away, axis=1).max() < _SAME_SITE)
+    if not same:
+        raise SettingsError(
+            f"The supercell of '{given.path}'",
+            "its atoms are not in the order in which this version of phonopy makes a supercell",
+            "Make the displacements again with the installed phonopy-init",
+        )
 
 
 def choose_tolerance(options: Options, given: RunInput) -> float:
@@ -77,16 +106,11 @@ def _supercell_matrix(atoms: Atoms, options: Options, given: RunInput) -> np.nda
         raise SettingsError(f"'{given.path}' brings its own supercell", "--dim would contradict it", "Leave --dim out")
     if options.supercell != ("auto",):
         return parse_supercell(options.supercell)
-    matrix = auto_supercell(atoms, options.supercell_length)
+    length = AUTO_LENGTH if options.supercell_length is None else options.supercell_length
+    matrix = auto_supercell(atoms, length)
     distance = shortest_image_distance(matrix @ atoms.cell.array)
     say(
         f"Supercell {' x '.join(str(n) for n in np.diag(matrix))}: the smallest whose shortest image distance "
-        f"({distance:.2f} A) exceeds {options.supercell_length:g} A."
+        f"({distance:.2f} A) exceeds {length:g} A."
     )
     return matrix
-
-
-def check_supercell(options: Options) -> None:
-    """Raise `SettingsError` for words after ``--dim`` that are no supercell, before any work is done."""
-    if options.supercell not in (None, ("auto",)):
-        parse_supercell(options.supercell)

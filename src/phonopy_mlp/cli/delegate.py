@@ -7,14 +7,27 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from phonopy_mlp.cli.options import OTHER_MESH_OPTIONS, THERMAL_OPTIONS, Options, drop
 from phonopy_mlp.output import PARAMS_FILE
+from phonopy_mlp.phonons import MESH
 
 _SETUP_TAGS = ("CREATE_DISPLACEMENTS", "RANDOM_DISPLACEMENTS", "SAVE_PARAMS")
 """Tags of a configuration file that phonopy's main program refuses, since phonopy-init does these things."""
+
+_THERMAL_TAGS = ("TPROP",)
+_OTHER_MESH_TAGS = ("DOS", "PDOS", "BAND", "BAND_LABELS", "ANIME", "ANIME_TYPE")
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One run of phonopy: its arguments, and the tags that its configuration file must not have."""
+
+    arguments: list[str]
+    without: tuple[str, ...]
 
 
 def run_phonopy(options: Options, *, own_force_constants: bool, tolerance: float) -> int:
@@ -32,10 +45,11 @@ def run_phonopy(options: Options, *, own_force_constants: bool, tolerance: float
         Symmetry tolerance in A that the force constants were made with; phonopy does not take it from the file.
 
     """
-    for arguments in _runs(options):
+    for each in _runs(options):
+        arguments = each.arguments
         if options.settings.symmetry_tolerance is None:
             arguments = [*arguments, "--tolerance", str(tolerance)]
-        status = _run(arguments, options, own_force_constants)
+        status = _run(arguments, each.without, options, own_force_constants)
         if status != 0:
             return status
     return 0
@@ -58,19 +72,24 @@ def excludes_gamma_acoustic(options: Options) -> bool:
     They do where translations are exact by symmetrisation and only rounding would enter, unless the user, who may
     decide it with phonopy's own option or tag, says otherwise.
     """
-    return options.settings.exclude_gamma_acoustic or (
-        options.settings.fc_symmetry and "--no-exclude-gamma-acoustic" not in options.arguments
-    )
+    settings = options.settings
+    return settings.exclude_gamma_acoustic or (settings.fc_symmetry and "exclude_gamma_acoustic" not in options.tags)
 
 
-def _runs(options: Options) -> list[list[str]]:
+def _runs(options: Options) -> list[_Run]:
     settings, arguments = options.settings, list(options.arguments)
+    sampled = settings.is_thermal_properties or settings.is_dos_mode or settings.pdos_indices is not None
+    if sampled and settings.mesh_numbers is None:
+        arguments += ["--mesh", *map(str, MESH)]
     if settings.is_thermal_properties and (settings.is_dos_mode or settings.pdos_indices is not None):
-        return [drop(arguments, THERMAL_OPTIONS), drop(arguments, OTHER_MESH_OPTIONS)]
-    return [arguments]
+        return [
+            _Run(drop(arguments, THERMAL_OPTIONS), (*_SETUP_TAGS, *_THERMAL_TAGS)),
+            _Run(drop(arguments, OTHER_MESH_OPTIONS), (*_SETUP_TAGS, *_OTHER_MESH_TAGS)),
+        ]
+    return [_Run(arguments, _SETUP_TAGS)]
 
 
-def _run(arguments: Sequence[str], options: Options, own_force_constants: bool) -> int:
+def _run(arguments: Sequence[str], without: Sequence[str], options: Options, own_force_constants: bool) -> int:
     (program,) = entry_points(group="console_scripts", name="phonopy")
     code = f"import sys; from {program.module} import {program.attr} as run; sys.argv[0] = 'phonopy'; sys.exit(run())"
     # phonopy_params.yaml is ours, with the forces; --sp would put force constants in their place.
@@ -81,18 +100,18 @@ def _run(arguments: Sequence[str], options: Options, own_force_constants: bool) 
     if not options.use_born:
         words.append("--nonac")
     with tempfile.TemporaryDirectory() as folder:
-        words = _with_clean_config(words, options.config, Path(folder))
+        words = _with_clean_config(words, options.config, without, Path(folder))
         sys.stdout.flush()
         return subprocess.run(
             [sys.executable, "-P", "-c", code, *words], check=False, env={**os.environ, "PHONOPY_MLP_NO_HOOK": "1"}
         ).returncode
 
 
-def _with_clean_config(words: list[str], config: Path | None, folder: Path) -> list[str]:
+def _with_clean_config(words: list[str], config: Path | None, without: Sequence[str], folder: Path) -> list[str]:
     if config is None:
         return words
     lines = config.read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if line.partition("=")[0].strip().upper() not in _SETUP_TAGS]
+    kept = [line for line in lines if line.partition("=")[0].strip().upper() not in without]
     clean = folder / config.name
     clean.write_text("\n".join(kept) + "\n", encoding="utf-8")
     return [*drop(words, ("--config",)), "--config", str(clean)]

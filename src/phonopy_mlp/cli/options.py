@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
 from pathlib import Path
 
-from phonopy.cui.phonopy_argparse import get_run_parser
+from phonopy.cui.phonopy_argparse import (
+    fix_deprecated_option_names,
+    get_run_parser,
+    show_deprecated_option_warnings,
+)
 from phonopy.cui.settings import PhonopyConfParser, PhonopySettings
 
 from phonopy_mlp.errors import SettingsError
@@ -23,6 +28,9 @@ DEFAULT_MODEL = "mof0"
 THERMAL_OPTIONS = ("-t", "--thermal-property")
 OTHER_MESH_OPTIONS = ("--dos", "--pdos", "--band", "--band-labels", "--anime")
 """What phonopy leaves out of a run with ``-t``, or need not do again in one."""
+
+_FLAGS = "dpqstv"
+"""phonopy's one-letter options without a value, which may be bundled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +53,8 @@ class Options:
         Project onto the space group found at this tolerance (A).
     supercell : tuple of str or None
         Words after ``--dim``.
-    supercell_length : float
-        What ``--dim auto`` must exceed, in A.
+    supercell_length : float or None
+        What ``--dim auto`` must exceed, in A; None where it was not said.
     diagonal, trigonal : bool
         Displacement directions, as phonopy-init.
     figure : Path or None
@@ -55,10 +63,16 @@ class Options:
         Let phonopy apply the non-analytical term.
     dry_run : bool
         Say what would be done, and stop.
+    quiet : bool
+        Say nothing but warnings and errors.
     settings : PhonopySettings
         phonopy's own reading of its options and of ``--config``.
+    tags : dict of str to str
+        phonopy's configuration tags, in small letters, that were set, in the file or by an option.
     config : Path or None
         phonopy's configuration file.
+    displacement_words : tuple of str
+        Options given here that choose displacements.
     arguments : tuple of str
         What is handed on to phonopy.
 
@@ -73,15 +87,18 @@ class Options:
     relax_fmax: float
     symmetrise: float | None
     supercell: tuple[str, ...] | None
-    supercell_length: float
+    supercell_length: float | None
     diagonal: bool
     trigonal: bool
     figure: Path | None
     use_born: bool
     dry_run: bool
+    quiet: bool
     settings: PhonopySettings
+    tags: dict[str, str]
     config: Path | None
-    arguments: tuple[str, ...] = field(default=())
+    displacement_words: tuple[str, ...]
+    arguments: tuple[str, ...]
 
 
 def own_parser(program: str) -> argparse.ArgumentParser:
@@ -110,7 +127,6 @@ def own_parser(program: str) -> argparse.ArgumentParser:
     ours.add_argument(
         "--dim-length",
         type=float,
-        default=AUTO_LENGTH,
         metavar="L",
         help=f"A that the shortest image distance of '--dim auto' exceeds (default: {AUTO_LENGTH:g})",
     )
@@ -141,12 +157,12 @@ def parse(argv: Sequence[str], program: str) -> Options:
     Raises
     ------
     SettingsError
-        No structure, or more than one; a tolerance that is not a number.
+        No structure, or more than one; a tolerance that is not a number; a configuration that phonopy cannot read.
     SystemExit
         From argparse: an option with a wrong value (2), or help (0).
 
     """
-    own, rest = own_parser(program).parse_known_args(list(argv))
+    own, rest = own_parser(program).parse_known_args(_as_phonopy_writes_them(argv))
     returned: list[str] = []
     model = _model(own.mlp, returned)
     symmetrise = _tolerance(own.symmetrise, returned)
@@ -156,10 +172,8 @@ def parse(argv: Sequence[str], program: str) -> Options:
     with _program_name("phonopy"):
         parser, _ = get_run_parser()
         namespace = parser.parse_args([*arguments, *displacement_words])
-    if namespace.conf_filename is not None and not Path(namespace.conf_filename).is_file():
-        raise SettingsError(
-            f"Configuration file '{namespace.conf_filename}'", "there is no such file", "Check its name"
-        )
+    config = None if namespace.conf_filename is None else Path(namespace.conf_filename)
+    settings, tags = _read_settings(namespace, config)
     return Options(
         structure=structure,
         model=model,
@@ -176,8 +190,14 @@ def parse(argv: Sequence[str], program: str) -> Options:
         figure=own.figure,
         use_born=own.use_born,
         dry_run=own.dry_run,
-        settings=PhonopyConfParser(filename=namespace.conf_filename, args=namespace, load_phonopy_yaml=True).settings,
-        config=None if namespace.conf_filename is None else Path(namespace.conf_filename),
+        quiet=namespace.quiet,
+        settings=settings,
+        tags=tags,
+        config=config,
+        displacement_words=(
+            *displacement_words,
+            *(word for word, given in (("--nodiag", own.nodiag), ("--trigonal", own.trigonal)) if given),
+        ),
         arguments=tuple(arguments),
     )
 
@@ -197,6 +217,33 @@ def drop(arguments: Sequence[str], names: Sequence[str]) -> list[str]:
 def is_option(word: str) -> bool:
     """Return whether a word is an option and not a value, which may be a negative number."""
     return word.startswith("-") and not word[1:2].isdigit() and word[1:2] != "."
+
+
+def _as_phonopy_writes_them(argv: Sequence[str]) -> list[str]:
+    """Return the words with hyphens for underscores in options, as phonopy does, and bundled flags taken apart."""
+    words = ["phonopy", *argv]
+    deprecated = fix_deprecated_option_names(words)
+    if deprecated:
+        show_deprecated_option_warnings(deprecated)
+    apart: list[str] = []
+    for word in words[1:]:
+        bundled = len(word) > 2 and word[0] == "-" and set(word[1:]) <= set(_FLAGS)
+        apart += [f"-{letter}" for letter in word[1:]] if bundled else [word]
+    return apart
+
+
+def _read_settings(namespace: argparse.Namespace, config: Path | None) -> tuple[PhonopySettings, dict[str, str]]:
+    """Let phonopy read its options and its configuration file."""
+    if config is not None and not config.is_file():
+        raise SettingsError(f"Configuration file '{config}'", "there is no such file", "Check its name")
+    try:
+        parser = PhonopyConfParser(filename=namespace.conf_filename, args=namespace, load_phonopy_yaml=True)
+    except (ValueError, IndexError, TypeError, RuntimeError) as error:
+        where = "phonopy's options" if config is None else f"phonopy's options or '{config}'"
+        raise SettingsError(
+            f"A value in {where} cannot be read", f"{type(error).__name__}: {error}", "See phonopy's manual"
+        ) from error
+    return parser.settings, {name: str(value) for name, value in parser.confs.items()}
 
 
 def _model(word: str | None, returned: list[str]) -> str | None:
@@ -242,16 +289,22 @@ def _structure(named: list[str], rest: list[str]) -> tuple[Path, list[str]]:
 
     phonopy's parser decides what a word is. Where the structure follows an option with many values, such as
     ``--mesh 11 11 11 MOF-5.cif``, that parser would take it as one of them: such a word is the structure if it is a
-    file.
+    file, and if phonopy can do without it.
     """
-    with _program_name("phonopy"):
-        parser, _ = get_run_parser()
-        positional = parser.parse_args(rest).filename
-        swallowed = [] if named or positional else [word for word in rest if not is_option(word) and _is_input(word)]
-    found = [*named, *positional, *swallowed[-1:]]
+    positional = _positional(rest)
+    found = [*named, *(positional or [])]
     if not found:
+        found = [word for word in reversed(rest) if not is_option(word) and _is_spare_file(word, rest)][:1]
+    if not found and positional is None:
+        with _program_name("phonopy"):
+            get_run_parser()[0].parse_args(rest)
+    if not found:
+        words = [word for word in rest if not is_option(word) and Path(word).suffix.strip(".0123456789")]
+        missing = [word for word in words if not Path(word).exists()]
         raise SettingsError(
-            "No structure was given", "there is nothing to compute phonons of", "Name a CIF, POSCAR or phonopy yaml"
+            "No structure was given",
+            f"there is no file {' or '.join(missing)}" if missing else "there is nothing to compute phonons of",
+            "Name a CIF, POSCAR or phonopy yaml",
         )
     if len(found) > 1:
         raise SettingsError(
@@ -259,16 +312,27 @@ def _structure(named: list[str], rest: list[str]) -> tuple[Path, list[str]]:
             "one is computed at a time",
             f"Give one; registered calculators are {', '.join(calculator_names())}",
         )
-    arguments = list(rest)
-    if found[0] in arguments:
-        arguments.reverse()
-        arguments.remove(found[0])
-        arguments.reverse()
-    return Path(found[0]), arguments
+    return Path(found[0]), _without_last(found[0], rest)
 
 
-def _is_input(word: str) -> bool:
-    return Path(word).is_file()
+def _positional(words: list[str]) -> list[str] | None:
+    """Return the words that phonopy's parser takes for file names; None where it takes offence."""
+    with _program_name("phonopy"), redirect_stderr(io.StringIO()):
+        try:
+            return list(get_run_parser()[0].parse_args(words).filename)
+        except SystemExit:
+            return None
+
+
+def _is_spare_file(word: str, rest: list[str]) -> bool:
+    return Path(word).is_file() and _positional(_without_last(word, rest)) is not None
+
+
+def _without_last(word: str, words: list[str]) -> list[str]:
+    kept = list(reversed(words))
+    if word in kept:
+        kept.remove(word)
+    return kept[::-1]
 
 
 @contextmanager

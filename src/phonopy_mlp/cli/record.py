@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from phonopy import Phonopy
-from phonopy.structure.cells import PrimitiveMatrixAutoDefaultWarning
 
 from phonopy_mlp.cli.options import DEFAULT_MODEL, Options
 from phonopy_mlp.force_constants import ForceConstantsResult
@@ -53,7 +52,7 @@ class RunRecord:
             warnings.showwarning = self._show
             for shown in (UserWarning, RuntimeWarning):
                 warnings.simplefilter("always", shown)
-            for hidden in (DeprecationWarning, FutureWarning, PrimitiveMatrixAutoDefaultWarning):
+            for hidden in (DeprecationWarning, FutureWarning):
                 warnings.simplefilter("ignore", hidden)
             yield
 
@@ -76,10 +75,11 @@ class RunRecord:
             "seconds": round(seconds, 2),
         }
 
-    def add_force_constants(self, result: ForceConstantsResult, modes: CommensurateModes) -> None:
-        """Record force constants and what is imaginary in them."""
+    def add_force_constants(self, atoms: Atoms, result: ForceConstantsResult, modes: CommensurateModes) -> None:
+        """Record force constants of a structure and what is imaginary in them."""
         self.steps["force_constants"] = {
             "method": "finite displacements",
+            "structure_digest": structure_digest(atoms),
             "evaluations": result.evaluations,
             "residual_force": result.residual_force,
             "acoustic_sum_rule_violation": result.drift,
@@ -101,7 +101,7 @@ class RunRecord:
                 "file_digest": given.digest,
                 "formula": atoms.get_chemical_formula(),
                 "atoms": len(atoms),
-                "structure_digest": structure_digest(atoms),
+                "structure_digest": structure_digest(given.atoms),
             },
             calculator=calculator,
             steps=self.steps,
@@ -125,6 +125,7 @@ class RunRecord:
             "displacements": _displacement_length(phonon),
             "symmetrise_force_constants": options.settings.fc_symmetry,
             "phonopy_arguments": list(options.arguments),
+            "phonopy_tags": options.tags,
         }
 
 

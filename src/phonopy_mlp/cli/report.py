@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from phonopy import Phonopy
 
+from phonopy_mlp.evaluator import calling
 from phonopy_mlp.force_constants import ForceConstantsResult
 from phonopy_mlp.imaginary import CommensurateModes
 from phonopy_mlp.phonons import PhononResult
@@ -102,14 +103,16 @@ def _at_zero(phonons: PhononResult) -> str:
 
 def _cost(atoms: Atoms, calculator: BaseCalculator) -> tuple[float, float | None]:
     """Return seconds of an evaluation and bytes by which the process grew in it, if that can be known."""
-    before = _peak_memory()
-    calculator.get_property("forces", atoms)
-    after = _peak_memory()
     moved = atoms.copy()
     moved.positions[0] += 1e-3
-    started = time.perf_counter()
-    calculator.get_property("forces", moved)
-    return time.perf_counter() - started, None if before is None or after is None else after - before
+    with calling(f"the unit cell ({atoms.get_chemical_formula()})"):
+        before = _peak_memory()
+        calculator.get_property("forces", atoms)
+        after = _peak_memory()
+        started = time.perf_counter()
+        calculator.get_property("forces", moved)
+        seconds = time.perf_counter() - started
+    return seconds, None if before is None or after is None else after - before
 
 
 def _peak_memory() -> float | None:

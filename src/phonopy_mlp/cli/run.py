@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,16 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from ase.io import write
 
-from phonopy_mlp.cli.cells import check_supercell, choose_cells, choose_displacements
+from phonopy_mlp.cli.cells import choose_cells, choose_displacements
+from phonopy_mlp.cli.checks import (
+    FORCE_CONSTANTS_TEXT,
+    RELAXED_FILE,
+    EarlierRun,
+    check_against_input,
+    check_options,
+    check_surroundings,
+    working_folder,
+)
 from phonopy_mlp.cli.delegate import excludes_gamma_acoustic, phonopy_symmetrises, run_phonopy
 from phonopy_mlp.cli.options import DEFAULT_MODEL, Options
 from phonopy_mlp.cli.progress import RelaxationBar, bar
@@ -26,20 +37,17 @@ from phonopy_mlp.cli.report import (
     say,
     summarise,
 )
-from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.force_constants import ForceConstantsResult, compute_force_constants, force_constants_from_dataset
 from phonopy_mlp.imaginary import THRESHOLD, CommensurateModes, compute_commensurate_modes
 from phonopy_mlp.inputs import RunInput, read_input
-from phonopy_mlp.output import PARAMS_FILE, check_folder, replacing, write_force_constants
+from phonopy_mlp.output import PARAMS_FILE, replacing, write_force_constants
 from phonopy_mlp.phonons import MESH, PITCH, compute_phonons
-from phonopy_mlp.plot import check_figure, plot_phonons, write_figure
-from phonopy_mlp.provenance import PROVENANCE_FILE, read_provenance
+from phonopy_mlp.plot import plot_phonons, write_figure
+from phonopy_mlp.provenance import read_provenance
 from phonopy_mlp.registry import describe, get_calculator
 from phonopy_mlp.relax import relax
 from phonopy_mlp.structures import check_elements
 from phonopy_mlp.symmetry import find_space_group, symmetrise
-
-RELAXED_FILE = "relaxed.cif"
 
 LARGE_FORCE = 1e-2
 """Residual force in eV/A above which the structure is not a minimum that phonons could be expanded about."""
@@ -61,27 +69,26 @@ def run(options: Options, command: Sequence[str]) -> int:
         Bad input, a calculator that fails, or a folder that cannot be written.
 
     """
-    record, folder = RunRecord(options, command), Path.cwd()
-    with record.collecting_warnings():
-        check_folder(folder)
-        _check_surroundings(folder, options)
+    record = RunRecord(options, command)
+    with record.collecting_warnings(), redirect_stdout(io.StringIO()) if options.quiet else nullcontext():
+        folder = working_folder()
+        check_options(options)
+        earlier = check_surroundings(options, folder)
         given = read_input(options.structure)
+        check_against_input(options, given)
         if given.has_forces and options.dry_run:
             say(f"'{given.path}' has its forces already: no displacement would be computed.")
             return 0
         if given.has_forces:
+            _remove_earlier(earlier, folder, FORCE_CONSTANTS_TEXT)
             return _run_on_forces(given, record, folder)
+        if not options.dry_run:
+            _remove_earlier(earlier, folder, FORCE_CONSTANTS_TEXT, RELAXED_FILE)
         return _run_on_calculator(given, record, folder)
 
 
 def _run_on_forces(given: RunInput, record: RunRecord, folder: Path) -> int:
     options = record.options
-    if options.relax or options.symmetrise is not None or options.supercell is not None:
-        raise SettingsError(
-            f"'{given.path}' has its forces already",
-            "--relax, --symmetrise and --dim would make them wrong",
-            "Leave these options out, or start from the structure",
-        )
     say(f"Forces were read from '{given.path}'; the calculator is not needed.")
     phonon = choose_cells(given.atoms, options, given)
     phonon.dataset = given.dataset
@@ -95,12 +102,6 @@ def _run_on_forces(given: RunInput, record: RunRecord, folder: Path) -> int:
 
 def _run_on_calculator(given: RunInput, record: RunRecord, folder: Path) -> int:
     options = record.options
-    if given.dataset is not None and (options.relax or options.symmetrise is not None):
-        raise SettingsError(
-            f"'{given.path}' brings its own displacements",
-            "they belong to the structure as it is, which --relax and --symmetrise would change",
-            "Leave these options out, or start from the structure",
-        )
     say(describe_groups(given.atoms, str(given.path)))
     calculator = get_calculator(
         options.model or DEFAULT_MODEL, device=options.device, dtype=options.dtype, head=options.head
@@ -112,7 +113,6 @@ def _run_on_calculator(given: RunInput, record: RunRecord, folder: Path) -> int:
     elif options.dry_run:
         atoms = given.atoms
     else:
-        check_supercell(options)
         atoms = _prepare(given.atoms, calculator, record, folder)
     phonon = choose_cells(atoms, options, given)
     choose_displacements(phonon, options, given, calculator)
@@ -161,10 +161,8 @@ def _finish(
 ) -> int:
     """Look for imaginary modes, write the files, draw the figure, and let phonopy do the rest."""
     options = record.options
-    if options.settings.masses is not None:
-        result.phonon.masses = options.settings.masses
     modes = compute_commensurate_modes(result.phonon)
-    record.add_force_constants(result, modes)
+    record.add_force_constants(atoms, result, modes)
     say(describe_modes(modes))
     _warn(result, modes)
     write_force_constants(result, folder, keep_params=given.path.resolve() == (folder / PARAMS_FILE).resolve())
@@ -200,8 +198,6 @@ def _draw(
 ) -> None:
     settings = options.settings
     mesh: Any = MESH if settings.mesh_numbers is None else settings.mesh_numbers
-    if np.ndim(mesh) > 1:
-        raise SettingsError("--figure with a generalised mesh", "its figure needs a plain one", "Give --mesh N N N")
     temperatures = np.arange(
         settings.min_temperature, settings.max_temperature + settings.temperature_step / 2, settings.temperature_step
     )
@@ -211,6 +207,7 @@ def _draw(
         pitch=settings.frequency_pitch or PITCH,
         temperatures=temperatures,
         cutoff_frequency=settings.cutoff_frequency,
+        gamma_centred=settings.is_gamma_center,
         exclude_gamma_acoustic=excludes_gamma_acoustic(options),
     )
     title = f"{options.structure.name} ({atoms.get_chemical_formula()}), {description['name']}"
@@ -219,23 +216,8 @@ def _draw(
     say(summarise(phonons, atoms, result))
 
 
-def _check_surroundings(folder: Path, options: Options) -> None:
-    if (folder / "FORCE_CONSTANTS").exists() and not options.dry_run:
-        raise SettingsError(
-            f"A file FORCE_CONSTANTS lies in '{folder}'",
-            "phonopy would read it instead of the force constants of this run",
-            "Move it away, or work in another folder",
-        )
-    foreign = (folder / PARAMS_FILE).exists() and not (folder / PROVENANCE_FILE).exists()
-    if foreign and not options.dry_run and options.structure.resolve() != (folder / PARAMS_FILE).resolve():
-        raise SettingsError(
-            f"A file {PARAMS_FILE} of another calculation lies in '{folder}'",
-            "this run would overwrite it",
-            "Move it away, or work in another folder",
-        )
-    if options.figure is not None:
-        check_figure(options.figure)
-    if (folder / "BORN").exists() and not options.use_born:
-        warnings.warn(
-            "A BORN file lies here and is not used. Add --use-born for the non-analytical term.", stacklevel=2
-        )
+def _remove_earlier(earlier: EarlierRun, folder: Path, *names: str) -> None:
+    """Remove results of an earlier run in this folder that this run would leave behind as if they were its own."""
+    for name in names:
+        if name in earlier.wrote:
+            (folder / name).unlink(missing_ok=True)

@@ -1,0 +1,172 @@
+"""Refusals of what a command line asks for, before any work is done."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from phonopy_mlp.cli.options import Options
+from phonopy_mlp.errors import OutputError, SettingsError
+from phonopy_mlp.inputs import RunInput
+from phonopy_mlp.output import PARAMS_FILE, check_folder
+from phonopy_mlp.plot import check_figure
+from phonopy_mlp.provenance import read_provenance
+from phonopy_mlp.supercell import parse_supercell
+
+BORN_FILE = "BORN"
+FORCE_CONSTANTS_TEXT = "FORCE_CONSTANTS"
+RELAXED_FILE = "relaxed.cif"
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRun:
+    """What an earlier run of this program wrote into the folder, so that it may be replaced or removed."""
+
+    wrote: tuple[str, ...]
+
+
+def working_folder() -> Path:
+    """Return the current folder, where results go.
+
+    Raises
+    ------
+    OutputError
+        It is gone, or cannot be written.
+
+    """
+    try:
+        folder = Path.cwd()
+    except FileNotFoundError as error:
+        raise OutputError("The current folder is gone", str(error), "Change to one that exists") from error
+    check_folder(folder)
+    return folder
+
+
+def check_options(options: Options) -> None:
+    """Raise `SettingsError` for values that make no sense, whatever the structure is."""
+    settings = options.settings
+    _check_mesh(options)
+    if options.supercell not in (None, ("auto",)):
+        parse_supercell(options.supercell)
+    if options.supercell_length is not None and options.supercell != ("auto",):
+        raise SettingsError("--dim-length without --dim auto", "it would have no effect", "Add --dim auto")
+    if settings.is_thermal_properties or options.figure is not None:
+        _check_temperatures(options)
+    if settings.random_displacement_temperature is not None:
+        raise SettingsError(
+            "--rd-temperature",
+            "displacements at a temperature are drawn from phonons, which are not there yet",
+            "Compute the phonons first, make the displacements with phonopy-init, and give its phonopy_disp.yaml here",
+        )
+    count = settings.random_displacements
+    if isinstance(count, int) and count < 1:
+        raise SettingsError(f"{count} random displacements", "at least one is needed", "Give for example --rd 10")
+    if settings.magnetic_moments is not None:
+        raise SettingsError(
+            "Magnetic moments", "the calculators of phonopy-mlp know no spin", "Leave --magmom or MAGMOM out"
+        )
+    if options.figure is not None:
+        check_figure(options.figure)
+        if settings.sigma is not None or settings.classical:
+            raise SettingsError(
+                "--figure with --sigma or --classical",
+                "it draws the tetrahedron method's density of states and quantum statistics",
+                "Leave one of them out",
+            )
+
+
+def check_against_input(options: Options, given: RunInput) -> None:
+    """Raise `SettingsError` for options that contradict what the input brings with it."""
+    if given.has_forces and (options.relax or options.symmetrise is not None or options.supercell is not None):
+        raise SettingsError(
+            f"'{given.path}' has its forces already",
+            "--relax, --symmetrise and --dim would make them wrong",
+            "Leave these options out, or start from the structure",
+        )
+    if given.dataset is not None and (options.relax or options.symmetrise is not None):
+        raise SettingsError(
+            f"'{given.path}' brings its own displacements",
+            "they belong to the structure as it is, which --relax and --symmetrise would change",
+            "Leave these options out, or start from the structure",
+        )
+    if given.dataset is not None and options.displacement_words:
+        raise SettingsError(
+            f"'{given.path}' brings its own displacements",
+            f"{' '.join(options.displacement_words)} would ask for others",
+            "Leave these options out, or start from the structure",
+        )
+    if options.use_born and given.nac_params is None and not Path(BORN_FILE).is_file():
+        raise SettingsError(
+            "--use-born",
+            f"there is no file {BORN_FILE} here, and '{given.path}' has no Born charges",
+            f"Put phonopy's {BORN_FILE} file here, or leave the option out",
+        )
+
+
+def check_surroundings(options: Options, folder: Path) -> EarlierRun:
+    """Return what an earlier run left in the folder; raise `SettingsError` where other files would be in the way."""
+    earlier = _earlier_run(folder)
+    in_the_way = (folder / FORCE_CONSTANTS_TEXT).exists() and FORCE_CONSTANTS_TEXT not in earlier.wrote
+    if in_the_way and not options.dry_run:
+        raise SettingsError(
+            f"A file {FORCE_CONSTANTS_TEXT} lies in '{folder}'",
+            "phonopy would read it instead of the force constants of this run",
+            "Move it away, or work in another folder",
+        )
+    foreign = (folder / PARAMS_FILE).exists() and PARAMS_FILE not in earlier.wrote
+    if foreign and not options.dry_run and options.structure.resolve() != (folder / PARAMS_FILE).resolve():
+        raise SettingsError(
+            f"A file {PARAMS_FILE} of another calculation lies in '{folder}'",
+            "this run would overwrite it",
+            "Move it away, or work in another folder",
+        )
+    if (folder / BORN_FILE).exists() and not options.use_born:
+        warnings.warn(
+            "A BORN file lies here and is not used. Add --use-born for the non-analytical term.", stacklevel=2
+        )
+    return earlier
+
+
+def _earlier_run(folder: Path) -> EarlierRun:
+    record = read_provenance(folder)
+    if record is None:
+        return EarlierRun(())
+    wrote = [PARAMS_FILE]
+    steps, settings = record.get("steps") or {}, record.get("settings") or {}
+    origin = (steps.get("forces_from") or {}).get("steps") or {}
+    if {"relax", "symmetrise"} & {*steps, *origin}:
+        wrote.append(RELAXED_FILE)
+    if "write_force_constants" in (settings.get("phonopy_tags") or {}):
+        wrote.append(FORCE_CONSTANTS_TEXT)
+    return EarlierRun(tuple(wrote))
+
+
+def _check_mesh(options: Options) -> None:
+    mesh = options.settings.mesh_numbers
+    if mesh is None:
+        return
+    numbers = np.asarray(mesh, dtype=float)
+    sound = numbers.shape in ((), (3,), (3, 3)) and np.isfinite(numbers).all()
+    positive = np.linalg.det(numbers) > 0 if numbers.shape == (3, 3) else (numbers > 0).all()
+    if not (sound and positive):
+        raise SettingsError(
+            f"Mesh '{' '.join(f'{n:g}' for n in numbers.ravel())}'",
+            "it must be a positive length in A, or three positive integers",
+            "Give for example --mesh 11 11 11",
+        )
+    if numbers.ndim == 2 and options.figure is not None:
+        raise SettingsError("--figure with a generalised mesh", "its figure needs a plain one", "Give --mesh N N N")
+
+
+def _check_temperatures(options: Options) -> None:
+    settings = options.settings
+    low, high, step = settings.min_temperature, settings.max_temperature, settings.temperature_step
+    if not (np.isfinite([low, high, step]).all() and 0 <= low <= high and step > 0):
+        raise SettingsError(
+            f"Temperatures from {low:g} to {high:g} K in steps of {step:g} K",
+            "they must not be negative, must rise, and the step must be positive",
+            "Give for example --tmin 0 --tmax 1000 --tstep 10",
+        )
