@@ -1,5 +1,6 @@
 """The two packages as one installs them: names, model files and errors through the command line."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,15 @@ def test_bad_input_is_one_message_and_status_2(case, capfd):
     assert message in error
     assert "Traceback" not in error
     assert sorted(Path().iterdir()) == before
+
+
+def test_cuda_that_is_not_here_is_one_message(monkeypatch, capfd):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main(["run", "--mlp", "mini", "MOF-5.cif", "--device", "cuda"]) == 2
+    assert "Device 'cuda' was asked for and there is none" in capfd.readouterr().err
+
+
+def test_a_missing_extra_is_one_message(monkeypatch, capfd):
+    monkeypatch.setitem(sys.modules, "tblite.ase", None)
+    assert main(["run", "--mlp", "gfn1-xtb", "MOF-5.cif"]) == 2
+    assert 'pip install "mace-mof-calc[xtb]"' in capfd.readouterr().err

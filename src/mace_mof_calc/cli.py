@@ -6,10 +6,12 @@ import argparse
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from .errors import MaceMofError, WeightsError
-from .models import CARDS, ModelCard
+from .models import CARDS, GFN1_ELEMENTS, ModelCard
 
 if TYPE_CHECKING:
     from .packed import PackedModel
@@ -46,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mace-mof", description="Models of mace-mof-calc and their weights.")
+    parser.add_argument("--version", action="version", version=f"mace-mof-calc {version('mace-mof-calc')}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -72,6 +75,10 @@ def _make_parser() -> argparse.ArgumentParser:
 def _list_models(_arguments: argparse.Namespace) -> int:
     rows = [("name", "level of theory", "elements", "weights")]
     rows += [(card.name, card.level_of_theory, _count_elements(card), _locate(card)) for card in CARDS.values()]
+    rows.append(
+        ("mp-0b-d3", "PBE(+U) + D3(BJ)", _count_elements(CARDS["mp-0b"]), _needs("those of mp-0b", "torch_dftd"))
+    )
+    rows.append(("gfn1-xtb", "GFN1-xTB", str(GFN1_ELEMENTS), _needs("none needed", "tblite")))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for row in rows:
         print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
@@ -81,6 +88,10 @@ def _list_models(_arguments: argparse.Namespace) -> int:
 def _count_elements(card: ModelCard) -> str:
     curated = f" ({len(card.curated_elements)} curated)" if card.curated_elements else ""
     return f"{len(card.elements)}{curated}"
+
+
+def _needs(weights: str, package: str) -> str:
+    return weights if find_spec(package) else f"{weights}; {package.replace('_', '-')} is not installed"
 
 
 def _locate(card: ModelCard) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from .calculator import MaceMOF
-from .dispersion import CUTOFF, DispersionCorrected, with_d3
+from .dispersion import CUTOFF, DispersionCorrected
 from .xtb import GammaPointWarning, GFN1xTB
 
-__all__ = ["GFN1xTB", "GammaPointWarning", "MaceMP0bD3", "with_d3"]
+__all__ = ["DispersionCorrected", "GFN1xTB", "GammaPointWarning", "MaceMP0bD3"]
 
 
 class MaceMP0bD3(DispersionCorrected):

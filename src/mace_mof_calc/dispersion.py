@@ -163,8 +163,3 @@ class DispersionCorrected(SumCalculator):
 
     def _get_name(self) -> str:
         return f"{self.mace.name}-d3"
-
-
-def with_d3(mace: MaceMOF, *, cutoff: float = CUTOFF) -> DispersionCorrected:
-    """Add D3(BJ) dispersion for PBE to a model that has none; see `DispersionCorrected`."""
-    return DispersionCorrected(mace, cutoff=cutoff)

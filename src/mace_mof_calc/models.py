@@ -13,7 +13,7 @@ from typing import Any
 
 from .errors import ModelFileError, UnknownModelError
 
-__all__ = ["CARDS", "EMBEDDED_DIRECTORY", "ModelCard", "ValidationRow", "card_from_json", "get_card"]
+__all__ = ["CARDS", "EMBEDDED_DIRECTORY", "GFN1_ELEMENTS", "ModelCard", "ValidationRow", "card_from_json", "get_card"]
 
 #: Folder of the models that ship inside the package.
 EMBEDDED_DIRECTORY = Path(__file__).with_name("data") / "models"
@@ -107,6 +107,9 @@ _MP_ELEMENTS = _symbols(
 )
 _CURATED_ELEMENTS = _symbols("H C N O F Mg Al Si P S Cl Ti Cu Zn Ga Br Sr Zr Cd In Sn I Ce Hf")
 
+#: GFN1-xTB has parameters for the elements up to radon.
+GFN1_ELEMENTS = 86
+
 _MOF0_DATA = "https://raw.githubusercontent.com/ddmms/data/b470513db93f5fe852f75b27141ad98cf20535ec/mace-mof-0"
 _MOF0_CITATION = (
     "A. M. Elena, P. D. Kamath, T. Jaffrelot Inizan et al., Machine learned potential for high-throughput phonon "
@@ -153,7 +156,7 @@ _PUBLISHED = (
         licence="MIT",
         citation="I. Batatia et al., A foundation model for atomistic materials chemistry, arXiv:2401.00096 (2023)",
         doi="10.48550/arXiv.2401.00096",
-        mace_version="0.3.10",
+        mace_version="0.3.8",
         notes=(
             "Not trained on dispersion: mp-0b-d3 adds it. No digest of the file is published, so it cannot be "
             "verified; it is read without running anything in it, like every model file."

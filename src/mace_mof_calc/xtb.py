@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 
 from .checks import check_structure
 from .errors import MissingExtraError
+from .models import GFN1_ELEMENTS
 
 __all__ = ["NARROW", "GFN1xTB", "GammaPointWarning"]
 
 #: Periodic cells narrower than this along an axis are beyond Gamma-point sampling, Angstrom.
 NARROW = 10.0
-
-_HEAVIEST = 86
 
 
 class GammaPointWarning(UserWarning):
@@ -35,8 +34,7 @@ class GFN1xTB(Calculator):
     Parameters
     ----------
     accuracy : float, optional
-        tblite's accuracy. On MOF-5 its default, 1, leaves 2e-4 eV/Angstrom of noise in the forces; 0.01 leaves 2e-6 and
-        takes a tenth longer.
+        tblite's accuracy. Its own default, 1, leaves noise in the forces that finite displacements would see.
     electronic_temperature : float, optional
         Temperature of the electrons, K.
     max_iterations : int, optional
@@ -86,7 +84,7 @@ class GFN1xTB(Calculator):
         system_changes: Sequence[str] = all_changes,
     ) -> None:
         """Compute all results of `atoms`, whichever of them are asked for."""
-        atoms = check_structure(self.atoms if atoms is None else atoms, range(1, _HEAVIEST + 1), "GFN1-xTB")
+        atoms = check_structure(self.atoms if atoms is None else atoms, range(1, GFN1_ELEMENTS + 1), "GFN1-xTB")
         self._warn_if_narrow(atoms)
         super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]  # ASE's class has no annotations
         try:
@@ -110,7 +108,7 @@ class GFN1xTB(Calculator):
             "name": "gfn1-xtb",
             "digest": None,
             "head": None,
-            "elements": tuple(chemical_symbols[1 : _HEAVIEST + 1]),
+            "elements": tuple(chemical_symbols[1 : GFN1_ELEMENTS + 1]),
             "level_of_theory": f"GFN1-xTB, Gamma point only, accuracy {self.parameters['accuracy']:g}",
             "dispersion": "in the method (D3(BJ))",
             "device": "cpu",

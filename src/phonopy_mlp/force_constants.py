@@ -20,6 +20,7 @@ from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.evaluator import Evaluator, Progress, silent
 from phonopy_mlp.registry import describe
 from phonopy_mlp.structures import to_phonopy
+from phonopy_mlp.symmetry import TIGHT
 
 DISTANCE = 0.001
 """Displacement in A of the paper, for calculators whose forces are exact to rounding."""
@@ -81,7 +82,7 @@ def make_phonopy(
     supercell_matrix: np.ndarray[Any, Any],
     *,
     primitive_matrix: Any = "auto",
-    symprec: float = 1e-5,
+    symprec: float = TIGHT,
     is_symmetry: bool = True,
 ) -> Phonopy:
     """Return phonopy's object for a unit cell and a supercell matrix (shape=(3, 3), as phonopy's ``--dim``).

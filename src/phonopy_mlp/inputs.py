@@ -17,7 +17,7 @@ from phonopy.structure.atoms import PhonopyAtoms
 from phonopy.structure.dataset import forces_in_dataset
 
 from phonopy_mlp.errors import StructureError
-from phonopy_mlp.structures import bare, check_structure, from_phonopy, read_structure
+from phonopy_mlp.structures import bare, check_exists, check_structure, from_phonopy, read_structure
 
 _YAML_SUFFIXES = (".yaml", ".yml")
 _COMPRESSED = (".xz", ".gz", ".bz2")
@@ -75,14 +75,14 @@ def read_input(path: Path) -> RunInput:
         The file is missing, does not parse, holds no usable structure, or is in units other than A and eV/A.
 
     """
-    if not path.is_file():
-        raise StructureError(f"Structure file '{path}' was not found", "there is no such file", "Check the name")
+    check_exists(path)
     digest = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
     if not _looks_like_yaml(path):
         return RunInput(path, digest, read_structure(path))
     try:
         is_phonopy = is_file_phonopy_yaml(path, yaml_dict_keys=("supercell_matrix",))
         content = PhonopyYaml().read(path) if is_phonopy else None
+        header = load_yaml(path).get("phonopy", {}) if is_phonopy else {}
     except Exception as error:
         raise StructureError(
             f"'{path}' cannot be read", f"it does not parse ({type(error).__name__}: {error})", "Write it again"
@@ -108,7 +108,7 @@ def read_input(path: Path) -> RunInput:
         primitive_matrix=content.primitive_matrix,
         supercell=content.supercell,
         dataset=content.dataset,
-        tolerance=_tolerance(path),
+        tolerance=float(header["symmetry_tolerance"]) if "symmetry_tolerance" in header else None,
         nac_params=content.nac_params,
     )
 
@@ -116,11 +116,6 @@ def read_input(path: Path) -> RunInput:
 def _looks_like_yaml(path: Path) -> bool:
     suffix = path.with_suffix("").suffix if path.suffix in _COMPRESSED else path.suffix
     return suffix in _YAML_SUFFIXES
-
-
-def _tolerance(path: Path) -> float | None:
-    header = load_yaml(path).get("phonopy", {})
-    return float(header["symmetry_tolerance"]) if "symmetry_tolerance" in header else None
 
 
 def _refuse_other_units(content: PhonopyYaml, path: Path) -> None:

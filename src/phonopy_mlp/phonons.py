@@ -190,7 +190,7 @@ def _densities_of_states(
     """Return frequency points, element-projected densities and numbers of states, band by band.
 
     A band contributes only between its own lowest and highest frequency. Going through the bands one by one keeps
-    the tetrahedron weights small: all bands at all points at once took 3.3 GB for MOF-5.
+    the tetrahedron weights small: all bands at all points at once take gigabytes for MOF-5.
     Summed over the atoms of an element a projection has the crystal's symmetry, so irreducible q-points are enough.
 
     """

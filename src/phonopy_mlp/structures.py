@@ -46,8 +46,7 @@ def read_structure(path: str | Path) -> Atoms:
 
     """
     path = Path(path)
-    if not path.is_file():
-        raise StructureError(f"Structure file '{path}' was not found", "there is no such file", "Check the name")
+    check_exists(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -65,6 +64,12 @@ def read_structure(path: str | Path) -> Atoms:
     assert isinstance(atoms, Atoms)
     check_structure(atoms, name=str(path))
     return bare(atoms)
+
+
+def check_exists(path: Path) -> None:
+    """Raise `StructureError` where there is no such file."""
+    if not path.is_file():
+        raise StructureError(f"Structure file '{path}' was not found", "there is no such file", "Check the name")
 
 
 def bare(atoms: Atoms) -> Atoms:

@@ -31,7 +31,8 @@ def test_models(cache, embedded, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["name", "level", "of", "theory", "elements", "weights"]
     rows = {line.split()[0]: line for line in lines[1:]}
-    assert set(rows) >= {"mof0", "mof0-v2", "mp-0b", "tiny"}
+    assert set(rows) == {"mof0", "mof0-v2", "mp-0b", "mp-0b-d3", "gfn1-xtb", "tiny"}
+    assert "none needed" in rows["gfn1-xtb"]
     assert "PBE-D3(BJ)" in rows["mof0"]
     assert "89 (24 curated)" in rows["mof0"]
     assert "not fetched" in rows["mof0"]

@@ -1,4 +1,4 @@
-"""The comparators: MACE + D3 on a stand-in of the same class, and GFN1-xTB for real."""
+"""MACE + D3 on a stand-in of the same class."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from ase.build import bulk, molecule
-from ase.calculators.calculator import CalculationFailed
+from ase.build import bulk
 from ase.units import Bohr, Hartree
-from tblite.ase import TBLite
 from tiny_models import FOUNDATION, pack_variant
 from torch_dftd.torch_dftd3_calculator import TorchDFTD3Calculator
 
-from mace_mof_calc import GFN1xTB, MaceMOF, MaceMP0bD3
-from mace_mof_calc.comparators import GammaPointWarning, with_d3
+from mace_mof_calc import GFN1xTB, MaceMOF, MaceMP0bD3, structures
+from mace_mof_calc.comparators import DispersionCorrected
 from mace_mof_calc.dispersion import CUTOFF, D3
 from mace_mof_calc.errors import DispersionError, MissingExtraError
 
@@ -44,7 +42,7 @@ def test_dispersion_has_the_units_and_the_damping_of_d3_bj() -> None:
 
 def test_sum_is_the_sum(atoms: Atoms) -> None:
     mace, d3 = MaceMOF(FOUNDATION), TorchDFTD3Calculator(damping="bj", xc="pbe", dtype=torch.float64)
-    atoms.calc = with_d3(mace)
+    atoms.calc = DispersionCorrected(mace)
     for name, get in (
         ("energy", Atoms.get_potential_energy),
         ("forces", Atoms.get_forces),
@@ -87,17 +85,23 @@ def test_cutoff_matters_and_is_described(atoms: Atoms) -> None:
     assert description["level_of_theory"].endswith("D3(BJ)")
 
 
+def test_cutoffs_of_mace_and_torch_dftd_are_6_mev_apart_on_mof5() -> None:
+    mof5 = structures.load("MOF-5")
+    wide, narrow = (D3(cutoff=radius).get_potential_energy(mof5) for radius in (CUTOFF, 40 * Bohr))
+    assert narrow - wide == pytest.approx(6e-3, abs=1e-3)
+
+
 def test_sum_has_a_name_and_an_order_of_its_own(atoms: Atoms) -> None:
     calculator = MaceMP0bD3(FOUNDATION)
     assert calculator.name == "mace-mp-0b-d3"
     assert calculator.implemented_properties == ["energy", "free_energy", "forces", "stress"]
-    assert with_d3(MaceMOF(FOUNDATION)).name == "mace-mof-d3"
+    assert DispersionCorrected(MaceMOF(FOUNDATION)).name == "mace-mof-d3"
 
 
 def test_dispersion_is_not_counted_twice(tmp_path: Path) -> None:
     model = pack_variant(tmp_path, 1, level_of_theory="PBE-D3(BJ)", dispersion_included=True)
     with pytest.raises(DispersionError, match=r"variant-1.*PBE-D3\(BJ\)"):
-        with_d3(MaceMOF(model))
+        DispersionCorrected(MaceMOF(model))
     with pytest.raises(DispersionError):
         MaceMP0bD3(model)
     assert MaceMOF(model).describe()["dispersion"] == "in the model (PBE-D3(BJ))"
@@ -113,63 +117,3 @@ def test_missing_extra_says_what_to_install(
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtraError, match=rf'pip install "mace-mof-calc\[{extra}\]"'):
         make()
-
-
-def test_gfn1_is_gfn1() -> None:
-    atoms = molecule("H2O")
-    atoms.calc = GFN1xTB()
-    assert atoms.get_potential_energy() == pytest.approx(-156.96750590276173, abs=1e-6)  # from tblite's documentation
-    other = atoms.copy()
-    other.calc = TBLite(method="GFN1-xTB", verbosity=0, accuracy=0.01)
-    np.testing.assert_allclose(atoms.get_forces(), other.get_forces(), atol=1e-6)
-
-
-def test_gfn1_noise_is_below_what_it_declares() -> None:
-    atoms = molecule("CH3OH")
-    atoms.rattle(0.05, seed=1)
-    atoms.calc = GFN1xTB()
-    forces = atoms.get_forces()
-    away = atoms.copy()
-    away.rattle(0.1, seed=2)
-    atoms.calc.get_property("forces", away)
-    again = atoms.calc.get_property("forces", atoms)  # from another starting density
-    exact = GFN1xTB(accuracy=1e-4).get_property("forces", atoms)
-    noise = atoms.calc.describe()["force_noise"]
-    assert np.abs(again - forces).max() < noise
-    assert np.abs(forces - exact).max() < noise
-
-
-def test_narrow_cell_warns_once() -> None:
-    atoms = molecule("H2O", cell=[12, 6.5, 12], pbc=True)
-    atoms.calc = GFN1xTB()
-    with pytest.warns(GammaPointWarning, match="6.5 Angstrom wide"):
-        atoms.get_potential_energy()
-    atoms.positions += 0.1
-    atoms.get_potential_energy()
-
-
-def test_width_is_that_between_faces() -> None:
-    atoms = molecule("H2O", cell=[11, 11, 11, 90, 90, 60], pbc=True)  # edges of 11, faces 9.5 apart
-    atoms.calc = GFN1xTB()
-    with pytest.warns(GammaPointWarning, match="9.5 Angstrom wide"):
-        atoms.get_potential_energy()
-
-
-@pytest.mark.parametrize(
-    ("cell", "pbc"), [([12, 12, 12], True), ([5, 5, 5], False), ([12, 12, 5], (True, True, False))]
-)
-def test_wide_or_open_cell_does_not_warn(cell: list[float], pbc: object) -> None:
-    atoms = molecule("H2O", cell=cell, pbc=pbc)
-    atoms.calc = GFN1xTB()
-    atoms.get_potential_energy()
-
-
-def test_failure_is_told_and_leaves_nothing_behind() -> None:
-    atoms = molecule("CH3OH")
-    atoms.calc = GFN1xTB()
-    energy = atoms.get_potential_energy()
-    atoms.calc.set(max_iterations=2)
-    with pytest.raises(CalculationFailed):
-        atoms.get_potential_energy()
-    atoms.calc.set(max_iterations=250)
-    assert atoms.get_potential_energy() == pytest.approx(energy, abs=1e-8)

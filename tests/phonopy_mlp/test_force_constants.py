@@ -50,7 +50,6 @@ def test_unsymmetrised_constants_are_phonopys_own():
     phonon, calculator = rattled(), EMT()
     result = compute_force_constants(phonon, calculator, symmetrise=False)
     assert result.change == 0
-    theirs = make_phonopy(bulk("Cu"), np.diag([1, 1, 1]))
     theirs = type(phonon)(phonon.unitcell, phonon.supercell_matrix, primitive_matrix="P", log_level=0)
     theirs.dataset = phonon.dataset
     theirs.produce_force_constants(calculate_full_force_constants=False)

@@ -1,5 +1,4 @@
 import numpy as np
-import phonopy
 import pytest
 from ase import Atoms
 from ase.calculators.emt import EMT
@@ -8,6 +7,7 @@ from tables import read_table
 
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.force_constants import compute_force_constants, force_constants_from_dataset, make_phonopy
+from phonopy_mlp.inputs import read_input
 from phonopy_mlp.phonons import compute_phonons
 
 
@@ -22,7 +22,9 @@ def alloy():
 def test_published_forces_give_the_published_phonons(mof5_forces, reference):
     dos = read_table(reference / "phonons/MOF-5/mof0/dos.dat.xz")
     thermal = read_table(reference / "phonons/MOF-5/mof0/thermal.dat")
-    phonon = phonopy.load(mof5_forces, primitive_matrix="P", produce_fc=False)
+    given = read_input(mof5_forces)
+    phonon = make_phonopy(given.atoms, given.supercell_matrix, primitive_matrix="P")
+    phonon.dataset = given.dataset
     phonon = force_constants_from_dataset(phonon, symmetrise=False).phonon
     result = compute_phonons(phonon, frequency_points=dos[:, 0], temperatures=thermal[:, 0], band_points=2)
     # Tolerances of the data set's README.

@@ -23,7 +23,9 @@ ARCHITECTURE: dict[str, Any] = {
     "num_elements": len(ELEMENTS),
     "hidden_irreps": "32x0e+32x1o",
     "MLP_irreps": "16x0e",
-    "avg_num_neighbors": 24.0,
+    # Messages are divided by it. The mean number of neighbours is 22, but their contributions add up with random signs
+    # and lie far below one: divided by 22 they vanish in the products of two and three.
+    "avg_num_neighbors": 1.5,
     "atomic_numbers": list(ELEMENTS),
     "correlation": 3,
     "gate": "silu",
@@ -62,14 +64,20 @@ def build_model(config: dict[str, Any]) -> modules.ScaleShiftMACE:
     return modules.ScaleShiftMACE(**kwargs)
 
 
-def enlarge_readouts(model: modules.ScaleShiftMACE, factor: float = 10.0) -> None:
-    """Multiply the network's energies, so that a fresh one has the size of what it is to learn.
+def balance(model: modules.ScaleShiftMACE) -> None:
+    """Rescale the weights of a fresh network so that every part of it matters from the first step.
 
-    mace's own scale would multiply the repulsion of the pairs, too.
+    mace divides each contraction weight by the number of its kind, which makes three-body terms and beyond a hundred
+    times weaker than the pair term; training then finds pairs alone, and force constants beyond the first neighbours
+    stay near zero. Here each order starts with the same size. The readouts grow, too, so that the energies have the
+    size of what is to be learnt; mace's own scale would multiply the repulsion of the pairs as well.
     """
     with torch.no_grad():
-        model.readouts[0].linear.weight.mul_(factor)
-        model.readouts[-1].linear_2.weight.mul_(factor)
+        for name, weight in model.named_parameters():
+            if "contractions" in name and "weights" in name:
+                weight.mul_(weight.shape[1] ** 0.5)
+        model.readouts[0].linear.weight.mul_(3.0)
+        model.readouts[-1].linear_2.weight.mul_(3.0)
 
 
 def save(path: Path, content: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +24,10 @@ from fast import FastMACE, build_graph
 from hessian import Modes, diagonalise, from_phonopy, full_hessian, load_all, setup
 from labels import isolated_energies
 from losses import TIGHT, WEIGHTS, Minimum, Targets, scales, tempered
-from model import ARCHITECTURE, atomic_energies, build_model, enlarge_readouts, save
+from model import ARCHITECTURE, atomic_energies, balance, build_model, save
 from sample import load as load_frames
 from soap import SOAP
+from torch import distributed, multiprocessing
 
 CHECKPOINT_EVERY = 100  # steps
 REPORT_EVERY = 250  # steps
@@ -113,8 +115,10 @@ def _now(stage: Stage, step: int) -> str:
     return f"{time.strftime('%H:%M:%S')} {stage.name} {step}"
 
 
-def train(stage: Stage, start: Path | None, work: Path, log: Path) -> Path:
+def train(stage: Stage, start: Path | None, work: Path, log: Path, workers: int = 1) -> Path:
     """Run one stage, continuing its own checkpoint where there is one.
+
+    Each worker is a process that draws configurations of its own; their gradients are averaged.
 
     Parameters
     ----------
@@ -126,10 +130,34 @@ def train(stage: Stage, start: Path | None, work: Path, log: Path) -> Path:
         Work folder; ``models/STAGE.pt`` is the finished model, ``models/STAGE-running.pt`` the checkpoint.
     log : Path
         File that progress is appended to.
+    workers : int
+        Number of processes.
     """
+    finished = work / "models" / f"{stage.name}.pt"
+    if not finished.exists():
+        with tempfile.TemporaryDirectory() as meeting:
+            multiprocessing.spawn(_train, (workers, Path(meeting) / "point", stage, start, work, log), workers)
+    return finished
+
+
+def _average_gradients(parameters: list[torch.nn.Parameter], workers: int) -> None:
+    flat = torch.cat([p.grad.reshape(-1) for p in parameters if p.grad is not None])
+    distributed.all_reduce(flat)
+    flat /= workers
+    k = 0
+    for p in parameters:
+        if p.grad is not None:
+            p.grad.copy_(flat[k : k + p.numel()].view_as(p))
+            k += p.numel()
+
+
+def _train(
+    rank: int, workers: int, meeting: Path, stage: Stage, start: Path | None, work: Path, log: Path
+) -> None:
+    torch.set_num_threads(1)
+    torch.serialization.add_safe_globals([slice])  # e3nn reads a file of its own with torch.load
+    distributed.init_process_group("gloo", init_method=meeting.as_uri(), rank=rank, world_size=workers)
     finished, running = work / "models" / f"{stage.name}.pt", work / "models" / f"{stage.name}-running.pt"
-    if finished.exists():
-        return finished
     torch.manual_seed(0)
     torch.set_default_dtype(torch.float32)
     ideal = [read(work / "minima" / f"{name}-saddle.extxyz") for name in FRAMEWORKS]
@@ -147,7 +175,7 @@ def train(stage: Stage, start: Path | None, work: Path, log: Path) -> Path:
     if state is not None:
         model.load_state_dict(state)
     else:
-        enlarge_readouts(model)
+        balance(model)
     average = copy.deepcopy(model)
     own = dict(zip(config["atomic_numbers"], config["atomic_energies"], strict=True))
     optimiser = SOAP(model.named_parameters(), channels=o3.Irreps(config["hidden_irreps"])[0].mul)
@@ -164,8 +192,8 @@ def train(stage: Stage, start: Path | None, work: Path, log: Path) -> Path:
     sums: dict[str, float] = {}
     clock, since = time.time(), step
     while step < stage.steps:
-        rng = np.random.default_rng([7, step])
-        generator = torch.Generator().manual_seed(step)
+        rng = np.random.default_rng([7, step, rank])
+        generator = torch.Generator().manual_seed(workers * step + rank)
         rate = stage.rate[1] + 0.5 * (stage.rate[0] - stage.rate[1]) * (1 + math.cos(math.pi * step / stage.steps))
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1.0, (step + 1) / 50)
@@ -180,6 +208,7 @@ def train(stage: Stage, start: Path | None, work: Path, log: Path) -> Path:
             more = targets.errors(fast, chosen, scale)
             sum(WEIGHTS[k] * tempered(v) for k, v in more.items()).backward()
             losses.update(more)
+        _average_gradients(list(model.parameters()), workers)
         grad = float(torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0 * norm if norm else 10.0))
         norm = min(grad, 2.0 * norm) * 0.02 + 0.98 * norm if norm else grad
         optimiser.step()
@@ -190,6 +219,8 @@ def train(stage: Stage, start: Path | None, work: Path, log: Path) -> Path:
         for k, v in losses.items():
             sums[k] = sums.get(k, 0.0) + float(v.detach().mean())
         step += 1
+        if rank:
+            continue
         if step % 50 == 0:
             line = " ".join(f"{k} {math.sqrt(v / 50):.4f}" for k, v in sums.items())
             pace = (time.time() - clock) / (step - since)
@@ -212,5 +243,6 @@ def train(stage: Stage, start: Path | None, work: Path, log: Path) -> Path:
             with log.open("a") as out:
                 out.write(f"{_now(stage, step)} {report(average, references, primitives, tests)}\n")
             clock, since = time.time(), step
-    save(finished, {"config": config, "state_dict": average.state_dict()})
-    return finished
+    if rank == 0:
+        save(finished, {"config": config, "state_dict": average.state_dict()})
+    distributed.destroy_process_group()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 
 from phonopy_mlp.cli import run as run_command
 from phonopy_mlp.cli.options import own_parser, parse
@@ -33,7 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command == "run":
         return _guarded(lambda: _run(rest, "phonopy-mlp run"), rest)
     if command == "calculators":
+        if rest:
+            print("usage: phonopy-mlp calculators\n\nList the registered calculators, one name a line.")
+            return 0 if set(rest) <= {"-h", "--help"} else 2
         print("\n".join(calculator_names()))
+        return 0
+    if command == "--version":
+        print(f"phonopy-mlp {version('phonopy-mlp')}")
         return 0
     print(f"phonopy-mlp: unknown command '{command}'\n\n{_COMMANDS}", end="", file=sys.stderr)
     return 2

@@ -121,7 +121,7 @@ class RunRecord:
             "symmetrise": options.symmetrise,
             "supercell_matrix": phonon.supercell_matrix,
             "primitive_matrix": phonon.primitive_matrix,
-            "symmetry_tolerance": options.settings.symmetry_tolerance or 1e-5,
+            "symmetry_tolerance": phonon.symmetry.tolerance,
             "displacements": _displacement_length(phonon),
             "symmetrise_force_constants": options.settings.fc_symmetry,
             "phonopy_arguments": list(options.arguments),

@@ -51,13 +51,14 @@ def describe_modes(modes: CommensurateModes) -> str:
 def describe_plan(phonon: Phonopy, atoms: Atoms, calculator: BaseCalculator) -> str:
     """Return size and estimated cost of a run, from one evaluation of the unit cell.
 
-    Time and memory of a short-ranged potential grow with the number of atoms; both are scaled so.
+    Time and memory of a short-ranged potential grow with the number of atoms; both are scaled so, on top of what the
+    process holds already.
     """
     count, size = len(phonon.supercells_with_displacements or []), len(phonon.supercell)
-    seconds, grown = _cost(atoms, calculator)
+    seconds, held, grown = _cost(atoms, calculator)
     scale = size / len(atoms)
     constants = 8 * 9 * len(phonon.primitive) * size * 3
-    memory = "unknown here" if grown is None else f"{(grown * scale + constants) / _GIGABYTE:.1f} GB"
+    memory = "unknown here" if held is None else f"{(held + grown * scale + constants) / _GIGABYTE:.1f} GB"
     return "\n".join(
         [
             f"Displacements: {count}, in a supercell of {size} atoms ({len(phonon.primitive)} in the primitive cell)",
@@ -101,8 +102,8 @@ def _at_zero(phonons: PhononResult) -> str:
     return f"{phonons.free_energy[at_zero[0]]:.3f}" if len(at_zero) else "not asked"
 
 
-def _cost(atoms: Atoms, calculator: BaseCalculator) -> tuple[float, float | None]:
-    """Return seconds of an evaluation and bytes by which the process grew in it, if that can be known."""
+def _cost(atoms: Atoms, calculator: BaseCalculator) -> tuple[float, float | None, float]:
+    """Return seconds of an evaluation, bytes that the process held before (if that can be known), and its growth."""
     moved = atoms.copy()
     moved.positions[0] += 1e-3
     with calling(f"the unit cell ({atoms.get_chemical_formula()})"):
@@ -112,7 +113,7 @@ def _cost(atoms: Atoms, calculator: BaseCalculator) -> tuple[float, float | None
         started = time.perf_counter()
         calculator.get_property("forces", moved)
         seconds = time.perf_counter() - started
-    return seconds, None if before is None or after is None else after - before
+    return seconds, before, 0.0 if before is None or after is None else after - before
 
 
 def _peak_memory() -> float | None:

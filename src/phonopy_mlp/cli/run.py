@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,15 +80,26 @@ def run(options: Options, command: Sequence[str]) -> int:
         if given.has_forces and options.dry_run:
             say(f"'{given.path}' has its forces already: no displacement would be computed.")
             return 0
-        if given.has_forces:
-            _remove_earlier(earlier, folder, FORCE_CONSTANTS_TEXT)
-            return _run_on_forces(given, record, folder)
         if not options.dry_run:
-            _remove_earlier(earlier, folder, FORCE_CONSTANTS_TEXT, RELAXED_FILE)
-        return _run_on_calculator(given, record, folder)
+            stale = (FORCE_CONSTANTS_TEXT,) if given.has_forces else (FORCE_CONSTANTS_TEXT, RELAXED_FILE)
+            _remove_earlier(earlier, folder, *stale)
+        # The calculator goes with the function that made it: phonopy may need the memory.
+        made = _from_forces(given, record) if given.has_forces else _from_calculator(given, record, folder)
+        if made is None:
+            return 0
+        return _finish(given, made, record, folder)
 
 
-def _run_on_forces(given: RunInput, record: RunRecord, folder: Path) -> int:
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """Force constants, the structure they belong to, and what the calculator says of itself."""
+
+    atoms: Atoms
+    result: ForceConstantsResult
+    description: Mapping[str, Any]
+
+
+def _from_forces(given: RunInput, record: RunRecord) -> _Made:
     options = record.options
     say(f"Forces were read from '{given.path}'; the calculator is not needed.")
     phonon = choose_cells(given.atoms, options, given)
@@ -97,10 +109,11 @@ def _run_on_forces(given: RunInput, record: RunRecord, folder: Path) -> int:
     if origin:
         record.steps["forces_from"] = origin
     calculator = {**origin.get("calculator", {}), "forces": f"read from {given.path}"}
-    return _finish(given, given.atoms, result, {"name": "unknown", **calculator}, record, folder)
+    return _Made(given.atoms, result, {"name": "unknown", **calculator})
 
 
-def _run_on_calculator(given: RunInput, record: RunRecord, folder: Path) -> int:
+def _from_calculator(given: RunInput, record: RunRecord, folder: Path) -> _Made | None:
+    """Compute force constants; None for a dry run."""
     options = record.options
     say(describe_groups(given.atoms, str(given.path)))
     calculator = get_calculator(
@@ -118,10 +131,10 @@ def _run_on_calculator(given: RunInput, record: RunRecord, folder: Path) -> int:
     choose_displacements(phonon, options, given, calculator)
     if options.dry_run:
         say(describe_plan(phonon, atoms, calculator))
-        return 0
+        return None
     say(f"{len(phonon.displacements)} displacements in a supercell of {len(phonon.supercell)} atoms.")
     result = compute_force_constants(phonon, calculator, symmetrise=options.settings.fc_symmetry, progress=bar)
-    return _finish(given, atoms, result, description, record, folder)
+    return _Made(atoms, result, description)
 
 
 def _prepare(atoms: Atoms, calculator: BaseCalculator, record: RunRecord, folder: Path) -> Atoms:
@@ -151,24 +164,17 @@ def _relax(atoms: Atoms, calculator: BaseCalculator, fix_symmetry: float | None,
     return result.atoms
 
 
-def _finish(
-    given: RunInput,
-    atoms: Atoms,
-    result: ForceConstantsResult,
-    description: Mapping[str, Any],
-    record: RunRecord,
-    folder: Path,
-) -> int:
+def _finish(given: RunInput, made: _Made, record: RunRecord, folder: Path) -> int:
     """Look for imaginary modes, write the files, draw the figure, and let phonopy do the rest."""
-    options = record.options
+    options, result = record.options, made.result
     modes = compute_commensurate_modes(result.phonon)
-    record.add_force_constants(atoms, result, modes)
+    record.add_force_constants(made.atoms, result, modes)
     say(describe_modes(modes))
     _warn(result, modes)
     write_force_constants(result, folder, keep_params=given.path.resolve() == (folder / PARAMS_FILE).resolve())
-    record.write(given, atoms, result.phonon, description, folder)
+    record.write(given, made.atoms, result.phonon, made.description, folder)
     if options.figure is not None:
-        _draw(result, atoms, description, options.figure, options)
+        _draw(made, options.figure, options)
     return run_phonopy(
         options,
         own_force_constants=not phonopy_symmetrises(options),
@@ -193,16 +199,14 @@ def _warn(result: ForceConstantsResult, modes: CommensurateModes) -> None:
         )
 
 
-def _draw(
-    result: ForceConstantsResult, atoms: Atoms, description: Mapping[str, Any], figure: Path, options: Options
-) -> None:
+def _draw(made: _Made, figure: Path, options: Options) -> None:
     settings = options.settings
     mesh: Any = MESH if settings.mesh_numbers is None else settings.mesh_numbers
     temperatures = np.arange(
         settings.min_temperature, settings.max_temperature + settings.temperature_step / 2, settings.temperature_step
     )
     phonons = compute_phonons(
-        result.phonon,
+        made.result.phonon,
         mesh=mesh,
         pitch=settings.frequency_pitch or PITCH,
         temperatures=temperatures,
@@ -210,10 +214,10 @@ def _draw(
         gamma_centred=settings.is_gamma_center,
         exclude_gamma_acoustic=excludes_gamma_acoustic(options),
     )
-    title = f"{options.structure.name} ({atoms.get_chemical_formula()}), {description['name']}"
+    title = f"{options.structure.name} ({made.atoms.get_chemical_formula()}), {made.description['name']}"
     write_figure(plot_phonons(phonons, title), figure)
     say(f"Figure: {figure}")
-    say(summarise(phonons, atoms, result))
+    say(summarise(phonons, made.atoms, made.result))
 
 
 def _remove_earlier(earlier: EarlierRun, folder: Path, *names: str) -> None:
