@@ -111,15 +111,17 @@ def _draw_bins(axes: Axes, edges: np.ndarray[Any, Any], states: np.ndarray[Any, 
 
 def _draw_thermal(axes: Axes, result: PhononResult) -> None:
     twin = axes.twinx()
+    marker = "" if len(result.temperatures) > 1 else "o"
     handles = [
-        *axes.plot(result.temperatures, result.free_energy, color="#0072b2", label="F (kJ/mol)"),
-        *twin.plot(result.temperatures, result.entropy, color="#d55e00", label="S (J/K/mol)"),
-        *twin.plot(result.temperatures, result.heat_capacity, color="#009e73", label=r"$C_V$ (J/K/mol)"),
+        *axes.plot(result.temperatures, result.free_energy, marker=marker, color="#0072b2", label="F (kJ/mol)"),
+        *twin.plot(result.temperatures, result.entropy, marker=marker, color="#d55e00", label="S (J/K/mol)"),
+        *twin.plot(result.temperatures, result.heat_capacity, marker=marker, color="#009e73", label=r"$C_V$ (J/K/mol)"),
     ]
     axes.set_xlabel("Temperature (K)")
     axes.set_ylabel("F (kJ/mol of primitive cells)")
     twin.set_ylabel(r"S, $C_V$ (J/K/mol of primitive cells)")
-    axes.set_xlim(float(result.temperatures[0]), float(result.temperatures[-1]))
+    if len(result.temperatures) > 1:
+        axes.set_xlim(float(result.temperatures[0]), float(result.temperatures[-1]))
     axes.legend(handles=handles, loc="center left", frameon=False)
 
 

@@ -151,9 +151,7 @@ def _average_gradients(parameters: list[torch.nn.Parameter], workers: int) -> No
             k += p.numel()
 
 
-def _train(
-    rank: int, workers: int, meeting: Path, stage: Stage, start: Path | None, work: Path, log: Path
-) -> None:
+def _train(rank: int, workers: int, meeting: Path, stage: Stage, start: Path | None, work: Path, log: Path) -> None:
     torch.set_num_threads(1)
     torch.serialization.add_safe_globals([slice])  # e3nn reads a file of its own with torch.load
     distributed.init_process_group("gloo", init_method=meeting.as_uri(), rank=rank, world_size=workers)
