@@ -30,6 +30,12 @@ MODELS = ROOT / "src" / "mace_mof_calc" / "data" / "models"
 STEPS = ("minima", "labels", "train", "evaluate", "pack")
 
 
+if __name__ == "__mp_main__":  # a worker of the training, which imports the rest without coming through main()
+    from mace_mof_calc.backend import import_mace
+
+    import_mace()
+
+
 def restart_with(environment: Mapping[str, str], threads: int) -> None:
     """Start this program again with the environment that it needs, unless it has it."""
     wanted = {**environment, "OMP_NUM_THREADS": str(threads)}
@@ -44,7 +50,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--work", type=Path, default=ROOT / "build" / "mini", help="folder for labels, checkpoints and logs"
     )
-    parser.add_argument("--threads", type=int, default=1, help="threads of tblite and torch (default 1)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of tblite (default 1)")
+    parser.add_argument("--workers", type=int, default=1, choices=(1, 2), help="processes that train (default 1)")
     parser.add_argument("--only", choices=STEPS, action="append", help="do only this step; may be repeated")
     parser.add_argument("--frameworks", nargs="+", help="label only these (two processes may share the labelling)")
     return parser.parse_args()
@@ -57,8 +64,10 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     import torch
 
+    from mace_mof_calc.backend import import_mace
+
     torch.set_num_threads(options.threads)
-    torch.serialization.add_safe_globals([slice])  # e3nn reads a file of its own with torch.load
+    import_mace()
     import evaluate
     import minima
     import pack
@@ -84,7 +93,7 @@ def main() -> None:
         finished_path = work / "models" / f"{stage.name}.pt"
         if "train" in steps:
             print(f"training, stage {stage.name}: progress in {work / 'train.log'}", flush=True)
-            finished = train.train(stage, finished, work, work / "train.log")
+            finished = train.train(stage, finished, work, work / "train.log", options.workers)
         elif finished_path.exists():
             finished = finished_path
     if finished is None:

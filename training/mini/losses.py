@@ -69,6 +69,27 @@ class Minimum:
         squares = modes.frequencies * np.abs(modes.frequencies)
         self.squares = torch.as_tensor(squares, dtype=torch.get_default_dtype())
 
+    def curvature_error(
+        self, gradient: Tensor, positions: Tensor, generator: torch.Generator, frequency: float
+    ) -> Tensor:
+        """Error of the product of the Hessian with a random displacement, in the metric of the frequencies.
+
+        Parameters
+        ----------
+        gradient, positions : Tensor
+            Gradient of the energy by the positions, with its graph.
+        generator : torch.Generator
+            Draws the displacement.
+        frequency : float
+            f0 of the metric, THz.
+        """
+        weight = 1.0 / (self.frequencies + frequency)
+        v = weight * torch.randn(len(weight), generator=generator)
+        along = (gradient.ravel() * (self.to_cartesian @ v)).sum()
+        product = torch.autograd.grad(along, positions, create_graph=True)[0]
+        projected = (self.to_cartesian.T @ product.ravel()) * TO_THZ**2
+        return weight * (projected - self.squares * v)
+
     def losses(self, fast: FastMACE, generator: torch.Generator, scale: Scales) -> dict[str, Tensor]:
         """Compute the squared errors at the minimum, over their scales; curvature over the reference's."""
         p = self.graph.positions.clone().requires_grad_(True)
@@ -76,10 +97,7 @@ class Minimum:
         energy = fast.energy(self.graph, p, 0.5 * (eps + eps.transpose(1, 2)))
         gradient, virial = torch.autograd.grad(energy.sum(), (p, eps), create_graph=True)
         weight = 1.0 / (self.frequencies + scale.frequency)
-        v = weight * torch.randn(len(weight), generator=generator)
-        product = torch.autograd.grad((gradient.ravel() * (self.to_cartesian @ v)).sum(), p, create_graph=True)[0]
-        projected = (self.to_cartesian.T @ product.ravel()) * TO_THZ**2
-        error = weight * (projected - self.squares * v)
+        error = self.curvature_error(gradient, p, generator, scale.frequency)
         return {
             "curvature": (error**2).mean() / ((weight**2 * self.squares) ** 2).mean(),
             "rest": (gradient**2).mean() / scale.force**2,

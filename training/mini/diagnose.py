@@ -1,0 +1,88 @@
+"""Print what the README says of the data and of a fresh network.
+
+``python training/mini/diagnose.py WORK`` needs the work folder's minimum, Hessian and labels of MOF-5.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mace_mof_calc.backend import import_mace
+
+import_mace()
+
+from fast import FastMACE  # noqa: E402
+from hessian import Modes, load_all  # noqa: E402
+from labels import isolated_energies  # noqa: E402
+from losses import TIGHT, Minimum  # noqa: E402
+from model import ARCHITECTURE, balance, build_model  # noqa: E402
+from sample import load as load_frames  # noqa: E402
+
+
+def harmonic_error(modes: Modes, work: Path, kind: str) -> float:
+    """Return the error (rms over rms) of the reference's own Hessian for the forces of its test configurations."""
+    errors = []
+    for atoms in load_frames(work, "test", ["MOF-5"]):
+        if atoms.info["kind"] == kind:
+            forces = atoms.get_forces().ravel()
+            harmonic = -modes.hessian @ (atoms.positions - modes.atoms.positions).ravel()
+            errors.append(np.sqrt(np.mean((forces - harmonic) ** 2) / np.mean(forces**2)))
+    return float(np.mean(errors))
+
+
+def sensitivities(modes: Modes, config: dict[str, Any], balanced: bool, samples: int = 8) -> dict[int, float]:
+    """Return the derivative of the curvature by the contraction weights of each order, of a fresh network.
+
+    It is the root mean square, over random directions, of the norm of the derivative of the weighted curvature (see
+    `losses`) by the weights that multiply products of one, two and three messages in the first layer.
+    """
+    torch.manual_seed(1)
+    model = build_model(config)
+    if balanced:
+        balance(model)
+    fast = FastMACE(model)
+    weights = model.products[0].symmetric_contractions.contractions[0]
+    of_order = {1: weights.weights[1], 2: weights.weights[0], 3: weights.weights_max}
+    minimum = Minimum(modes, fast.numbers, fast.r_max)
+    generator = torch.Generator().manual_seed(0)
+    squares = dict.fromkeys(of_order, 0.0)
+    for _ in range(samples):
+        positions = minimum.graph.positions.clone().requires_grad_(True)
+        energy = fast.energy(minimum.graph, positions).sum()
+        gradient = torch.autograd.grad(energy, positions, create_graph=True)[0]
+        error = minimum.curvature_error(gradient, positions, generator, TIGHT.frequency)
+        direction = torch.randn(len(error), generator=generator)
+        for order, gradient in zip(of_order, torch.autograd.grad(error @ direction, of_order.values()), strict=True):
+            squares[order] += float((gradient**2).sum()) / samples
+    return {order: square**0.5 for order, square in squares.items()}
+
+
+def main() -> None:
+    """Print the numbers."""
+    warnings.filterwarnings("ignore")
+    work = Path(sys.argv[1])
+    modes = load_all(work)["MOF-5"]
+    print(f"error of GFN1-xTB's Hessian for thermal forces: {100 * harmonic_error(modes, work, 'thermal'):.1f} %")
+    isolated = isolated_energies(work)
+    config = {**ARCHITECTURE, "atomic_energies": [isolated[z] for z in ARCHITECTURE["atomic_numbers"]]}
+    neighbours = len(Minimum(modes, list(ARCHITECTURE["atomic_numbers"]), ARCHITECTURE["r_max"]).graph.source) / len(
+        modes.atoms
+    )
+    print(f"neighbours per atom: {neighbours:.1f}")
+    for label, number, balanced in (
+        ("mace's own", neighbours, False),
+        ("balanced", ARCHITECTURE["avg_num_neighbors"], True),
+    ):
+        found = sensitivities(modes, {**config, "avg_num_neighbors": number}, balanced)
+        relative = ", ".join(f"{order}: {value / found[1]:.1e}" for order, value in found.items())
+        print(f"sensitivity to the weights of each order, relative to order 1, {label}: {relative}")
+
+
+if __name__ == "__main__":
+    main()
