@@ -3,9 +3,12 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 from ase.build import bulk
 from ase.io import write
+from phonopy.file_IO import read_force_constants_hdf5
 
 from mace_mof_calc import structures
 from phonopy_mlp.cli.main import main
@@ -39,7 +42,8 @@ def test_a_calculator_describes_itself_for_the_provenance():
 def test_dry_run_tells_size_and_cost(capfd):
     assert main(["run", "--mlp", "mini", "MOF-5.cif", "--dim", "2", "2", "2", "--dry-run"]) == 0
     out = capfd.readouterr().out
-    assert "Displacements: 19, in a supercell of 848 atoms (106 in the primitive cell)" in out
+    assert "Displacements: 10, in a supercell of 848 atoms (106 in the primitive cell)" in out
+    assert "Method: linear-response" in out
     assert "Fm-3m (225)" in out
 
 
@@ -73,3 +77,19 @@ def test_a_missing_extra_is_one_message(monkeypatch, capfd):
     monkeypatch.setitem(sys.modules, "tblite.ase", None)
     assert main(["run", "--mlp", "gfn1-xtb", "MOF-5.cif"]) == 2
     assert 'pip install "mace-mof-calc[xtb]"' in capfd.readouterr().err
+
+
+def test_linear_response_and_displacements_agree(monkeypatch, capfd):
+    constants = {}
+    for method in ("linear-response", "finite-displacement"):
+        Path(method).mkdir()
+        with monkeypatch.context() as inside:
+            inside.chdir(method)
+            assert main(["run", "--mlp", "mini", "../MOF-5.cif", "--dim", "1", "1", "1", "--fc-method", method]) == 0
+            constants[method] = read_force_constants_hdf5("force_constants.hdf5")
+            record = yaml.safe_load(Path("phonopy_mlp.yaml").read_text())["phonopy_mlp"]
+        assert record["steps"]["force_constants"]["method"] == method
+        assert record["calculator"]["accelerated"]
+    exact, differences = constants.values()
+    # Displacements of 0.001 A leave the third order of one direction in the other.
+    assert np.abs(exact - differences).max() < 2e-3 * np.abs(exact).max()

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from types import ModuleType
 
-__all__ = ["import_mace"]
+__all__ = ["import_mace", "jit_without_warning"]
 
 _FORCE_UNSAFE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 _MODULES = ("e3nn.o3", "mace", "mace.modules", "mace.data", "mace.tools.torch_geometric", "mace.calculators.mace")
@@ -31,14 +31,21 @@ def import_mace() -> ModuleType:
         The module ``mace``.
     """
     if not all(name in sys.modules for name in _MODULES):
-        with _environment_kept(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=r".*`torch\.jit\.", category=DeprecationWarning)
+        with _environment_kept(), contextlib.redirect_stdout(io.StringIO()), jit_without_warning():
             # Only where the user set the variable: e3nn loads its constants with the default of torch.load.
             warnings.filterwarnings("ignore", message=f".*{_FORCE_UNSAFE}", category=UserWarning)
             _import_e3nn()
             for name in _MODULES:
                 importlib.import_module(name)
     return sys.modules["mace"]
+
+
+@contextlib.contextmanager
+def jit_without_warning() -> Iterator[None]:
+    """Keep quiet that e3nn and PyTorch itself still use ``torch.jit``, which is deprecated."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r".*`torch\.jit\.", category=DeprecationWarning)
+        yield
 
 
 def _import_e3nn() -> None:

@@ -15,10 +15,14 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.data import atomic_numbers
+from ase.stress import full_3x3_to_voigt_6_stress
 
 from .backend import import_mace
 from .checks import check_structure
 from .devices import resolve_device
+from .engine.engine import Engine
+from .engine.engine import Results as Evaluated
+from .engine.folded import UnfoldableError
 from .errors import CommitteeError
 from .loading import LoadedModel, load
 
@@ -28,6 +32,8 @@ from mace.calculators.mace import MACECalculator  # noqa: E402  (import_mace kee
 
 #: Scatter of the forces from rounding, eV/Angstrom.
 FORCE_NOISE = {"float64": 1e-12, "float32": 1e-5}
+
+_LOGGER = logging.getLogger(__name__)
 
 _PASSED_ON = frozenset({"atoms", "label", "directory"})
 _COMMITTEE_RESULTS = tuple(f"{name}_{kind}" for name in ("energy", "forces", "stress") for kind in ("comm", "var"))
@@ -49,6 +55,9 @@ class MaceMOF(MACECalculator):
         Head of a multi-head model; by default the fine-tuned one.
     trust : bool, optional
         Load a file that runs code on loading. Only for files of your own.
+    accelerate : bool, optional
+        Evaluate with this package's engine, which gives the same numbers several times faster, where it can: on the
+        CPU in float64, for the architectures it knows. Otherwise mace itself evaluates.
     **ase_kwargs
         ``atoms``, ``label`` and ``directory``, as in ASE's calculators.
 
@@ -92,6 +101,7 @@ class MaceMOF(MACECalculator):
         dtype: str = "float64",
         head: str | None = None,
         trust: bool = False,
+        accelerate: bool = True,
         **ase_kwargs: Any,
     ) -> None:
         unknown = sorted(set(ase_kwargs) - _PASSED_ON)
@@ -110,7 +120,8 @@ class MaceMOF(MACECalculator):
         # mace extends the list it finds here; the class's own would grow with every instance.
         self.implemented_properties = []
         names = [each.name if each.name in models else str(each.path.absolute()) for each in self.loaded]
-        self._settings = {"device": device, "trust": trust, **{k: v for k, v in ase_kwargs.items() if k != "atoms"}}
+        kept = {name: value for name, value in ase_kwargs.items() if name != "atoms"}
+        self._settings = {"device": device, "trust": trust, "accelerate": accelerate, **kept}
         with _root_logger_kept():
             super().__init__(
                 models=[each.module for each in self.loaded],
@@ -123,6 +134,8 @@ class MaceMOF(MACECalculator):
             )
         committee = _COMMITTEE_RESULTS if len(self.loaded) > 1 else ()
         self.implemented_properties = [*MaceMOF.implemented_properties, *committee]
+        usable = accelerate and resolved == "cpu" and dtype == "float64"
+        self._engines = _make_engines(self.loaded) if usable else ()
         self._settled = True
 
     def calculate(
@@ -133,6 +146,10 @@ class MaceMOF(MACECalculator):
     ) -> None:
         """Compute all results of `atoms`, whichever of them are asked for; see the notes of the class."""
         atoms = check_structure(self.atoms if atoms is None else atoms, self._numbers, self._title)
+        if self._engines:
+            Calculator.calculate(self, atoms, properties, system_changes)
+            self.results = _combine([engine.evaluate(atoms) for engine in self._engines], atoms)
+            return
         super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]  # mace's class has no annotations
         self.results = {
             key: _as_float64(value) for key, value in self.results.items() if key in self.implemented_properties
@@ -140,6 +157,43 @@ class MaceMOF(MACECalculator):
         if not atoms.pbc.all():
             # mace stretches the cell along the other axes, and the stress would be per volume of that cell.
             self.results = {key: value for key, value in self.results.items() if not key.startswith("stress")}
+
+    @property
+    def has_linear_response(self) -> bool:
+        """Whether `atom_response` is there: with acceleration, and for one model."""
+        return len(self._engines) == 1
+
+    def atom_response(
+        self, atoms: Atoms, index: int, directions: np.ndarray[Any, Any]
+    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Differentiate all forces along the displacement of one atom, exactly, in the crystal without end.
+
+        Parameters
+        ----------
+        atoms : Atoms
+            Unit cell.
+        index : int
+            The atom that moves, its images staying.
+        directions : ndarray, shape=(count, 3)
+
+        Returns
+        -------
+        atom : ndarray, shape=(nodes,), dtype=int
+            Atoms whose forces change,
+        cell : ndarray, shape=(nodes, 3), dtype=int
+            and the cells they are in.
+        response : ndarray, shape=(count, nodes, 3)
+            Derivatives of their forces, eV/Angstrom^2 for unit vectors.
+
+        Raises
+        ------
+        TypeError
+            Where `has_linear_response` is false.
+        """
+        if not self.has_linear_response:
+            raise TypeError("Only a single model that is accelerated has linear response")
+        atoms = check_structure(atoms, self._numbers, self._title)
+        return self._engines[0].atom_response(atoms, index, directions)
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """List what changed since the last calculation; ``atoms.info`` has no influence on these models."""
@@ -153,8 +207,8 @@ class MaceMOF(MACECalculator):
         -------
         dict
             ``name``, ``digest``, ``head``, ``elements`` (symbols), ``level_of_theory``, ``dispersion`` (None where the
-            model holds none), ``device``, ``dtype``, ``licence``, ``citation``, ``force_noise`` (eV/Angstrom),
-            ``versions``; for a committee also ``members``, and ``digest`` is then that of their digests.
+            model holds none), ``device``, ``dtype``, ``accelerated``, ``licence``, ``citation``, ``force_noise``
+            (eV/Angstrom), ``versions``; for a committee also ``members``, and ``digest`` is then that of their digests.
         """
         return {
             **_describe_members(self.loaded),
@@ -162,6 +216,7 @@ class MaceMOF(MACECalculator):
             "elements": tuple(self.loaded[0].elements),
             "device": str(self.device),
             "dtype": self.default_dtype,
+            "accelerated": bool(self._engines),
             "force_noise": FORCE_NOISE[self.default_dtype],
             "versions": {
                 name: version(name) for name in ("mace-mof-calc", "mace-torch", "torch", "e3nn", "ase", "numpy")
@@ -181,6 +236,39 @@ class MaceMOF(MACECalculator):
 
     def _get_name(self) -> str:
         return "mace-mof"
+
+
+def _make_engines(members: Sequence[LoadedModel]) -> tuple[Engine, ...]:
+    """Return an engine for each member, or none where one of them cannot have any."""
+    try:
+        return tuple(Engine(member.module, member.heads.index(member.head)) for member in members)
+    except UnfoldableError as error:
+        _LOGGER.info("mace itself evaluates %s: %s", members[0].name, error)
+        return ()
+
+
+def _combine(members: Sequence[Evaluated], atoms: Atoms) -> dict[str, Any]:
+    """Return results by ASE's and mace's names: means over the members, and for a committee what each has."""
+    found = {
+        "energy": np.array([member.energies.sum() for member in members]),
+        "forces": np.array([member.forces for member in members]),
+    }
+    if atoms.pbc.all():
+        found["stress"] = np.array([member.virial for member in members]) / atoms.get_volume()
+    mean = {name: values.mean(axis=0) for name, values in found.items()}
+    results: dict[str, Any] = {
+        **mean,
+        "energy": float(mean["energy"]),
+        "free_energy": float(mean["energy"]),
+        "energies": np.mean([member.energies for member in members], axis=0),
+    }
+    if "stress" in mean:
+        results["stress"] = full_3x3_to_voigt_6_stress(mean["stress"])
+    if len(members) > 1:
+        for name, values in found.items():
+            results[f"{name}_comm"], results[f"{name}_var"] = values, values.var(axis=0)
+        results["energy_var"] = float(results["energy_var"])
+    return results
 
 
 def _as_float64(value: Any) -> Any:

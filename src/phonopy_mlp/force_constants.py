@@ -18,6 +18,7 @@ from phonopy.structure.cells import PrimitiveMatrixAutoDefaultWarning
 
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.evaluator import Evaluator, Progress, silent
+from phonopy_mlp.linear_response import linear_forces, offers_linear_response
 from phonopy_mlp.registry import describe
 from phonopy_mlp.structures import to_phonopy
 from phonopy_mlp.symmetry import TIGHT
@@ -37,6 +38,7 @@ LARGEST_SUPERCELL = 100_000
 _SYMMETRISATION_LEVEL = 20
 
 PlusMinus = bool | Literal["auto"]
+Method = Literal["auto", "linear-response", "finite-displacement"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,10 @@ class ForceConstantsResult:
         Largest violation of the acoustic sum rule (eV/A^2) before symmetrisation.
     change : float
         Largest change of a force constant (eV/A^2) by symmetrisation; 0 where none was done.
+    method : str
+        ``linear-response``, ``finite-displacement`` or ``forces from a file``.
     evaluations : int
-        Number of supercells evaluated; 0 where the forces came from a file.
+        Number of displacements; 0 where the forces came from a file.
     seconds : float
         Wall-clock time of the evaluations.
 
@@ -68,6 +72,7 @@ class ForceConstantsResult:
     residual_force: float | None
     drift: float
     change: float
+    method: str
     evaluations: int
     seconds: float
 
@@ -75,6 +80,37 @@ class ForceConstantsResult:
 def default_distance(calculator: BaseCalculator) -> float:
     """Return the displacement length in A that suits a calculator's declared force noise."""
     return NOISY_DISTANCE if describe(calculator).get("force_noise", 0.0) > NOISE_LIMIT else DISTANCE
+
+
+def choose_method(calculator: BaseCalculator, method: Method, *, given: bool) -> Method:
+    """Return how force constants are computed.
+
+    Parameters
+    ----------
+    calculator : BaseCalculator
+        The calculator.
+    method : str
+        What was asked for.
+    given : bool
+        Whether the displacements, or their length, were chosen by somebody.
+
+    Raises
+    ------
+    SettingsError
+        Linear response was asked for, and the calculator has none.
+
+    """
+    offered = offers_linear_response(calculator)
+    if method == "linear-response" and not offered:
+        name = describe(calculator)["name"]
+        raise SettingsError(
+            f"Linear response of '{name}'",
+            "it does not differentiate its forces",
+            "Use --fc-method finite-displacement",
+        )
+    if method == "auto":
+        return "linear-response" if offered and not given else "finite-displacement"
+    return method
 
 
 def make_phonopy(
@@ -161,11 +197,15 @@ def compute_force_constants(
     distance: float | None = None,
     is_plusminus: PlusMinus = "auto",
     symmetrise: bool = True,
+    method: Method = "auto",
     progress: Progress = silent,
 ) -> ForceConstantsResult:
     """Evaluate a displacement dataset with a calculator and make force constants of it.
 
     A dataset that `phonon` already has (from a ``phonopy_disp.yaml``, or random displacements) is used as it is.
+
+    A calculator that differentiates its own forces gives the force constants of the crystal without end, folded onto
+    the supercell; any other one is evaluated on the displaced supercells.
 
     Parameters
     ----------
@@ -179,20 +219,35 @@ def compute_force_constants(
         As in `Phonopy.generate_displacements`.
     symmetrise : bool, optional
         Impose the acoustic sum rule and permutation symmetry, to rounding.
+    method : str, optional
+        ``linear-response``, ``finite-displacement``, or ``auto``: the first where the calculator offers it, unless
+        `phonon` has a dataset already or `distance` is given.
     progress : Progress, optional
         Shows how far the evaluation has come.
 
     Raises
     ------
     SettingsError
-        The displacement is not positive.
+        The displacement is not positive, or the calculator has no linear response.
     CalculatorError
         The calculator failed.
 
     """
+    chosen = choose_method(calculator, method, given=phonon.dataset is not None or distance is not None)
     if phonon.dataset is None:
-        displace(phonon, default_distance(calculator) if distance is None else distance, is_plusminus=is_plusminus)
+        plusminus = False if chosen == "linear-response" else is_plusminus
+        displace(phonon, default_distance(calculator) if distance is None else distance, is_plusminus=plusminus)
     started = time.perf_counter()
+    if chosen == "linear-response":
+        phonon.forces, residual = linear_forces(phonon, calculator, progress=progress)
+        return _finish(
+            phonon,
+            symmetrise,
+            residual_force=residual,
+            method=chosen,
+            evaluations=len(phonon.forces),
+            seconds=time.perf_counter() - started,
+        )
     cells = [phonon.supercell, *(cell for cell in phonon.supercells_with_displacements or [] if cell is not None)]
     energies, forces, _ = Evaluator(calculator, progress).evaluate(cells)
     phonon.forces = forces[1:] - forces[0]
@@ -201,6 +256,7 @@ def compute_force_constants(
         phonon,
         symmetrise,
         residual_force=float(np.linalg.norm(forces[0], axis=1).max()),
+        method=chosen,
         evaluations=len(cells),
         seconds=time.perf_counter() - started,
     )
@@ -208,11 +264,11 @@ def compute_force_constants(
 
 def force_constants_from_dataset(phonon: Phonopy, *, symmetrise: bool = True) -> ForceConstantsResult:
     """Make force constants of a dataset that has its forces already."""
-    return _finish(phonon, symmetrise, residual_force=None, evaluations=0, seconds=0.0)
+    return _finish(phonon, symmetrise, residual_force=None, method="forces from a file", evaluations=0, seconds=0.0)
 
 
 def _finish(
-    phonon: Phonopy, symmetrise: bool, *, residual_force: float | None, evaluations: int, seconds: float
+    phonon: Phonopy, symmetrise: bool, *, residual_force: float | None, method: str, evaluations: int, seconds: float
 ) -> ForceConstantsResult:
     # phonopy takes random displacements with symfc alone, which prints.
     random = phonon.dataset is not None and "displacements" in phonon.dataset
@@ -233,6 +289,7 @@ def _finish(
         residual_force=residual_force,
         drift=max(abs(float(value)) for value in drift[:2]),
         change=float(np.abs(after - before).max()),
+        method=method,
         evaluations=evaluations,
         seconds=seconds,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 from ase import Atoms
 
 
@@ -14,6 +15,45 @@ class SupportsBatch(Protocol):
 
     def calculate_batch(self, structures: Sequence[Atoms]) -> Sequence[Mapping[str, Any]]:
         """Return ASE results (``energy``, ``forces``, ``stress``), one mapping per structure, in input order."""
+
+
+@runtime_checkable
+class SupportsLinearResponse(Protocol):
+    """A calculator that differentiates its forces exactly, in the crystal without end.
+
+    Attributes
+    ----------
+    has_linear_response : bool
+        Whether it can do so in its present settings.
+
+    """
+
+    has_linear_response: bool
+
+    def atom_response(
+        self, atoms: Atoms, index: int, directions: np.ndarray[Any, Any]
+    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Return the response of all forces to the displacement of one atom of a unit cell, its images staying.
+
+        Parameters
+        ----------
+        atoms : Atoms
+            Unit cell.
+        index : int
+            The atom that moves, in cell 0.
+        directions : ndarray
+            shape=(count, 3)
+
+        Returns
+        -------
+        atom : ndarray
+            Atoms whose forces change. shape=(nodes,), dtype=int
+        cell : ndarray
+            Their cells, counted in the unit cell's vectors. shape=(nodes, 3), dtype=int
+        response : ndarray
+            Derivatives of their forces in eV/A^2, for unit vectors. shape=(count, nodes, 3)
+
+        """
 
 
 @runtime_checkable

@@ -57,12 +57,23 @@ def evaluate(atoms: Atoms, calculator: MaceMOF) -> dict[str, object]:
     return calculator.results
 
 
-def test_results_are_those_of_mace(atoms: Atoms) -> None:
-    ours = evaluate(atoms, MaceMOF(MULTIHEAD, device="cpu"))
+@pytest.mark.parametrize("accelerate", [True, False])
+def test_results_are_those_of_mace(atoms: Atoms, accelerate: bool) -> None:
+    ours = evaluate(atoms, MaceMOF(MULTIHEAD, device="cpu", accelerate=accelerate))
     module = load(MULTIHEAD).module
     theirs = evaluate(atoms, MACECalculator(models=[module], head="Default", default_dtype="float64"))
     for key in MaceMOF.implemented_properties:
-        np.testing.assert_array_equal(ours[key], theirs[key])
+        if accelerate:
+            np.testing.assert_allclose(ours[key], theirs[key], rtol=1e-12, atol=1e-13)
+        else:
+            np.testing.assert_array_equal(ours[key], theirs[key])
+
+
+def test_a_committee_is_the_same_with_and_without_acceleration(atoms: Atoms, variants: list[Path]) -> None:
+    fast, slow = (evaluate(atoms, MaceMOF(variants, device="cpu", accelerate=on)) for on in (True, False))
+    assert set(fast) == set(slow)
+    for key, value in slow.items():
+        np.testing.assert_allclose(fast[key], value, rtol=1e-10, atol=1e-12)
 
 
 def test_is_a_mace_calculator(foundation: MaceMOF) -> None:

@@ -74,8 +74,13 @@ def choose_tolerance(options: Options, given: RunInput) -> float:
     return options.settings.symmetry_tolerance or given.tolerance or TIGHT
 
 
-def choose_displacements(phonon: Phonopy, options: Options, given: RunInput, calculator: BaseCalculator) -> None:
-    """Give a phonopy object the displacements of the input file, or those that were asked for."""
+def choose_displacements(
+    phonon: Phonopy, options: Options, given: RunInput, calculator: BaseCalculator, *, linear: bool
+) -> None:
+    """Give a phonopy object the displacements of the input file, or those that were asked for.
+
+    To first order (`linear`) the two signs of a displacement say the same.
+    """
     if given.dataset is not None:
         phonon.dataset = given.dataset
         return
@@ -84,7 +89,7 @@ def choose_displacements(phonon: Phonopy, options: Options, given: RunInput, cal
     displace(
         phonon,
         default_distance(calculator) if settings.displacement_distance is None else settings.displacement_distance,
-        is_plusminus=settings.is_plusminus_displacement,
+        is_plusminus=False if linear else settings.is_plusminus_displacement,
         is_diagonal=options.diagonal,
         is_trigonal=options.trigonal,
         number_of_snapshots=None if at_finite_temperature else settings.random_displacements,
@@ -111,6 +116,7 @@ def _supercell_matrix(atoms: Atoms, options: Options, given: RunInput) -> np.nda
     distance = shortest_image_distance(matrix @ atoms.cell.array)
     say(
         f"Supercell {' x '.join(str(n) for n in np.diag(matrix))}: the smallest whose shortest image distance "
-        f"({distance:.2f} A) exceeds {length:g} A."
+        f"({distance:.2f} A) exceeds {length:g} A.",
+        quiet=options.quiet,
     )
     return matrix

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from phonopy.cui.phonopy_argparse import (
     fix_deprecated_option_names,
@@ -18,6 +19,7 @@ from phonopy.cui.phonopy_argparse import (
 from phonopy.cui.settings import PhonopyConfParser, PhonopySettings
 
 from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.force_constants import Method
 from phonopy_mlp.registry import calculator_names, is_model_file
 from phonopy_mlp.relax import FMAX
 from phonopy_mlp.supercell import AUTO_LENGTH
@@ -55,6 +57,8 @@ class Options:
         Words after ``--dim``.
     supercell_length : float or None
         What ``--dim auto`` must exceed, in A; None where it was not said.
+    method : str
+        ``auto``, ``linear-response`` or ``finite-displacement``.
     diagonal, trigonal : bool
         Displacement directions, as phonopy-init.
     figure : Path or None
@@ -64,7 +68,7 @@ class Options:
     dry_run : bool
         Say what would be done, and stop.
     quiet : bool
-        Say nothing but warnings and errors.
+        Print nothing but warnings, errors, and what was asked for: the plan of a dry run, the table of a figure.
     settings : PhonopySettings
         phonopy's own reading of its options and of ``--config``.
     tags : dict of str to str
@@ -88,6 +92,7 @@ class Options:
     symmetrise: float | None
     supercell: tuple[str, ...] | None
     supercell_length: float | None
+    method: Method
     diagonal: bool
     trigonal: bool
     figure: Path | None
@@ -129,6 +134,12 @@ def own_parser(program: str) -> argparse.ArgumentParser:
         type=float,
         metavar="L",
         help=f"A that the shortest image distance of '--dim auto' exceeds (default: {AUTO_LENGTH:g})",
+    )
+    ours.add_argument(
+        "--fc-method",
+        default="auto",
+        choices=get_args(Method),
+        help="force constants by exact derivatives (default, where the calculator has them) or by displacements",
     )
     ours.add_argument(
         "--figure", type=Path, metavar="PNG", help="draw bands, DOS and thermal properties; print a table"
@@ -185,6 +196,7 @@ def parse(argv: Sequence[str], program: str) -> Options:
         symmetrise=symmetrise,
         supercell=supercell,
         supercell_length=own.dim_length,
+        method=own.fc_method,
         diagonal=not own.nodiag,
         trigonal=own.trigonal,
         figure=own.figure,

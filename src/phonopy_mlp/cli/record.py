@@ -78,7 +78,7 @@ class RunRecord:
     def add_force_constants(self, atoms: Atoms, result: ForceConstantsResult, modes: CommensurateModes) -> None:
         """Record force constants of a structure and what is imaginary in them."""
         self.steps["force_constants"] = {
-            "method": "finite displacements",
+            "method": result.method,
             "structure_digest": structure_digest(atoms),
             "evaluations": result.evaluations,
             "residual_force": result.residual_force,

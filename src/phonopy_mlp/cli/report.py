@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,17 @@ from phonopy_mlp.evaluator import calling
 from phonopy_mlp.force_constants import ForceConstantsResult
 from phonopy_mlp.imaginary import CommensurateModes
 from phonopy_mlp.phonons import PhononResult
+from phonopy_mlp.protocols import SupportsLinearResponse
 from phonopy_mlp.relax import RelaxResult
 from phonopy_mlp.symmetry import LOOSE, TIGHT, find_space_group
 
 _GIGABYTE = 1e9
 
 
-def say(text: str) -> None:
-    """Print a line, at once."""
-    print(text, flush=True)
+def say(text: str, *, quiet: bool = False) -> None:
+    """Print a line, at once, unless the user wants quiet."""
+    if not quiet:
+        print(text, flush=True)
 
 
 def describe_groups(atoms: Atoms, name: str) -> str:
@@ -48,22 +51,25 @@ def describe_modes(modes: CommensurateModes) -> str:
     )
 
 
-def describe_plan(phonon: Phonopy, atoms: Atoms, calculator: BaseCalculator) -> str:
+def describe_plan(phonon: Phonopy, atoms: Atoms, calculator: BaseCalculator, method: str) -> str:
     """Return size and estimated cost of a run, from one evaluation of the unit cell.
 
-    Time and memory of a short-ranged potential grow with the number of atoms; both are scaled so, on top of what the
-    process holds already.
+    Displaced supercells: time and memory of a short-ranged potential grow with the number of atoms, and both are scaled
+    so, on top of what the process holds already. Linear response: each displacement costs what the first one does.
     """
-    count, size = len(phonon.supercells_with_displacements or []), len(phonon.supercell)
-    seconds, held, grown = _cost(atoms, calculator)
-    scale = size / len(atoms)
+    count, size = len(phonon.displacements), len(phonon.supercell)
+    linear = method == "linear-response"
+    work = _response(atoms, calculator) if linear else _evaluation(atoms, calculator)
+    seconds, held, grown = _cost(work, f"the unit cell ({atoms.get_chemical_formula()})")
+    scale = 1.0 if linear else size / len(atoms)
     constants = 8 * 9 * len(phonon.primitive) * size * 3
     memory = "unknown here" if held is None else f"{(held + grown * scale + constants) / _GIGABYTE:.1f} GB"
     return "\n".join(
         [
             f"Displacements: {count}, in a supercell of {size} atoms ({len(phonon.primitive)} in the primitive cell)",
+            f"Method: {method}",
             f"Space group used: {phonon.symmetry.get_international_table()} at {phonon.symmetry.tolerance:g} A",
-            f"Evaluation of the unit cell: {seconds:.2f} s",
+            f"{'Response to one displacement' if linear else 'Evaluation of the unit cell'}: {seconds:.2f} s",
             f"Estimated time of the force constants: {_duration((count + 1) * seconds * scale)}",
             f"Estimated peak memory: {memory}",
             "Nothing was computed or written.",
@@ -102,16 +108,34 @@ def _at_zero(phonons: PhononResult) -> str:
     return f"{phonons.free_energy[at_zero[0]]:.3f}" if len(at_zero) else "not asked"
 
 
-def _cost(atoms: Atoms, calculator: BaseCalculator) -> tuple[float, float | None, float]:
-    """Return seconds of an evaluation, bytes that the process held before (if that can be known), and its growth."""
-    moved = atoms.copy()
-    moved.positions[0] += 1e-3
-    with calling(f"the unit cell ({atoms.get_chemical_formula()})"):
+def _evaluation(atoms: Atoms, calculator: BaseCalculator) -> Callable[[], None]:
+    moving = atoms.copy()
+    moving.calc = calculator
+
+    def work() -> None:
+        moving.positions[0] += 1e-3
+        moving.get_forces()
+
+    return work
+
+
+def _response(atoms: Atoms, calculator: BaseCalculator) -> Callable[[], None]:
+    assert isinstance(calculator, SupportsLinearResponse)
+
+    def work() -> None:
+        calculator.atom_response(atoms, 0, np.eye(3)[:1])
+
+    return work
+
+
+def _cost(work: Callable[[], None], on: str) -> tuple[float, float | None, float]:
+    """Return seconds of some work, bytes that the process held before (if that can be known), and its growth."""
+    with calling(on):
         before = _peak_memory()
-        calculator.get_property("forces", atoms)
+        work()
         after = _peak_memory()
         started = time.perf_counter()
-        calculator.get_property("forces", moved)
+        work()
         seconds = time.perf_counter() - started
     return seconds, before, 0.0 if before is None or after is None else after - before
 

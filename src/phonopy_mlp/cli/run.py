@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +36,12 @@ from phonopy_mlp.cli.report import (
     say,
     summarise,
 )
-from phonopy_mlp.force_constants import ForceConstantsResult, compute_force_constants, force_constants_from_dataset
+from phonopy_mlp.force_constants import (
+    ForceConstantsResult,
+    choose_method,
+    compute_force_constants,
+    force_constants_from_dataset,
+)
 from phonopy_mlp.imaginary import THRESHOLD, CommensurateModes, compute_commensurate_modes
 from phonopy_mlp.inputs import RunInput, read_input
 from phonopy_mlp.output import PARAMS_FILE, replacing, write_force_constants
@@ -71,7 +74,7 @@ def run(options: Options, command: Sequence[str]) -> int:
 
     """
     record = RunRecord(options, command)
-    with record.collecting_warnings(), redirect_stdout(io.StringIO()) if options.quiet else nullcontext():
+    with record.collecting_warnings():
         folder = working_folder()
         check_options(options)
         earlier = check_surroundings(options, folder)
@@ -101,7 +104,7 @@ class _Made:
 
 def _from_forces(given: RunInput, record: RunRecord) -> _Made:
     options = record.options
-    say(f"Forces were read from '{given.path}'; the calculator is not needed.")
+    say(f"Forces were read from '{given.path}'; the calculator is not needed.", quiet=options.quiet)
     phonon = choose_cells(given.atoms, options, given)
     phonon.dataset = given.dataset
     result = force_constants_from_dataset(phonon, symmetrise=options.settings.fc_symmetry)
@@ -115,7 +118,7 @@ def _from_forces(given: RunInput, record: RunRecord) -> _Made:
 def _from_calculator(given: RunInput, record: RunRecord, folder: Path) -> _Made | None:
     """Compute force constants; None for a dry run."""
     options = record.options
-    say(describe_groups(given.atoms, str(given.path)))
+    say(describe_groups(given.atoms, str(given.path)), quiet=options.quiet)
     calculator = get_calculator(
         options.model or DEFAULT_MODEL, device=options.device, dtype=options.dtype, head=options.head
     )
@@ -128,12 +131,19 @@ def _from_calculator(given: RunInput, record: RunRecord, folder: Path) -> _Made 
     else:
         atoms = _prepare(given.atoms, calculator, record, folder)
     phonon = choose_cells(atoms, options, given)
-    choose_displacements(phonon, options, given, calculator)
+    chosen = given.dataset is not None or bool(options.displacement_words)
+    method = choose_method(calculator, options.method, given=chosen)
+    choose_displacements(phonon, options, given, calculator, linear=method == "linear-response")
     if options.dry_run:
-        say(describe_plan(phonon, atoms, calculator))
+        say(describe_plan(phonon, atoms, calculator, method))
         return None
-    say(f"{len(phonon.displacements)} displacements in a supercell of {len(phonon.supercell)} atoms.")
-    result = compute_force_constants(phonon, calculator, symmetrise=options.settings.fc_symmetry, progress=bar)
+    say(
+        f"{len(phonon.displacements)} displacements in a supercell of {len(phonon.supercell)} atoms, {method}.",
+        quiet=options.quiet,
+    )
+    result = compute_force_constants(
+        phonon, calculator, symmetrise=options.settings.fc_symmetry, method=method, progress=bar
+    )
     return _Made(atoms, result, description)
 
 
@@ -146,7 +156,7 @@ def _prepare(atoms: Atoms, calculator: BaseCalculator, record: RunRecord, folder
         group = find_space_group(atoms, options.symmetrise)
         atoms = symmetrise(atoms, options.symmetrise)
         record.steps["symmetrise"] = {"tolerance": options.symmetrise, "space_group": str(group)}
-        say(f"Symmetrised to {group}.")
+        say(f"Symmetrised to {group}.", quiet=options.quiet)
         if options.relax:
             atoms = _relax(atoms, calculator, options.symmetrise, "relax_in_symmetry", record)
     if options.relax or options.symmetrise is not None:
@@ -160,7 +170,7 @@ def _relax(atoms: Atoms, calculator: BaseCalculator, fix_symmetry: float | None,
     with RelaxationBar(fmax) as show:
         result = relax(atoms, calculator, fmax=fmax, fix_symmetry=fix_symmetry, on_step=show)
     record.add_relaxation(name, result, time.perf_counter() - started)
-    say(describe_relaxation(result))
+    say(describe_relaxation(result), quiet=record.options.quiet)
     return result.atoms
 
 
@@ -169,7 +179,7 @@ def _finish(given: RunInput, made: _Made, record: RunRecord, folder: Path) -> in
     options, result = record.options, made.result
     modes = compute_commensurate_modes(result.phonon)
     record.add_force_constants(made.atoms, result, modes)
-    say(describe_modes(modes))
+    say(describe_modes(modes), quiet=options.quiet)
     _warn(result, modes)
     write_force_constants(result, folder, keep_params=given.path.resolve() == (folder / PARAMS_FILE).resolve())
     record.write(given, made.atoms, result.phonon, made.description, folder)

@@ -1,0 +1,300 @@
+"""The two sums that are no matrix products, and their derivatives, compiled by Numba.
+
+Arrays are ``(component, atom, channel)``, so that every innermost loop runs over channels. Each worker has a share of
+the atoms, and buffers of its own where shares overlap.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+_OPTIONS: dict[str, Any] = {
+    "fastmath": {"contract", "reassoc", "nsz"},
+    "cache": True,
+    "error_model": "numpy",
+    "nogil": True,
+}
+
+
+@numba.njit(**_OPTIONS)
+def product(x, a, b, i, v):  # type: ignore[no-untyped-def]
+    """Put the product of the factors a and b of an atom into `v`."""
+    for c in range(v.shape[0]):
+        v[c] = 1.0
+    if a >= 0:
+        for c in range(v.shape[0]):
+            v[c] = x[a, i, c]
+    if b >= 0:
+        for c in range(v.shape[0]):
+            v[c] *= x[b, i, c]
+
+
+@numba.njit(**_OPTIONS)
+def contract(x, elements, pairs, first, output, last, coefficients, y):  # type: ignore[no-untyped-def]
+    """Add the polynomial of each atom's `x` to `y`."""
+    v = np.empty(x.shape[2], x.dtype)
+    for i in range(x.shape[1]):
+        z = elements[i]
+        for p in range(pairs.shape[0]):
+            product(x, pairs[p, 0], pairs[p, 1], i, v)
+            for t in range(first[p], first[p + 1]):
+                o, f = output[t], last[t]
+                for c in range(x.shape[2]):
+                    y[o, i, c] += coefficients[z, t, c] * v[c] * x[f, i, c]
+
+
+@numba.njit(**_OPTIONS)
+def contract_reverse(x, gy, elements, pairs, first, output, last, coefficients, gx):  # type: ignore[no-untyped-def]
+    """Add the gradient by `x` of the polynomial's product with `gy` to `gx`."""
+    v, g = np.empty(x.shape[2], x.dtype), np.empty(x.shape[2], x.dtype)
+    for i in range(x.shape[1]):
+        z = elements[i]
+        for p in range(pairs.shape[0]):
+            a, b = pairs[p, 0], pairs[p, 1]
+            product(x, a, b, i, v)
+            g[:] = 0.0
+            for t in range(first[p], first[p + 1]):
+                o, f = output[t], last[t]
+                for c in range(x.shape[2]):
+                    w = coefficients[z, t, c] * gy[o, i, c]
+                    gx[f, i, c] += w * v[c]
+                    g[c] += w * x[f, i, c]
+            if b >= 0:
+                for c in range(x.shape[2]):
+                    gx[a, i, c] += g[c] * x[b, i, c]
+                for c in range(x.shape[2]):
+                    gx[b, i, c] += g[c] * x[a, i, c]
+            elif a >= 0:
+                for c in range(x.shape[2]):
+                    gx[a, i, c] += g[c]
+
+
+@numba.njit(**_OPTIONS)
+def gather(start, sender, row, radial, h, angular, path, component, first, output, s):  # type: ignore[no-untyped-def]
+    """Add the messages of each atom's edges to `s`."""
+    t = np.empty(s.shape[2], s.dtype)
+    for i in range(s.shape[1]):
+        for e in range(start[i], start[i + 1]):
+            j, r = sender[e], row[e]
+            for g in range(path.shape[0]):
+                k, a = path[g], component[g]
+                for c in range(s.shape[2]):
+                    t[c] = radial[r, k, c] * h[a, j, c]
+                for q in range(first[g], first[g + 1]):
+                    m, o = angular[e, q], output[q]
+                    for c in range(s.shape[2]):
+                        s[o, i, c] += m * t[c]
+
+
+@numba.njit(**_OPTIONS)
+def gather_reverse(  # type: ignore[no-untyped-def]
+    start, sender, row, radial, slope, h, angular, path, component, first, output, gs, gh, gangular, gdistance
+):
+    """Add the gradients of the messages' product with `gs`: by h to `gh`, by the distances to `gdistance`.
+
+    The gradient by `angular` is put into `gangular`.
+    """
+    s, t = np.empty(gs.shape[2], gs.dtype), np.empty(gs.shape[2], gs.dtype)
+    for i in range(gs.shape[1]):
+        for e in range(start[i], start[i + 1]):
+            j, r = sender[e], row[e]
+            along = 0.0
+            for g in range(path.shape[0]):
+                k, a = path[g], component[g]
+                for c in range(gs.shape[2]):
+                    t[c] = radial[r, k, c] * h[a, j, c]
+                    s[c] = 0.0
+                for q in range(first[g], first[g + 1]):
+                    m, o = angular[e, q], output[q]
+                    d = 0.0
+                    for c in range(gs.shape[2]):
+                        s[c] += m * gs[o, i, c]
+                        d += gs[o, i, c] * t[c]
+                    gangular[e, q] = d
+                for c in range(gs.shape[2]):
+                    gh[a, j, c] += s[c] * radial[r, k, c]
+                    along += s[c] * h[a, j, c] * slope[r, k, c]
+            gdistance[e] += along
+
+
+@numba.njit(**_OPTIONS)
+def contract_tangent(x, atom, dx, elements, pairs, first, output, last, coefficients, dy):  # type: ignore[no-untyped-def]
+    """Add the polynomial's derivative along `dx` to `dy`; node i of the tangents is atom ``atom[i]`` of `x`."""
+    n = dx.shape[2]
+    v, dv = np.empty(n, x.dtype), np.empty(n, x.dtype)
+    for i in range(dx.shape[1]):
+        j = atom[i]
+        z = elements[j]
+        for p in range(pairs.shape[0]):
+            a, b = pairs[p, 0], pairs[p, 1]
+            product(x, a, b, j, v)
+            product_tangent(x, dx, a, b, j, i, dv)
+            for t in range(first[p], first[p + 1]):
+                o, f = output[t], last[t]
+                for c in range(n):
+                    dy[o, i, c] += coefficients[z, t, c] * (dv[c] * x[f, j, c] + v[c] * dx[f, i, c])
+
+
+@numba.njit(**_OPTIONS)
+def product_tangent(x, dx, a, b, j, i, dv):  # type: ignore[no-untyped-def]
+    """Put the derivative of the product of the factors a and b into `dv`."""
+    if a < 0:
+        dv[:] = 0.0
+    elif b < 0:
+        for c in range(dv.shape[0]):
+            dv[c] = dx[a, i, c]
+    else:
+        for c in range(dv.shape[0]):
+            dv[c] = dx[a, i, c] * x[b, j, c] + x[a, j, c] * dx[b, i, c]
+
+
+@numba.njit(**_OPTIONS)
+def contract_reverse_tangent(  # type: ignore[no-untyped-def]
+    x, gy, atom, dx, dgy, elements, pairs, first, output, last, coefficients, dgx
+):
+    """Add the derivative of `contract_reverse` along `dx` and `dgy` to `dgx`."""
+    n = dgx.shape[2]
+    v, dv = np.empty(n, x.dtype), np.empty(n, x.dtype)
+    g, dg = np.empty(n, x.dtype), np.empty(n, x.dtype)
+    for i in range(dgx.shape[1]):
+        j = atom[i]
+        z = elements[j]
+        moved = i < dx.shape[1]
+        for p in range(pairs.shape[0]):
+            a, b = pairs[p, 0], pairs[p, 1]
+            product(x, a, b, j, v)
+            g[:] = 0.0
+            dg[:] = 0.0
+            if moved:
+                product_tangent(x, dx, a, b, j, i, dv)
+                for t in range(first[p], first[p + 1]):
+                    o, f = output[t], last[t]
+                    for c in range(n):
+                        w = coefficients[z, t, c] * gy[o, j, c]
+                        dw = coefficients[z, t, c] * dgy[o, i, c]
+                        dgx[f, i, c] += dw * v[c] + w * dv[c]
+                        g[c] += w * x[f, j, c]
+                        dg[c] += dw * x[f, j, c] + w * dx[f, i, c]
+            else:
+                for t in range(first[p], first[p + 1]):
+                    o, f = output[t], last[t]
+                    for c in range(n):
+                        dw = coefficients[z, t, c] * dgy[o, i, c]
+                        dgx[f, i, c] += dw * v[c]
+                        dg[c] += dw * x[f, j, c]
+            if b >= 0:
+                for c in range(n):
+                    dgx[a, i, c] += dg[c] * x[b, j, c]
+                for c in range(n):
+                    dgx[b, i, c] += dg[c] * x[a, j, c]
+                if moved:
+                    for c in range(n):
+                        dgx[a, i, c] += g[c] * dx[b, i, c]
+                    for c in range(n):
+                        dgx[b, i, c] += g[c] * dx[a, i, c]
+            elif a >= 0:
+                for c in range(n):
+                    dgx[a, i, c] += dg[c]
+
+
+@numba.njit(**_OPTIONS)
+def gather_tangent(  # type: ignore[no-untyped-def]
+    start, edge, sender, atom, row, moved, radial, slope, h, dh, angular, dangular, ddistance,
+    path, component, first, output, ds,
+):  # fmt: skip
+    """Add the derivative of the messages to `ds`.
+
+    Edges of the cluster refer to edges of the crystal by `edge`, nodes to atoms by `atom`; ``moved[e]`` is the row of
+    the edge's own change in `dangular` and `ddistance`, or -1.
+    """
+    n = ds.shape[2]
+    t = np.empty(n, ds.dtype)
+    dt = np.empty(n, ds.dtype)
+    for i in range(ds.shape[1]):
+        for e in range(start[i], start[i + 1]):
+            j, k0, m0 = sender[e], edge[e], moved[e]
+            carried = j < dh.shape[1]
+            if m0 < 0 and not carried:
+                continue
+            r, source = row[k0], atom[j]
+            for g in range(path.shape[0]):
+                k, a = path[g], component[g]
+                dt[:] = 0.0
+                if carried:
+                    for c in range(n):
+                        dt[c] += radial[r, k, c] * dh[a, j, c]
+                if m0 >= 0:
+                    dr = ddistance[m0]
+                    for c in range(n):
+                        t[c] = radial[r, k, c] * h[a, source, c]
+                        dt[c] += dr * slope[r, k, c] * h[a, source, c]
+                    for q in range(first[g], first[g + 1]):
+                        m, dm, o = angular[k0, q], dangular[m0, q], output[q]
+                        for c in range(n):
+                            ds[o, i, c] += m * dt[c] + dm * t[c]
+                else:
+                    for q in range(first[g], first[g + 1]):
+                        m, o = angular[k0, q], output[q]
+                        for c in range(n):
+                            ds[o, i, c] += m * dt[c]
+
+
+@numba.njit(**_OPTIONS)
+def gather_reverse_tangent(  # type: ignore[no-untyped-def]
+    start, edge, sender, atom, row, moved, radial, slope, curvature, h, dh, angular, dangular, ddistance,
+    path, component, first, output, gs, dgs, dgh, dgangular, dgdistance,
+):  # fmt: skip
+    """Add the derivative of `gather_reverse`: to `dgh` and `dgdistance`; that by `angular` is put into `dgangular`."""
+    n = dgs.shape[2]
+    s, ds = np.empty(n, dgs.dtype), np.empty(n, dgs.dtype)
+    t, dt = np.empty(n, dgs.dtype), np.empty(n, dgs.dtype)
+    for i in range(dgs.shape[1]):
+        receiver = atom[i]
+        for e in range(start[i], start[i + 1]):
+            j, k0, m0 = sender[e], edge[e], moved[e]
+            r, source = row[k0], atom[j]
+            carried = j < dh.shape[1]
+            along = 0.0
+            dr = ddistance[m0] if m0 >= 0 else 0.0
+            for g in range(path.shape[0]):
+                k, a = path[g], component[g]
+                for c in range(n):
+                    t[c] = radial[r, k, c] * h[a, source, c]
+                    ds[c] = 0.0
+                if m0 < 0 and not carried:
+                    for q in range(first[g], first[g + 1]):
+                        m, o = angular[k0, q], output[q]
+                        d = 0.0
+                        for c in range(n):
+                            ds[c] += m * dgs[o, i, c]
+                            d += dgs[o, i, c] * t[c]
+                        dgangular[e, q] = d
+                else:
+                    for c in range(n):
+                        s[c] = 0.0
+                        dt[c] = dr * slope[r, k, c] * h[a, source, c]
+                    if carried:
+                        for c in range(n):
+                            dt[c] += radial[r, k, c] * dh[a, j, c]
+                    for q in range(first[g], first[g + 1]):
+                        m, o = angular[k0, q], output[q]
+                        dm = dangular[m0, q] if m0 >= 0 else 0.0
+                        d = 0.0
+                        for c in range(n):
+                            s[c] += m * gs[o, receiver, c]
+                            ds[c] += m * dgs[o, i, c] + dm * gs[o, receiver, c]
+                            d += dgs[o, i, c] * t[c] + gs[o, receiver, c] * dt[c]
+                        dgangular[e, q] = d
+                    for c in range(n):
+                        dgh[a, j, c] += dr * s[c] * slope[r, k, c]
+                        along += dr * s[c] * h[a, source, c] * curvature[r, k, c]
+                    if carried:
+                        for c in range(n):
+                            along += s[c] * dh[a, j, c] * slope[r, k, c]
+                for c in range(n):
+                    dgh[a, j, c] += ds[c] * radial[r, k, c]
+                    along += ds[c] * h[a, source, c] * slope[r, k, c]
+            dgdistance[e] += along

@@ -1,0 +1,115 @@
+"""Forces of phonopy's displacements from exact derivatives in the crystal without end, folded onto its supercell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+from ase.calculators.calculator import BaseCalculator
+from phonopy import Phonopy
+from phonopy.structure.atoms import PhonopyAtoms
+from phonopy.structure.cells import Supercell
+
+from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.evaluator import Progress, calling, silent
+from phonopy_mlp.protocols import SupportsLinearResponse
+from phonopy_mlp.structures import from_phonopy
+
+Array = np.ndarray[Any, Any]
+
+_SAME_CELL = 1e-3
+
+
+def offers_linear_response(calculator: BaseCalculator) -> bool:
+    """Return whether a calculator differentiates its forces itself."""
+    return isinstance(calculator, SupportsLinearResponse) and calculator.has_linear_response
+
+
+def linear_forces(phonon: Phonopy, calculator: BaseCalculator, *, progress: Progress = silent) -> tuple[Array, float]:
+    """Return the forces of phonopy's displaced supercells to first order in the displacement.
+
+    Each displaced atom stands alone in a crystal without end; the forces on all images of an atom of the supercell add
+    up. The cost does not depend on the size of the supercell.
+
+    Parameters
+    ----------
+    phonon : Phonopy
+        With displacements of one atom at a time.
+    calculator : BaseCalculator
+        One that `SupportsLinearResponse`.
+    progress : Progress, optional
+        Shows how far the work has come.
+
+    Returns
+    -------
+    forces : ndarray
+        eV/A. shape=(displacements, atoms in supercell, 3)
+    residual : float
+        Largest force (eV/A) on an atom of the undisplaced crystal, which is not in `forces`.
+
+    Raises
+    ------
+    CalculatorError
+        The calculator failed.
+    SettingsError
+        The displacements move several atoms at once.
+
+    """
+    assert isinstance(calculator, SupportsLinearResponse)
+    dataset = phonon.dataset
+    if dataset is None or "first_atoms" not in dataset:
+        raise SettingsError(
+            "Linear response of random displacements",
+            "it moves one atom at a time",
+            "Use --fc-method finite-displacement",
+        )
+    displacements: Sequence[Mapping[str, Any]] = cast("Any", dataset)["first_atoms"]
+    unit_cell = from_phonopy(phonon.unitcell)
+    places = _Places(phonon.unitcell, phonon.supercell, phonon.supercell_matrix)
+    by_atom: dict[int, list[int]] = {}
+    for k, displaced in enumerate(displacements):
+        by_atom.setdefault(int(displaced["number"]), []).append(k)
+    forces = np.zeros((len(displacements), len(phonon.supercell), 3))
+    with calling(f"the unit cell ({unit_cell.get_chemical_formula()})"):
+        unit_cell.calc = calculator
+        residual = np.linalg.norm(unit_cell.get_forces(), axis=1).max()
+        for number, chosen in progress(by_atom.items(), len(by_atom), "Force constants of atoms"):
+            moves = np.array([displacements[k]["displacement"] for k in chosen])
+            atom, cell, response = calculator.atom_response(unit_cell, places.atom_of[number], moves)
+            images = places.find(atom, cell + places.cell_of[number])
+            for k, own in zip(chosen, response, strict=True):
+                np.add.at(forces[k], images, own)
+    return forces, float(residual)
+
+
+class _Places:
+    """Where the atoms of a supercell are in the crystal."""
+
+    def __init__(self, unit_cell: PhonopyAtoms, supercell: Supercell, matrix: Array) -> None:
+        self._inverse = np.linalg.inv(matrix.T)
+        self._volume = round(abs(float(np.linalg.det(matrix))))
+        of_unit_cell = {int(k): atom for atom, k in enumerate(supercell.u2s_map)}
+        self.atom_of = [of_unit_cell[int(k)] for k in supercell.s2u_map]
+        in_unit_cells = supercell.scaled_positions @ matrix.T
+        cells = in_unit_cells - unit_cell.scaled_positions[self.atom_of]
+        self.cell_of = np.rint(cells).astype(int)
+        assert np.abs(cells - self.cell_of).max() < _SAME_CELL
+        keys = self._keys(np.array(self.atom_of), self.cell_of)
+        self._order = np.argsort(keys)
+        self._sorted = keys[self._order]
+
+    def find(self, atom: Array, cell: Array) -> Array:
+        """Return the supercell's atoms that stand for some atoms in some cells."""
+        keys = self._keys(atom, cell)
+        found = np.searchsorted(self._sorted, keys)
+        assert np.array_equal(self._sorted[found], keys)
+        images: Array = self._order[found]
+        return images
+
+    def _keys(self, atom: Array, cell: Array) -> Array:
+        """Return a number for each atom and cell, the same for cells that differ by a vector of the supercell."""
+        inside = np.rint((cell @ self._inverse) * self._volume).astype(np.int64) % self._volume
+        x, y, z = inside.T
+        keys: Array = ((np.asarray(atom, dtype=np.int64) * self._volume + x) * self._volume + y) * self._volume + z
+        return keys

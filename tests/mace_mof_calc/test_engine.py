@@ -1,0 +1,224 @@
+"""The engine against mace itself, and linear response against differences of forces and mace's own Hessian."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk, molecule
+from numpy.testing import assert_allclose
+
+from mace_mof_calc import MaceMOF, structures
+from mace_mof_calc.calculator import MACECalculator
+from mace_mof_calc.engine.engine import Engine
+from mace_mof_calc.engine.folded import UnfoldableError
+from mace_mof_calc.engine.graph import SKIN, NeighbourList
+from mace_mof_calc.engine.harmonics import tabulate_harmonics
+from mace_mof_calc.loading import load
+
+from .conftest import TINY, make_module
+
+RESIDUAL, PLAIN = "RealAgnosticResidualInteractionBlock", "RealAgnosticInteractionBlock"
+SMALL = replace(TINY, avg_num_neighbors=1.5, max_ell=3, correlation=(3, 3), hidden_irreps="4x0e+4x1o")
+
+VARIANTS = {
+    "as MACE-MP-0b": replace(SMALL, interaction_cls_first=RESIDUAL, pair_repulsion=True, distance_transform="Agnesi"),
+    "plain first block": replace(SMALL, interaction_cls_first=PLAIN, pair_repulsion=True),
+    "plain blocks": replace(SMALL, interaction_cls=PLAIN, interaction_cls_first=PLAIN),
+    "scalars": replace(SMALL, hidden_irreps="4x0e", interaction_cls_first=RESIDUAL),
+    "quadrupoles": replace(SMALL, hidden_irreps="4x0e+4x1o+4x2e", interaction_cls_first=RESIDUAL),
+    "one layer": replace(SMALL, num_interactions=1, correlation=(3,), interaction_cls_first=RESIDUAL),
+    "three layers": replace(SMALL, num_interactions=3, correlation=(2, 2, 2), interaction_cls_first=RESIDUAL),
+    "correlations differ": replace(SMALL, correlation=(2, 3), interaction_cls_first=RESIDUAL),
+    "heads": replace(SMALL, heads=("Default", "other", "third"), interaction_cls_first=RESIDUAL),
+    "no products": replace(SMALL, correlation=(1, 1), interaction_cls_first=RESIDUAL),
+}
+
+
+def small_crystal() -> Atoms:
+    atoms = bulk("ZnO", "wurtzite", a=3.25, c=5.2)
+    atoms.rattle(0.1, seed=1)
+    return atoms
+
+
+def skewed() -> Atoms:
+    atoms = Atoms("CO2H", positions=[[0, 0, 0], [1.2, 0.1, 0], [-1.1, 0.3, 0.2], [0.2, 1.0, 0.4]], pbc=True)
+    atoms.set_cell([[3.5, 0, 0], [2.9, 2.6, 0], [-1.2, 2.0, 4.1]])
+    return atoms
+
+
+def stretched() -> Atoms:
+    """A molecule in a box, bonds off the radii at which the pair repulsion ends."""
+    atoms = molecule("CH3OH")
+    atoms.positions *= 1.05
+    atoms.set_cell([14, 15, 16])
+    atoms.pbc = True
+    return atoms
+
+
+STRUCTURES = {
+    "smaller than the cutoff": small_crystal(),
+    "one atom": bulk("Al", a=4.05),
+    "skewed": skewed(),
+    "vacuum": stretched(),
+    "slab": Atoms("OZn", positions=[[0, 0, 0], [0.2, 0.1, 1.9]], cell=[3, 3, 0], pbc=(True, True, False)),
+    "molecule": molecule("H2O"),
+    "no neighbours": Atoms("H", cell=[12, 12, 12], pbc=True),
+}
+
+
+def mace(module: torch.nn.Module, atoms: Atoms, head: str = "Default") -> MACECalculator:
+    calculator = MACECalculator(models=[module], device="cpu", default_dtype="float64", head=head)
+    calculator.get_property("energy", atoms)
+    return calculator
+
+
+def assert_same(engine: Engine, module: torch.nn.Module, atoms: Atoms, head: str = "Default") -> None:
+    found, results = engine.evaluate(atoms), mace(module, atoms, head).results
+    scale = max(1.0, np.abs(results["forces"]).max())
+    assert_allclose(found.energies, results["energies"], rtol=1e-12, atol=1e-12)
+    assert_allclose(found.forces, results["forces"], rtol=0, atol=1e-12 * scale)
+    if atoms.pbc.all():
+        stress = found.virial / atoms.get_volume()
+        voigt = stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+        assert_allclose(voigt, results["stress"], rtol=0, atol=1e-12 * scale)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_it_is_mace_for_every_architecture_it_knows(name: str) -> None:
+    module = make_module(VARIANTS[name])
+    for number, head in enumerate(VARIANTS[name].heads):
+        assert_same(Engine(module, number), module, small_crystal(), head)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_it_is_mace_for_every_kind_of_structure(name: str) -> None:
+    module = make_module(VARIANTS["as MACE-MP-0b"])
+    assert_same(Engine(module), module, STRUCTURES[name])
+
+
+def test_it_is_mace_for_the_architecture_of_mace_mp_0b() -> None:
+    production = replace(
+        VARIANTS["as MACE-MP-0b"],
+        r_max=6.0,
+        num_bessel=10,
+        hidden_irreps="128x0e+128x1o",
+        MLP_irreps="16x0e",
+        radial_MLP=(64, 64, 64),
+        atomic_numbers=tuple(range(1, 90)),
+        avg_num_neighbors=4.0,
+    )
+    module = make_module(production)
+    engine = Engine(module)
+    for atoms in (small_crystal(), skewed()):  # two sets of elements of one engine
+        assert_same(engine, module, atoms)
+
+
+def test_it_is_mace_for_mini_on_a_framework() -> None:
+    atoms = structures.load("UiO-66")
+    atoms.rattle(0.05, seed=1)
+    module = load("mini").module
+    assert_same(Engine(module), module, atoms)
+
+
+def test_what_it_does_not_know_is_left_to_mace(caplog: pytest.LogCaptureFixture, tiny_packed: object) -> None:
+    with pytest.raises(UnfoldableError, match="DensityInteractionBlock"):
+        Engine(make_module(replace(TINY, interaction_cls_first="RealAgnosticDensityInteractionBlock")))
+    with pytest.raises(UnfoldableError, match="correlation 4"):
+        Engine(make_module(replace(TINY, correlation=(4, 4))))
+
+
+def test_acceleration_can_be_switched_off_and_is_told() -> None:
+    assert MaceMOF("mini", device="cpu").describe()["accelerated"]
+    assert not MaceMOF("mini", device="cpu", accelerate=False).describe()["accelerated"]
+    assert not MaceMOF("mini", device="cpu", dtype="float32").describe()["accelerated"]
+
+
+def test_neighbour_lists_are_used_again_until_an_atom_has_moved_half_the_skin() -> None:
+    module = make_module(VARIANTS["as MACE-MP-0b"])
+    engine, atoms = Engine(module), small_crystal()
+    model, neighbours = engine.model(atoms.numbers), NeighbourList()
+    neighbours.update(model, atoms)
+    atoms.positions[0, 0] += 0.49 * SKIN
+    found = neighbours.update(model, atoms)
+    assert neighbours.builds == 1
+    fresh = NeighbourList(skin=0.0).update(model, atoms)
+    assert len(found.edges.sender) == len(fresh.edges.sender)
+    atoms.positions[0, 0] += 0.02 * SKIN
+    neighbours.update(model, atoms)
+    assert neighbours.builds == 2
+    atoms.set_cell(atoms.cell.array * 1.001, scale_atoms=True)
+    neighbours.update(model, atoms)
+    assert neighbours.builds == 3
+    assert_same(engine, module, atoms)
+
+
+def test_harmonics_are_those_of_e3nn_with_their_derivatives() -> None:
+    table = tabulate_harmonics(3)
+    rng = np.random.default_rng(3)
+    unit = rng.standard_normal((5, 3))
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    _, slopes = table.evaluate(unit)
+    weights = rng.standard_normal((5, 16))
+    curvature = table.curvature(unit, weights)
+    for k in range(3):
+        step = np.zeros(3)
+        step[k] = 1e-5
+        (up, slope_up), (down, slope_down) = table.evaluate(unit + step), table.evaluate(unit - step)
+        assert_allclose(slopes[..., k], (up - down) / 2e-5, atol=1e-7)
+        assert_allclose(curvature[:, k], np.einsum("el,elk->ek", weights, slope_up - slope_down) / 2e-5, atol=1e-6)
+
+
+def differences(engine: Engine, atoms: Atoms, displacement: np.ndarray, step: float = 2e-4) -> np.ndarray:
+    """Derivative of the forces along a displacement, by differences of fourth order."""
+
+    def forces(factor: float) -> np.ndarray:
+        moved = atoms.copy()
+        moved.positions += factor * displacement
+        return engine.evaluate(moved).forces
+
+    return (8 * (forces(step) - forces(-step)) - (forces(2 * step) - forces(-2 * step))) / (12 * step)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_response_is_the_derivative_of_the_forces(name: str) -> None:
+    engine, atoms = Engine(make_module(VARIANTS[name])), small_crystal()
+    displacement = np.random.default_rng(5).standard_normal((len(atoms), 3))
+    (response,) = engine.force_response(atoms, displacement[None])
+    assert_allclose(response, differences(engine, atoms, displacement), atol=1e-7 * np.abs(response).max())
+
+
+@pytest.mark.parametrize("name", [name for name in STRUCTURES if name != "no neighbours"])
+def test_the_response_holds_for_every_kind_of_structure(name: str) -> None:
+    engine, atoms = Engine(make_module(VARIANTS["as MACE-MP-0b"])), STRUCTURES[name]
+    displacement = np.random.default_rng(5).standard_normal((len(atoms), 3))
+    (response,) = engine.force_response(atoms, displacement[None])
+    scale = max(np.abs(response).max(), 1e-3)
+    assert_allclose(response, differences(engine, atoms, displacement, 1e-4), atol=1e-6 * scale)
+
+
+def test_the_response_is_maces_own_hessian() -> None:
+    module = make_module(VARIANTS["as MACE-MP-0b"])
+    atoms = small_crystal()
+    hessian = mace(module, atoms).get_hessian(atoms).reshape(3 * len(atoms), 3 * len(atoms))
+    unit = np.eye(3 * len(atoms)).reshape(-1, len(atoms), 3)
+    response = Engine(module).force_response(atoms, unit).reshape(3 * len(atoms), 3 * len(atoms))
+    assert_allclose(-response, hessian, atol=1e-12 * np.abs(hessian).max())
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_infinite_crystal_folds_onto_any_supercell(name: str) -> None:
+    engine, atoms = Engine(make_module(replace(VARIANTS[name], r_max=3.0))), small_crystal()
+    directions = np.eye(3)
+    atom, cell, response = engine.atom_response(atoms, 1, directions)
+    assert np.abs(response.sum(axis=1)).max() < 1e-12 * np.abs(response).max()
+    for repeat in ((1, 1, 1), (2, 1, 3)):
+        supercell = atoms * repeat
+        images = np.stack([np.ravel_multi_index(tuple(c % repeat), repeat) for c in cell])
+        folded = np.zeros((3, len(supercell), 3))
+        np.add.at(folded, (slice(None), images * len(atoms) + atom), response)
+        displacements = np.zeros((3, len(supercell), 3))
+        displacements[:, 1] = directions
+        whole = engine.force_response(supercell, displacements)
+        assert_allclose(folded, whole, atol=1e-12 * np.abs(whole).max())
