@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 STARTUP := $(wildcard src/phonopy_mlp/startup/*.*)
 
-.PHONY: install demo test test-install clean
+.PHONY: install demo test test-install bench clean
 
 install: $(INSTALLED)
 
@@ -28,6 +28,10 @@ test: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+bench: $(INSTALLED)
+	@mkdir -p build
+	OMP_NUM_THREADS=1 $(BIN)/pytest benchmarks -o pythonpath=benchmarks -W ignore --benchmark-columns=min,median,max,rounds --benchmark-json=build/benchmarks.json
 
 # Makes environments of its own and installs phonopy-mlp into them in every way that is promised.
 test-install:

@@ -86,7 +86,7 @@ def summarise(phonons: PhononResult, atoms: Atoms, result: ForceConstantsResult)
     rows = [
         ("Space group", str(find_space_group(atoms, LOOSE))),
         ("Volume of the cell given", f"{atoms.get_volume():.3f} A^3"),
-        ("Supercell evaluations", str(result.evaluations)),
+        ("Force constants", f"{result.evaluations} displacements, {result.method}"),
         (
             "Largest residual force",
             "from file" if result.residual_force is None else f"{result.residual_force:.1e} eV/A",
