@@ -22,7 +22,7 @@ from .checks import check_structure
 from .devices import resolve_device
 from .engine.engine import Engine
 from .engine.engine import Results as Evaluated
-from .engine.folded import UnfoldableError
+from .engine.folding import UnfoldableError
 from .errors import CommitteeError
 from .loading import LoadedModel, load
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 from ase.data import chemical_symbols
 
 from .architecture import build_module, extract_hyperparameters
-from .backend import import_mace
+from .backend import import_mace, jit_without_warning
 from .errors import DeviceError, ModelFileError, PrecisionError, UnknownHeadError
 from .hyperparameters import Hyperparameters
 from .models import CARDS, ModelCard
@@ -191,8 +190,7 @@ def _load_trusted(path: Path) -> torch.nn.Module:
 
     import_mace()
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=r"`torch\.jit\.", category=DeprecationWarning)
+        with jit_without_warning():
             module = torch.load(path, map_location="cpu", weights_only=False)
     except Exception as error:  # a pickle raises whatever the program in it raises
         raise ModelFileError(

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from mace_mof_calc import MaceMOF, structures
 from mace_mof_calc.calculator import MACECalculator
 from mace_mof_calc.engine.engine import Engine
-from mace_mof_calc.engine.folded import UnfoldableError
+from mace_mof_calc.engine.folding import UnfoldableError
 from mace_mof_calc.engine.graph import SKIN, NeighbourList
 from mace_mof_calc.engine.harmonics import tabulate_harmonics
 from mace_mof_calc.loading import load

@@ -9,9 +9,10 @@ import numpy as np
 from ase import Atoms
 
 from .evaluate import Evaluation, evaluate, sum_over_edges
-from .folded import FoldedModel, fold
+from .folding import fold
 from .graph import NeighbourList, find_pairs, make_crystal
 from .response import Cluster, Crystal, reach, respond, respond_to
+from .tables import FoldedModel
 
 Array = np.ndarray[Any, Any]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .folded import Block, FoldedModel, Mixing, Readout
 from .kernels import contract, contract_reverse, gather, gather_reverse
 from .radial import Radial, evaluate_radial
+from .tables import Block, FoldedModel, Mixing, Readout
 
 Array = np.ndarray[Any, Any]
 Members = Sequence[slice | Array]

@@ -9,8 +9,8 @@ import numpy as np
 from ase import Atoms
 
 from .evaluate import Edges
-from .folded import FoldedModel
 from .response import Crystal
+from .tables import FoldedModel
 
 Array = np.ndarray[Any, Any]
 

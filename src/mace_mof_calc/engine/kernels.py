@@ -6,21 +6,35 @@ the atoms, and buffers of its own where shares overlap.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
 
-_OPTIONS: dict[str, Any] = {
-    "fastmath": {"contract", "reassoc", "nsz"},
-    "cache": True,
-    "error_model": "numpy",
-    "nogil": True,
-}
+Array = np.ndarray[Any, Any]
+Function = TypeVar("Function", bound=Callable[..., None])
 
 
-@numba.njit(**_OPTIONS)
-def product(x, a, b, i, v):  # type: ignore[no-untyped-def]
+def compiled(function: Function) -> Function:
+    """Compile a function at its first call, and keep the result on disk."""
+    options: dict[str, Any] = {
+        "fastmath": {"contract", "reassoc", "nsz"},
+        "cache": True,
+        "error_model": "numpy",
+        "nogil": True,
+    }
+    return cast("Function", numba.njit(**options)(function))
+
+
+@compiled
+def product(
+    x: Array,
+    a: int,
+    b: int,
+    i: int,
+    v: Array,
+) -> None:
     """Put the product of the factors a and b of an atom into `v`."""
     for c in range(v.shape[0]):
         v[c] = 1.0
@@ -32,8 +46,17 @@ def product(x, a, b, i, v):  # type: ignore[no-untyped-def]
             v[c] *= x[b, i, c]
 
 
-@numba.njit(**_OPTIONS)
-def contract(x, elements, pairs, first, output, last, coefficients, y):  # type: ignore[no-untyped-def]
+@compiled
+def contract(
+    x: Array,
+    elements: Array,
+    pairs: Array,
+    first: Array,
+    output: Array,
+    last: Array,
+    coefficients: Array,
+    y: Array,
+) -> None:
     """Add the polynomial of each atom's `x` to `y`."""
     v = np.empty(x.shape[2], x.dtype)
     for i in range(x.shape[1]):
@@ -46,8 +69,18 @@ def contract(x, elements, pairs, first, output, last, coefficients, y):  # type:
                     y[o, i, c] += coefficients[z, t, c] * v[c] * x[f, i, c]
 
 
-@numba.njit(**_OPTIONS)
-def contract_reverse(x, gy, elements, pairs, first, output, last, coefficients, gx):  # type: ignore[no-untyped-def]
+@compiled
+def contract_reverse(
+    x: Array,
+    gy: Array,
+    elements: Array,
+    pairs: Array,
+    first: Array,
+    output: Array,
+    last: Array,
+    coefficients: Array,
+    gx: Array,
+) -> None:
     """Add the gradient by `x` of the polynomial's product with `gy` to `gx`."""
     v, g = np.empty(x.shape[2], x.dtype), np.empty(x.shape[2], x.dtype)
     for i in range(x.shape[1]):
@@ -72,8 +105,20 @@ def contract_reverse(x, gy, elements, pairs, first, output, last, coefficients, 
                     gx[a, i, c] += g[c]
 
 
-@numba.njit(**_OPTIONS)
-def gather(start, sender, row, radial, h, angular, path, component, first, output, s):  # type: ignore[no-untyped-def]
+@compiled
+def gather(
+    start: Array,
+    sender: Array,
+    row: Array,
+    radial: Array,
+    h: Array,
+    angular: Array,
+    path: Array,
+    component: Array,
+    first: Array,
+    output: Array,
+    s: Array,
+) -> None:
     """Add the messages of each atom's edges to `s`."""
     t = np.empty(s.shape[2], s.dtype)
     for i in range(s.shape[1]):
@@ -89,10 +134,24 @@ def gather(start, sender, row, radial, h, angular, path, component, first, outpu
                         s[o, i, c] += m * t[c]
 
 
-@numba.njit(**_OPTIONS)
-def gather_reverse(  # type: ignore[no-untyped-def]
-    start, sender, row, radial, slope, h, angular, path, component, first, output, gs, gh, gangular, gdistance
-):
+@compiled
+def gather_reverse(
+    start: Array,
+    sender: Array,
+    row: Array,
+    radial: Array,
+    slope: Array,
+    h: Array,
+    angular: Array,
+    path: Array,
+    component: Array,
+    first: Array,
+    output: Array,
+    gs: Array,
+    gh: Array,
+    gangular: Array,
+    gdistance: Array,
+) -> None:
     """Add the gradients of the messages' product with `gs`: by h to `gh`, by the distances to `gdistance`.
 
     The gradient by `angular` is put into `gangular`.
@@ -120,8 +179,19 @@ def gather_reverse(  # type: ignore[no-untyped-def]
             gdistance[e] += along
 
 
-@numba.njit(**_OPTIONS)
-def contract_tangent(x, atom, dx, elements, pairs, first, output, last, coefficients, dy):  # type: ignore[no-untyped-def]
+@compiled
+def contract_tangent(
+    x: Array,
+    atom: Array,
+    dx: Array,
+    elements: Array,
+    pairs: Array,
+    first: Array,
+    output: Array,
+    last: Array,
+    coefficients: Array,
+    dy: Array,
+) -> None:
     """Add the polynomial's derivative along `dx` to `dy`; node i of the tangents is atom ``atom[i]`` of `x`."""
     n = dx.shape[2]
     v, dv = np.empty(n, x.dtype), np.empty(n, x.dtype)
@@ -138,8 +208,16 @@ def contract_tangent(x, atom, dx, elements, pairs, first, output, last, coeffici
                     dy[o, i, c] += coefficients[z, t, c] * (dv[c] * x[f, j, c] + v[c] * dx[f, i, c])
 
 
-@numba.njit(**_OPTIONS)
-def product_tangent(x, dx, a, b, j, i, dv):  # type: ignore[no-untyped-def]
+@compiled
+def product_tangent(
+    x: Array,
+    dx: Array,
+    a: int,
+    b: int,
+    j: int,
+    i: int,
+    dv: Array,
+) -> None:
     """Put the derivative of the product of the factors a and b into `dv`."""
     if a < 0:
         dv[:] = 0.0
@@ -151,10 +229,21 @@ def product_tangent(x, dx, a, b, j, i, dv):  # type: ignore[no-untyped-def]
             dv[c] = dx[a, i, c] * x[b, j, c] + x[a, j, c] * dx[b, i, c]
 
 
-@numba.njit(**_OPTIONS)
-def contract_reverse_tangent(  # type: ignore[no-untyped-def]
-    x, gy, atom, dx, dgy, elements, pairs, first, output, last, coefficients, dgx
-):
+@compiled
+def contract_reverse_tangent(
+    x: Array,
+    gy: Array,
+    atom: Array,
+    dx: Array,
+    dgy: Array,
+    elements: Array,
+    pairs: Array,
+    first: Array,
+    output: Array,
+    last: Array,
+    coefficients: Array,
+    dgx: Array,
+) -> None:
     """Add the derivative of `contract_reverse` along `dx` and `dgy` to `dgx`."""
     n = dgx.shape[2]
     v, dv = np.empty(n, x.dtype), np.empty(n, x.dtype)
@@ -200,11 +289,27 @@ def contract_reverse_tangent(  # type: ignore[no-untyped-def]
                     dgx[a, i, c] += dg[c]
 
 
-@numba.njit(**_OPTIONS)
-def gather_tangent(  # type: ignore[no-untyped-def]
-    start, edge, sender, atom, row, moved, radial, slope, h, dh, angular, dangular, ddistance,
-    path, component, first, output, ds,
-):  # fmt: skip
+@compiled
+def gather_tangent(
+    start: Array,
+    edge: Array,
+    sender: Array,
+    atom: Array,
+    row: Array,
+    moved: Array,
+    radial: Array,
+    slope: Array,
+    h: Array,
+    dh: Array,
+    angular: Array,
+    dangular: Array,
+    ddistance: Array,
+    path: Array,
+    component: Array,
+    first: Array,
+    output: Array,
+    ds: Array,
+) -> None:
     """Add the derivative of the messages to `ds`.
 
     Edges of the cluster refer to edges of the crystal by `edge`, nodes to atoms by `atom`; ``moved[e]`` is the row of
@@ -242,11 +347,32 @@ def gather_tangent(  # type: ignore[no-untyped-def]
                             ds[o, i, c] += m * dt[c]
 
 
-@numba.njit(**_OPTIONS)
-def gather_reverse_tangent(  # type: ignore[no-untyped-def]
-    start, edge, sender, atom, row, moved, radial, slope, curvature, h, dh, angular, dangular, ddistance,
-    path, component, first, output, gs, dgs, dgh, dgangular, dgdistance,
-):  # fmt: skip
+@compiled
+def gather_reverse_tangent(
+    start: Array,
+    edge: Array,
+    sender: Array,
+    atom: Array,
+    row: Array,
+    moved: Array,
+    radial: Array,
+    slope: Array,
+    curvature: Array,
+    h: Array,
+    dh: Array,
+    angular: Array,
+    dangular: Array,
+    ddistance: Array,
+    path: Array,
+    component: Array,
+    first: Array,
+    output: Array,
+    gs: Array,
+    dgs: Array,
+    dgh: Array,
+    dgangular: Array,
+    dgdistance: Array,
+) -> None:
     """Add the derivative of `gather_reverse`: to `dgh` and `dgdistance`; that by `angular` is put into `dgangular`."""
     n = dgs.shape[2]
     s, ds = np.empty(n, dgs.dtype), np.empty(n, dgs.dtype)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..backend import jit_without_warning
-from .folded import FoldedModel
+from .tables import FoldedModel
 
 if TYPE_CHECKING:
     import torch

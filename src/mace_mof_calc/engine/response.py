@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from .evaluate import Edges, Evaluation, across, apply, sum_over_edges
-from .folded import FoldedModel, Readout
 from .kernels import contract_reverse_tangent, contract_tangent, gather_reverse_tangent, gather_tangent
+from .tables import FoldedModel, Readout
 
 Array = np.ndarray[Any, Any]
 
@@ -203,8 +203,9 @@ def respond_to(model: FoldedModel, crystal: Crystal, state: Evaluation, cluster:
         reached = cluster.backward[number - 1] if number else len(cluster.atom)
         dgh = np.zeros((inside.h.shape[0], reached, model.channels))
         dgangular = np.zeros((cluster.start[count], table.angular.shape[1]))
+        value, slope, curvature = state.radial.functions[number]
         gather_reverse_tangent(
-            *common, *state.radial.functions[number], inside.h, dh, inside.angular, dangular, ddistance,
+            *common, value, slope, curvature, inside.h, dh, inside.angular, dangular, ddistance,
             table.group_path, table.group_input, table.first, table.output, outside.gathered, dgs,
             dgh, dgangular, dalong,
         )  # fmt: skip
