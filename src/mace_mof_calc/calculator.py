@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.data import atomic_numbers
@@ -20,10 +21,11 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from .backend import import_mace
 from .checks import check_structure
 from .devices import resolve_device
-from .engine.engine import Engine
+from .engine.batching import BatchError
+from .engine.engine import Backend, Engine
 from .engine.engine import Results as Evaluated
 from .engine.folding import UnfoldableError
-from .errors import CommitteeError
+from .errors import AccelerationError, CommitteeError, MaceMofError, StructureError
 from .loading import LoadedModel, load
 
 import_mace()
@@ -55,9 +57,12 @@ class MaceMOF(MACECalculator):
         Head of a multi-head model; by default the fine-tuned one.
     trust : bool, optional
         Load a file that runs code on loading. Only for files of your own.
-    accelerate : bool, optional
-        Evaluate with this package's engine, which gives the same numbers several times faster, where it can: on the
-        CPU in float64, for the architectures it knows. Otherwise mace itself evaluates.
+    accelerate : bool or {'compiled', 'pytorch'}, optional
+        Evaluate with this package's engine, which gives the same numbers several times faster, for the architectures
+        it knows: with compiled loops (the default on a CPU), or with PyTorch alone (the default on a GPU). Otherwise,
+        and with False, mace itself evaluates.
+    memory : int, optional
+        Bytes that a batch, or PyTorch's intermediate results, may take; see `engine.engine.Engine`.
     **ase_kwargs
         ``atoms``, ``label`` and ``directory``, as in ASE's calculators.
 
@@ -70,8 +75,8 @@ class MaceMOF(MACECalculator):
     ------
     UnknownModelError, WeightsError, ModelFileError, UnknownHeadError
         The model cannot be found, fetched, read, or has no such head.
-    DeviceError, PrecisionError
-        The device is not here, or the precision does not exist.
+    DeviceError, PrecisionError, AccelerationError
+        The device is not here, or the precision or the acceleration does not exist.
     CommitteeError
         The models of a committee differ in elements, cutoff, heads or level of theory.
     TypeError
@@ -101,7 +106,8 @@ class MaceMOF(MACECalculator):
         dtype: str = "float64",
         head: str | None = None,
         trust: bool = False,
-        accelerate: bool = True,
+        accelerate: bool | Backend = True,
+        memory: int | None = None,
         **ase_kwargs: Any,
     ) -> None:
         unknown = sorted(set(ase_kwargs) - _PASSED_ON)
@@ -111,9 +117,7 @@ class MaceMOF(MACECalculator):
             )
         models = [model] if isinstance(model, str | Path) else list(model)
         resolved = resolve_device(device)
-        self.loaded: tuple[LoadedModel, ...] = tuple(
-            load(each, device=resolved, dtype=dtype, head=head, trust=trust) for each in models
-        )
+        self.loaded = _load_members(models, device=resolved, dtype=dtype, head=head, trust=trust)
         _check_committee(self.loaded)
         self._numbers = frozenset(atomic_numbers[symbol] for symbol in self.loaded[0].elements)
         self._title = _describe_members(self.loaded)["name"]
@@ -121,7 +125,7 @@ class MaceMOF(MACECalculator):
         self.implemented_properties = []
         names = [each.name if each.name in models else str(each.path.absolute()) for each in self.loaded]
         kept = {name: value for name, value in ase_kwargs.items() if name != "atoms"}
-        self._settings = {"device": device, "trust": trust, "accelerate": accelerate, **kept}
+        self._settings = {"device": device, "trust": trust, "accelerate": accelerate, "memory": memory, **kept}
         with _root_logger_kept():
             super().__init__(
                 models=[each.module for each in self.loaded],
@@ -134,8 +138,11 @@ class MaceMOF(MACECalculator):
             )
         committee = _COMMITTEE_RESULTS if len(self.loaded) > 1 else ()
         self.implemented_properties = [*MaceMOF.implemented_properties, *committee]
-        usable = accelerate and resolved == "cpu" and dtype == "float64"
-        self._engines = _make_engines(self.loaded) if usable else ()
+        self._backend = _choose_backend(accelerate, resolved)
+        exact = self.loaded
+        if self._backend is not None and (resolved, dtype) != ("cpu", "float64"):
+            exact = _load_members(models, device="cpu", dtype="float64", head=head, trust=trust)
+        self._engines = _make_engines(exact, self._backend, resolved, dtype, memory)
         self._settled = True
 
     def calculate(
@@ -148,7 +155,8 @@ class MaceMOF(MACECalculator):
         atoms = check_structure(self.atoms if atoms is None else atoms, self._numbers, self._title)
         if self._engines:
             Calculator.calculate(self, atoms, properties, system_changes)
-            self.results = _combine([engine.evaluate(atoms) for engine in self._engines], atoms)
+            members = [engine.evaluate(atoms) for engine in self._engines]
+            self.results = _combine(members, atoms)
             return
         super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]  # mace's class has no annotations
         self.results = {
@@ -158,10 +166,72 @@ class MaceMOF(MACECalculator):
             # mace stretches the cell along the other axes, and the stress would be per volume of that cell.
             self.results = {key: value for key, value in self.results.items() if not key.startswith("stress")}
 
+    def calculate_batch(self, structures: Sequence[Atoms]) -> list[dict[str, Any]]:
+        """Compute several structures at once, as many as there is memory for.
+
+        Parameters
+        ----------
+        structures : sequence of Atoms
+
+        Returns
+        -------
+        list of dict
+            Results of each structure, in the order given, as in the notes of the class.
+
+        Raises
+        ------
+        UnsupportedElementError, StructureError
+            A structure cannot be evaluated, or memory does not suffice for it alone; says which.
+        """
+        checked = []
+        for k, atoms in enumerate(structures):
+            with _blamed(k, atoms):
+                checked.append(check_structure(atoms, self._numbers, self._title))
+        if not self._engines:
+            return [self._calculate_one(k, atoms) for k, atoms in enumerate(checked)]
+        if not checked:
+            return []
+        try:
+            members = [engine.evaluate_batch(checked) for engine in self._engines]
+        except BatchError as error:
+            with _blamed(error.index, checked[error.index]):
+                raise error.cause from None
+        return [_combine(own, atoms) for own, atoms in zip(zip(*members, strict=True), checked, strict=True)]
+
+    def _calculate_one(self, number: int, atoms: Atoms) -> dict[str, Any]:
+        with _blamed(number, atoms):
+            self.calculate(atoms)
+        return dict(self.results)
+
     @property
     def has_linear_response(self) -> bool:
-        """Whether `atom_response` is there: with acceleration, and for one model."""
-        return len(self._engines) == 1
+        """Whether `atom_response` and `force_response` are there: wherever the engine evaluates."""
+        return bool(self._engines)
+
+    def force_response(self, atoms: Atoms, displacements: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Differentiate all forces along displacements of the periodic structure, exactly.
+
+        Parameters
+        ----------
+        atoms : Atoms
+        displacements : ndarray, shape=(count, natoms, 3)
+            All periodic images of an atom move alike.
+
+        Returns
+        -------
+        ndarray, shape=(count, natoms, 3)
+            Derivatives of the forces: the product of the negative Hessian (eV/Angstrom^2) with the displacements. Of a
+            committee, the mean.
+
+        Raises
+        ------
+        TypeError
+            Where `has_linear_response` is false.
+        """
+        atoms = self._check_response(atoms)
+        members = [engine.force_response(atoms, displacements) for engine in self._engines]
+        mean: np.ndarray[Any, Any] = np.mean(members, axis=0)
+        return mean
 
     def atom_response(
         self, atoms: Atoms, index: int, directions: np.ndarray[Any, Any]
@@ -183,17 +253,25 @@ class MaceMOF(MACECalculator):
         cell : ndarray, shape=(nodes, 3), dtype=int
             and the cells they are in.
         response : ndarray, shape=(count, nodes, 3)
-            Derivatives of their forces, eV/Angstrom^2 for unit vectors.
+            Derivatives of their forces, eV/Angstrom^2 for unit vectors. Of a committee each member has nodes of its
+            own, and the mean is their sum.
 
         Raises
         ------
         TypeError
             Where `has_linear_response` is false.
         """
+        atoms = self._check_response(atoms)
+        members = [engine.atom_response(atoms, index, directions) for engine in self._engines]
+        atom, cell, response = (
+            np.concatenate([member[k] for member in members], axis=axis) for k, axis in ((0, 0), (1, 0), (2, 1))
+        )
+        return atom, cell, response / len(members)
+
+    def _check_response(self, atoms: Atoms) -> Atoms:
         if not self.has_linear_response:
-            raise TypeError("Only a single model that is accelerated has linear response")
-        atoms = check_structure(atoms, self._numbers, self._title)
-        return self._engines[0].atom_response(atoms, index, directions)
+            raise TypeError("Linear response needs acceleration, and an architecture that the engine knows")
+        return check_structure(atoms, self._numbers, self._title)
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """List what changed since the last calculation; ``atoms.info`` has no influence on these models."""
@@ -216,7 +294,7 @@ class MaceMOF(MACECalculator):
             "elements": tuple(self.loaded[0].elements),
             "device": str(self.device),
             "dtype": self.default_dtype,
-            "accelerated": bool(self._engines),
+            "accelerated": self._backend if self._engines else False,
             "force_noise": FORCE_NOISE[self.default_dtype],
             "versions": {
                 name: version(name) for name in ("mace-mof-calc", "mace-torch", "torch", "e3nn", "ase", "numpy")
@@ -238,10 +316,55 @@ class MaceMOF(MACECalculator):
         return "mace-mof"
 
 
-def _make_engines(members: Sequence[LoadedModel]) -> tuple[Engine, ...]:
-    """Return an engine for each member, or none where one of them cannot have any."""
+def _load_members(models: Sequence[str | Path], **options: Any) -> tuple[LoadedModel, ...]:
+    return tuple(load(each, **options) for each in models)
+
+
+def _choose_backend(accelerate: bool | str, device: str) -> Backend | None:
+    """Return how the engine computes on a device, or None where it does not.
+
+    Raises
+    ------
+    AccelerationError
+        There is no such way, or not on this device.
+    """
+    on_cpu = device.partition(":")[0] == "cpu"
+    if accelerate is False:
+        return None
+    if accelerate is True:
+        return "compiled" if on_cpu else "pytorch"
+    if accelerate == "pytorch":
+        return "pytorch"
+    if accelerate == "compiled" and on_cpu:
+        return "compiled"
+    raise AccelerationError(
+        f"Acceleration {accelerate!r} on {device} was asked for",
+        "There are 'compiled', on the CPU alone, and 'pytorch'",
+        "Use one of these, True or False",
+    )
+
+
+@contextmanager
+def _blamed(number: int, atoms: Atoms) -> Iterator[None]:
+    """Put which structure of a batch it was before the message of an error."""
+    name = f"Structure {number + 1} of the batch ({atoms.get_chemical_formula()})"
     try:
-        return tuple(Engine(member.module, member.heads.index(member.head)) for member in members)
+        yield
+    except MaceMofError as error:
+        raise type(error)(f"{name}: {error.what}", error.why, error.remedy) from error
+    except Exception as error:
+        raise StructureError(f"{name} failed", f"{type(error).__name__}: {error}", "See the error before") from error
+
+
+def _make_engines(
+    members: Sequence[LoadedModel], backend: Backend | None, device: str, dtype: str, memory: int | None
+) -> tuple[Engine, ...]:
+    """Return an engine for each member, or none where none is wanted or one of them cannot have any."""
+    if backend is None:
+        return ()
+    options: dict[str, Any] = {"device": device, "dtype": getattr(torch, dtype), "backend": backend, "memory": memory}
+    try:
+        return tuple(Engine(member.module, member.heads.index(member.head), **options) for member in members)
     except UnfoldableError as error:
         _LOGGER.info("mace itself evaluates %s: %s", members[0].name, error)
         return ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "AccelerationError",
     "CommitteeError",
     "DeviceError",
     "DispersionError",
@@ -88,6 +89,10 @@ class MissingExtraError(MaceMofError, ImportError):
 
 class DeviceError(MaceMofError, ValueError):
     """The device asked for does not exist here."""
+
+
+class AccelerationError(MaceMofError, ValueError):
+    """The engine does not compute in that way on this device."""
 
 
 class PrecisionError(MaceMofError, ValueError):

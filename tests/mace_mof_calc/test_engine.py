@@ -11,10 +11,11 @@ from numpy.testing import assert_allclose
 
 from mace_mof_calc import MaceMOF, structures
 from mace_mof_calc.calculator import MACECalculator
-from mace_mof_calc.engine.engine import Engine
+from mace_mof_calc.engine.engine import Backend, Engine
 from mace_mof_calc.engine.folding import UnfoldableError
 from mace_mof_calc.engine.graph import SKIN, NeighbourList
 from mace_mof_calc.engine.harmonics import tabulate_harmonics
+from mace_mof_calc.errors import AccelerationError
 from mace_mof_calc.loading import load
 
 from .conftest import TINY, make_module
@@ -74,6 +75,11 @@ def mace(module: torch.nn.Module, atoms: Atoms, head: str = "Default") -> MACECa
     return calculator
 
 
+@pytest.fixture(params=["compiled", "pytorch"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    return request.param
+
+
 def assert_same(engine: Engine, module: torch.nn.Module, atoms: Atoms, head: str = "Default") -> None:
     found, results = engine.evaluate(atoms), mace(module, atoms, head).results
     scale = max(1.0, np.abs(results["forces"]).max())
@@ -86,19 +92,19 @@ def assert_same(engine: Engine, module: torch.nn.Module, atoms: Atoms, head: str
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_it_is_mace_for_every_architecture_it_knows(name: str) -> None:
+def test_it_is_mace_for_every_architecture_it_knows(name: str, backend: Backend) -> None:
     module = make_module(VARIANTS[name])
     for number, head in enumerate(VARIANTS[name].heads):
-        assert_same(Engine(module, number), module, small_crystal(), head)
+        assert_same(Engine(module, number, backend=backend), module, small_crystal(), head)
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
-def test_it_is_mace_for_every_kind_of_structure(name: str) -> None:
+def test_it_is_mace_for_every_kind_of_structure(name: str, backend: Backend) -> None:
     module = make_module(VARIANTS["as MACE-MP-0b"])
-    assert_same(Engine(module), module, STRUCTURES[name])
+    assert_same(Engine(module, backend=backend), module, STRUCTURES[name])
 
 
-def test_it_is_mace_for_the_architecture_of_mace_mp_0b() -> None:
+def test_it_is_mace_for_the_architecture_of_mace_mp_0b(backend: Backend) -> None:
     production = replace(
         VARIANTS["as MACE-MP-0b"],
         r_max=6.0,
@@ -110,16 +116,16 @@ def test_it_is_mace_for_the_architecture_of_mace_mp_0b() -> None:
         avg_num_neighbors=4.0,
     )
     module = make_module(production)
-    engine = Engine(module)
+    engine = Engine(module, backend=backend)
     for atoms in (small_crystal(), skewed()):  # two sets of elements of one engine
         assert_same(engine, module, atoms)
 
 
-def test_it_is_mace_for_mini_on_a_framework() -> None:
+def test_it_is_mace_for_mini_on_a_framework(backend: Backend) -> None:
     atoms = structures.load("UiO-66")
     atoms.rattle(0.05, seed=1)
     module = load("mini").module
-    assert_same(Engine(module), module, atoms)
+    assert_same(Engine(module, backend=backend), module, atoms)
 
 
 def test_what_it_does_not_know_is_left_to_mace(caplog: pytest.LogCaptureFixture, tiny_packed: object) -> None:
@@ -129,10 +135,49 @@ def test_what_it_does_not_know_is_left_to_mace(caplog: pytest.LogCaptureFixture,
         Engine(make_module(replace(TINY, correlation=(4, 4))))
 
 
-def test_acceleration_can_be_switched_off_and_is_told() -> None:
-    assert MaceMOF("mini", device="cpu").describe()["accelerated"]
-    assert not MaceMOF("mini", device="cpu", accelerate=False).describe()["accelerated"]
-    assert not MaceMOF("mini", device="cpu", dtype="float32").describe()["accelerated"]
+def test_acceleration_can_be_chosen_and_is_told() -> None:
+    assert MaceMOF("mini", device="cpu").describe()["accelerated"] == "compiled"
+    assert MaceMOF("mini", device="cpu", accelerate="pytorch").describe()["accelerated"] == "pytorch"
+    assert MaceMOF("mini", device="cpu", accelerate=False).describe()["accelerated"] is False
+    with pytest.raises(AccelerationError, match="'faster' on cpu"):
+        MaceMOF("mini", device="cpu", accelerate="faster")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("backend", ["compiled", "pytorch"])
+def test_single_precision_of_the_channels_is_near_double(backend: Backend) -> None:
+    atoms = structures.load("MOF-74")
+    module = load("mini").module
+    single, double = (Engine(module, dtype=dtype, backend=backend) for dtype in (torch.float32, torch.float64))
+    one, two = single.evaluate(atoms), double.evaluate(atoms)
+    assert 1e-9 < np.abs(one.forces - two.forces).max() < 1e-5
+    assert_allclose(one.energies, two.energies, rtol=1e-6)
+    (_, _, near), (_, _, exact) = (engine.atom_response(atoms, 0, np.eye(3)) for engine in (single, double))
+    assert 1e-9 < np.abs(near - exact).max() < 1e-6 * np.abs(exact).max()
+
+
+def test_threads_share_the_work_and_change_nothing() -> None:
+    atoms = structures.load("MOF-74")
+    atoms.rattle(0.05, seed=1)
+    engine = Engine(load("mini").module)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append((engine.evaluate(atoms), Engine(load("mini").module).atom_response(atoms, 5, np.eye(3))[2]))
+    finally:
+        torch.set_num_threads(before)
+    (one, response), (other, response_too) = found
+    assert_allclose(other.forces, one.forces, atol=1e-12)
+    assert_allclose(response_too, response, atol=1e-12 * np.abs(response).max())
+
+
+def test_little_memory_changes_nothing() -> None:
+    atoms, module = small_crystal(), make_module(VARIANTS["as MACE-MP-0b"])
+    little, much = (Engine(module, backend="pytorch", memory=memory) for memory in (100_000, None))
+    assert_allclose(little.evaluate(atoms).forces, much.evaluate(atoms).forces, atol=1e-12)
+    a, b = (engine.atom_response(atoms, 0, np.eye(3))[2] for engine in (little, much))
+    assert_allclose(a, b, atol=1e-12 * np.abs(b).max())
 
 
 def test_neighbour_lists_are_used_again_until_an_atom_has_moved_half_the_skin() -> None:
@@ -144,7 +189,7 @@ def test_neighbour_lists_are_used_again_until_an_atom_has_moved_half_the_skin() 
     found = neighbours.update(model, atoms)
     assert neighbours.builds == 1
     fresh = NeighbourList(skin=0.0).update(model, atoms)
-    assert len(found.edges.sender) == len(fresh.edges.sender)
+    assert len(found.sender) == len(fresh.sender)
     atoms.positions[0, 0] += 0.02 * SKIN
     neighbours.update(model, atoms)
     assert neighbours.builds == 2
@@ -159,15 +204,14 @@ def test_harmonics_are_those_of_e3nn_with_their_derivatives() -> None:
     rng = np.random.default_rng(3)
     unit = rng.standard_normal((5, 3))
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    unit, weights = torch.as_tensor(unit), torch.as_tensor(rng.standard_normal((5, 16)))
     _, slopes = table.evaluate(unit)
-    weights = rng.standard_normal((5, 16))
     curvature = table.curvature(unit, weights)
     for k in range(3):
-        step = np.zeros(3)
-        step[k] = 1e-5
+        step = 1e-5 * torch.eye(3, dtype=torch.float64)[k]
         (up, slope_up), (down, slope_down) = table.evaluate(unit + step), table.evaluate(unit - step)
         assert_allclose(slopes[..., k], (up - down) / 2e-5, atol=1e-7)
-        assert_allclose(curvature[:, k], np.einsum("el,elk->ek", weights, slope_up - slope_down) / 2e-5, atol=1e-6)
+        assert_allclose(curvature[:, k], torch.einsum("el,elk->ek", weights, slope_up - slope_down) / 2e-5, atol=1e-6)
 
 
 def differences(engine: Engine, atoms: Atoms, displacement: np.ndarray, step: float = 2e-4) -> np.ndarray:
@@ -182,34 +226,34 @@ def differences(engine: Engine, atoms: Atoms, displacement: np.ndarray, step: fl
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_the_response_is_the_derivative_of_the_forces(name: str) -> None:
-    engine, atoms = Engine(make_module(VARIANTS[name])), small_crystal()
+def test_the_response_is_the_derivative_of_the_forces(name: str, backend: Backend) -> None:
+    engine, atoms = Engine(make_module(VARIANTS[name]), backend=backend), small_crystal()
     displacement = np.random.default_rng(5).standard_normal((len(atoms), 3))
     (response,) = engine.force_response(atoms, displacement[None])
     assert_allclose(response, differences(engine, atoms, displacement), atol=1e-7 * np.abs(response).max())
 
 
 @pytest.mark.parametrize("name", [name for name in STRUCTURES if name != "no neighbours"])
-def test_the_response_holds_for_every_kind_of_structure(name: str) -> None:
-    engine, atoms = Engine(make_module(VARIANTS["as MACE-MP-0b"])), STRUCTURES[name]
+def test_the_response_holds_for_every_kind_of_structure(name: str, backend: Backend) -> None:
+    engine, atoms = Engine(make_module(VARIANTS["as MACE-MP-0b"]), backend=backend), STRUCTURES[name]
     displacement = np.random.default_rng(5).standard_normal((len(atoms), 3))
     (response,) = engine.force_response(atoms, displacement[None])
     scale = max(np.abs(response).max(), 1e-3)
     assert_allclose(response, differences(engine, atoms, displacement, 1e-4), atol=1e-6 * scale)
 
 
-def test_the_response_is_maces_own_hessian() -> None:
+def test_the_response_is_maces_own_hessian(backend: Backend) -> None:
     module = make_module(VARIANTS["as MACE-MP-0b"])
     atoms = small_crystal()
     hessian = mace(module, atoms).get_hessian(atoms).reshape(3 * len(atoms), 3 * len(atoms))
     unit = np.eye(3 * len(atoms)).reshape(-1, len(atoms), 3)
-    response = Engine(module).force_response(atoms, unit).reshape(3 * len(atoms), 3 * len(atoms))
+    response = Engine(module, backend=backend).force_response(atoms, unit).reshape(3 * len(atoms), 3 * len(atoms))
     assert_allclose(-response, hessian, atol=1e-12 * np.abs(hessian).max())
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_the_infinite_crystal_folds_onto_any_supercell(name: str) -> None:
-    engine, atoms = Engine(make_module(replace(VARIANTS[name], r_max=3.0))), small_crystal()
+def test_the_infinite_crystal_folds_onto_any_supercell(name: str, backend: Backend) -> None:
+    engine, atoms = Engine(make_module(replace(VARIANTS[name], r_max=3.0)), backend=backend), small_crystal()
     directions = np.eye(3)
     atom, cell, response = engine.atom_response(atoms, 1, directions)
     assert np.abs(response.sum(axis=1)).max() < 1e-12 * np.abs(response).max()

@@ -1,6 +1,7 @@
 """Exact and fast evaluation of MACE models, and linear response.
 
-``folding`` turns a module into ``tables``, ``graph`` makes neighbour lists, ``radial`` and ``harmonics`` evaluate
-edges, ``kernels`` has the compiled loops, ``evaluate`` the energy and its gradient, ``response`` the derivative of
-forces, and ``engine`` puts them together for structures of ASE.
+``folding`` turns a module into ``tables``; ``graph`` makes neighbour lists; ``radial`` and ``harmonics`` evaluate
+edges; ``evaluate`` has the energy and its gradient, ``response`` the derivative of forces on the nodes that ``cluster``
+finds. Both leave two sums to ``kernels``: ``compiled`` (Numba, with the ``loops``) or ``operations`` (PyTorch).
+``engine`` puts all together for structures of ASE.
 """

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import torch
 from ase import Atoms
 
+from .batching import measure_memory, run_in_bins
+from .cluster import reach, whole
+from .compiled import Compiled
 from .evaluate import Evaluation, evaluate, sum_over_edges
 from .folding import fold
-from .graph import NeighbourList, find_pairs, make_crystal
-from .response import Cluster, Crystal, reach, respond, respond_to
+from .graph import Crystal, NeighbourList, find_pairs, join_pairs, make_crystal
+from .kernels import Kernels
+from .operations import Operations
+from .response import respond
 from .tables import FoldedModel
 
 Array = np.ndarray[Any, Any]
+Backend = Literal["compiled", "pytorch"]
+
+MEMORY = 2_000_000_000
+"""Bytes that a batch may take on a CPU, where larger ones gain nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,15 +47,35 @@ class Results:
     virial: Array
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _State:
+    """A structure, evaluated for its response; `order` has the atoms' places in the structure."""
+
+    atoms: Atoms
+    model: FoldedModel
+    crystal: Crystal
+    evaluation: Evaluation
+    order: Array
+
+
 class Engine:
     """A MACE model, folded for whatever elements come.
 
     Parameters
     ----------
     module : torch.nn.Module
-        A ``ScaleShiftMACE``.
+        A ``ScaleShiftMACE``, in float64 on the CPU; not changed.
     head : int, optional
         Which head to use.
+    device : str, optional
+        Where to compute.
+    dtype : torch.dtype, optional
+        Precision of what acts on channels. Distances, directions, and sums over atoms and edges are in float64.
+    backend : {'compiled', 'pytorch'}, optional
+        Loops compiled by Numba, for the CPU, or operations of PyTorch.
+    memory : int, optional
+        Bytes that a batch of structures, and intermediate results of PyTorch's operations, may take. Default: for a
+        batch `MEMORY` on a CPU and half of what is free on a GPU.
 
     Raises
     ------
@@ -52,30 +83,63 @@ class Engine:
         The model has a part that the engine does not know.
     """
 
-    def __init__(self, module: Any, head: int = 0) -> None:
+    def __init__(
+        self,
+        module: Any,
+        head: int = 0,
+        *,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float64,
+        backend: Backend = "compiled",
+        memory: int | None = None,
+    ) -> None:
         self._module, self._head = module, head
+        self._device, self._dtype = device, dtype
+        self._kernels: Kernels = Compiled() if backend == "compiled" else Operations(memory)
         self._folded: dict[tuple[int, ...], FoldedModel] = {}
         self._neighbours = NeighbourList()
+        self._memory = memory
+        self._bytes: float | None = None  # that a batch takes for each atom or edge, once it has been measured
+        self._last: _State | None = None
         self.model([int(module.atomic_numbers[0])])
 
-    def model(self, numbers: Any) -> FoldedModel:
+    def model(self, numbers: Iterable[int]) -> FoldedModel:
         """Return the model folded for some elements."""
         key = tuple(sorted({int(z) for z in numbers}))
         if key not in self._folded:
-            self._folded[key] = fold(self._module, key, self._head)
+            self._folded[key] = fold(self._module, key, self._head).to(self._device, self._dtype)
         return self._folded[key]
 
     def evaluate(self, atoms: Atoms) -> Results:
         """Evaluate energies, forces and virial of a structure."""
         model = self.model(atoms.numbers)
         crystal = self._neighbours.update(model, atoms)
-        edges, order = crystal.edges, np.argsort(atoms.numbers, kind="stable")
-        found = evaluate(model, edges)
-        energies, forces = np.empty(len(atoms)), np.empty((len(atoms), 3))
-        energies[order] = found.energies
-        forces[order] = -sum_over_edges(edges.receiver, edges.sender, found.gradient, len(atoms))
-        virial = found.gradient.T @ edges.vectors
-        return Results(energies, forces, 0.5 * (virial + virial.T))
+        return self._results(model, crystal, np.argsort(atoms.numbers, kind="stable"), [len(atoms)])[0]
+
+    def evaluate_batch(self, structures: Sequence[Atoms]) -> list[Results]:
+        """Evaluate structures, several at once, as many as there is memory for.
+
+        Raises
+        ------
+        BatchError
+            One of them failed; names it.
+        """
+        model = self.model(z for atoms in structures for z in atoms.numbers)
+        pairs = [find_pairs(model, atoms) for atoms in structures]
+
+        def run(items: Sequence[int]) -> list[Results]:
+            own = [structures[k] for k in items]
+            joined = join_pairs([pairs[k] for k in items])
+            crystal = make_crystal(model, joined, np.concatenate([atoms.positions for atoms in own]))
+            return self._results(model, crystal, joined.order, [len(atoms) for atoms in own])
+
+        weights = [len(each.order) + len(each.sender) for each in pairs]
+        if self._bytes is None:
+            lightest = int(np.argmin(weights))
+            crystal = make_crystal(model, pairs[lightest], structures[lightest].positions)
+            self._bytes = measure_memory(lambda: evaluate(model, crystal, self._kernels), model.device)
+            self._bytes /= weights[lightest]
+        return run_in_bins(run, weights, self._available() / self._bytes)
 
     def force_response(self, atoms: Atoms, displacements: Array) -> Array:
         """Return the derivative of all forces along displacements of the periodic structure.
@@ -91,11 +155,14 @@ class Engine:
         ndarray, shape=(count, atoms, 3)
             Product of the negative Hessian (eV/A^2) with the displacements, eV/A.
         """
-        model, crystal, state, order = self._state(atoms)
-        everything = _periodic(crystal, len(model.blocks))
-        out = np.empty_like(displacements, dtype=float)
+        state = self._evaluated(atoms)
+        everything = whole(state.crystal, len(state.model.blocks))
+        out = np.empty(np.shape(displacements))
         for change, response in zip(np.asarray(displacements, dtype=float), out, strict=True):
-            response[order] = -respond_to(model, crystal, state, everything, change[order])
+            moves = torch.as_tensor(change[state.order], device=self._device)
+            response[state.order] = -respond(
+                state.model, state.crystal, state.evaluation, everything, self._kernels, moves
+            ).numpy(force=True)
         return out
 
     def atom_response(self, atoms: Atoms, index: int, directions: Array) -> tuple[Array, Array, Array]:
@@ -117,27 +184,55 @@ class Engine:
         response : ndarray, shape=(count, nodes, 3)
             Derivative of their forces, eV/A^2 for unit vectors.
         """
-        model, crystal, state, order = self._state(atoms)
-        seed = int(np.flatnonzero(order == index)[0])
-        cluster = reach(crystal, seed, len(model.blocks))
-        response = np.stack([-respond(model, crystal, state, cluster, direction) for direction in directions])
-        return order[cluster.atom], cluster.cell, response
+        state = self._evaluated(atoms)
+        seed = int(np.flatnonzero(state.order == index)[0])
+        cluster = reach(state.crystal, seed, len(state.model.blocks))
+        responses = []
+        for direction in np.asarray(directions, dtype=float):
+            change = state.evaluation.unit.new_zeros((len(cluster.atom), 3))
+            change[0] = torch.as_tensor(direction)
+            hessian = respond(state.model, state.crystal, state.evaluation, cluster, self._kernels, change)
+            responses.append(-hessian.numpy(force=True))
+        return state.order[cluster.atom.numpy(force=True)], cluster.cell.numpy(force=True), np.stack(responses)
 
-    def _state(self, atoms: Atoms) -> tuple[FoldedModel, Crystal, Evaluation, Array]:
-        model = self.model(atoms.numbers)
-        crystal = make_crystal(model, find_pairs(model, atoms), atoms.positions)
-        return model, crystal, evaluate(model, crystal.edges, order=2), np.argsort(atoms.numbers, kind="stable")
+    def _available(self) -> int:
+        """Return how many bytes a batch may take."""
+        if self._memory is not None:
+            return self._memory
+        device = torch.device(self._device)
+        return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else MEMORY
+
+    def _results(self, model: FoldedModel, crystal: Crystal, order: Array, sizes: list[int]) -> list[Results]:
+        found = evaluate(model, crystal, self._kernels)
+        gradient = sum_over_edges(crystal.receiver, crystal.sender, found.gradient, len(order))
+        energies, forces = np.empty(len(order)), np.empty((len(order), 3))
+        energies[order], forces[order] = found.energies.numpy(force=True), -gradient.numpy(force=True)
+        structure = torch.as_tensor(np.repeat(np.arange(len(sizes)), sizes)[order], device=model.device)
+        by_edge = torch.einsum("ek,em->ekm", found.gradient, crystal.vectors)
+        virials = by_edge.new_zeros((len(sizes), 3, 3)).index_add_(0, structure[crystal.receiver], by_edge)
+        virials = 0.5 * (virials + virials.transpose(1, 2))
+        cuts = np.cumsum(sizes)[:-1]
+        parts = zip(np.split(energies, cuts), np.split(forces, cuts), virials.numpy(force=True), strict=True)
+        return [Results(*part) for part in parts]
+
+    def _evaluated(self, atoms: Atoms) -> _State:
+        """Return a structure's evaluation; that of the last structure is kept."""
+        if self._last is None or not _same(self._last.atoms, atoms):
+            model = self.model(atoms.numbers)
+            pairs = find_pairs(model, atoms)
+            crystal = make_crystal(model, pairs, atoms.positions)
+            evaluation = evaluate(model, crystal, self._kernels, order=2)
+            self._last = _State(atoms.copy(), model, crystal, evaluation, pairs.order)
+        return self._last
 
 
-def _periodic(crystal: Crystal, blocks: int) -> Cluster:
-    """Return the cluster of a displacement of all atoms and their images: the cell itself, its edges closing on it."""
-    edges, count = crystal.edges, len(crystal.edges.elements)
-    return Cluster(
-        atom=np.arange(count),
-        cell=np.zeros((count, 3), dtype=int),
-        forward=(count,) * blocks,
-        backward=(count,) * blocks,
-        start=edges.start,
-        edge=np.arange(len(edges.sender)),
-        sender=edges.sender,
+def _same(one: Atoms, other: Atoms) -> bool:
+    return all(
+        np.array_equal(a, b)
+        for a, b in (
+            (one.numbers, other.numbers),
+            (one.positions, other.positions),
+            (one.cell.array, other.cell.array),
+            (one.pbc, other.pbc),
+        )
     )

@@ -5,43 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
-import numpy as np
+import torch
+from torch import Tensor
 
-from .kernels import contract, contract_reverse, gather, gather_reverse
+from .graph import Crystal
+from .kernels import Kernels, Links
 from .radial import Radial, evaluate_radial
 from .tables import Block, FoldedModel, Mixing, Readout
 
-Array = np.ndarray[Any, Any]
-Members = Sequence[slice | Array]
+Members = Sequence[slice | Tensor]
 """Where the atoms of each element are."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Edges:
-    """A neighbour list, edges sorted by receiver; atoms sorted by element.
-
-    Attributes
-    ----------
-    elements : ndarray, shape=(atoms,), dtype=int
-        As the model counts them, ascending.
-    start : ndarray, shape=(atoms + 1,), dtype=int
-        First edge of each receiver.
-    sender : ndarray, shape=(edges,), dtype=int
-    vectors : ndarray, shape=(edges, 3)
-        Receiver minus sender, A.
-    """
-
-    elements: Array
-    start: Array
-    sender: Array
-    vectors: Array
-
-    @property
-    def receiver(self) -> Array:
-        """Receiver of each edge."""
-        return np.repeat(np.arange(len(self.elements)), np.diff(self.start))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,15 +24,16 @@ class BlockState:
 
     Attributes
     ----------
-    h, messages, features : ndarray, shape=(components, atoms, channels)
+    h, messages, features : Tensor, shape=(components, atoms, channels)
         What its senders send, what its polynomial takes, what comes out.
-    angular : ndarray, shape=(edges, entries)
+    angular : Tensor, shape=(edges, entries)
+        Angular factors, in the precision of the channels.
     """
 
-    h: Array
-    angular: Array
-    messages: Array
-    features: Array
+    h: Tensor
+    angular: Tensor
+    messages: Tensor
+    features: Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,14 +42,14 @@ class BlockGradient:
 
     Attributes
     ----------
-    products : ndarray, shape=(components, atoms, channels)
+    products : Tensor, shape=(components, atoms, channels)
         By what its polynomial gives.
-    gathered : ndarray, shape=(components, atoms, channels)
+    gathered : Tensor, shape=(components, atoms, channels)
         By the sums over neighbours.
     """
 
-    products: Array
-    gathered: Array
+    products: Tensor
+    gathered: Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,71 +58,77 @@ class Evaluation:
 
     Attributes
     ----------
-    energies : ndarray, shape=(atoms,)
+    energies : Tensor, shape=(atoms,)
         eV.
-    gradient : ndarray, shape=(edges, 3)
+    gradient : Tensor, shape=(edges, 3)
         Derivative of the total energy by each edge vector, eV/A.
-    unit, distances, harmonic_slopes : ndarray
+    unit, distances, harmonic_slopes : Tensor
         Geometry of the edges: ``(edges, 3)``, A ``(edges,)``, and ``(edges, harmonics, 3)``.
-    by_distance : ndarray, shape=(edges,)
+    by_distance : Tensor, shape=(edges,)
         Derivative of the energy by each distance alone, eV/A.
-    by_harmonics : ndarray, shape=(edges, harmonics)
+    by_harmonics : Tensor, shape=(edges, harmonics)
         Derivative of the energy by each spherical harmonic, eV.
     radial : Radial
     states : tuple of BlockState
     gradients : tuple of BlockGradient
     """
 
-    energies: Array
-    gradient: Array
-    unit: Array
-    distances: Array
-    harmonic_slopes: Array
-    by_distance: Array
-    by_harmonics: Array
+    energies: Tensor
+    gradient: Tensor
+    unit: Tensor
+    distances: Tensor
+    harmonic_slopes: Tensor
+    by_distance: Tensor
+    by_harmonics: Tensor
     radial: Radial
     states: tuple[BlockState, ...]
     gradients: tuple[BlockGradient, ...]
 
 
-def evaluate(model: FoldedModel, edges: Edges, *, order: int = 1) -> Evaluation:
+def evaluate(model: FoldedModel, crystal: Crystal, kernels: Kernels, *, order: int = 1) -> Evaluation:
     """Evaluate a folded model on a neighbour list.
 
     Parameters
     ----------
     model : FoldedModel
-    edges : Edges
+    crystal : Crystal
+    kernels : Kernels
     order : int, optional
         Order of the derivatives of the radial functions that are kept; `response` needs 2.
     """
-    receiver, elements = edges.receiver, edges.elements
-    distances = np.linalg.norm(edges.vectors, axis=1)
-    unit = edges.vectors / distances[:, None]
+    receiver, elements = crystal.receiver, crystal.elements
+    distances = torch.linalg.vector_norm(crystal.vectors, dim=1)
+    unit = crystal.vectors / distances[:, None]
     harmonics, slopes = model.harmonics.evaluate(unit)
-    radial = evaluate_radial(model, distances, elements[receiver], elements[edges.sender], order)
-    bounds = np.searchsorted(elements, np.arange(len(model.numbers) + 1))
+    radial = evaluate_radial(model, distances, elements[receiver], elements[crystal.sender], order)
+    links = Links(crystal.start, crystal.sender, radial.index)
+    bounds = torch.searchsorted(elements, torch.arange(len(model.numbers) + 1, device=elements.device)).tolist()
     members: Members = [slice(low, high) for low, high in pairwise(bounds)]
-    energies = model.energies[elements] + model.scale * np.bincount(receiver, radial.repulsion[0], len(elements))
-    features: Array | None = None
+    energies = model.energies[elements].index_add(0, receiver, model.scale * radial.repulsion[0])
+    features = None
     states, readouts = [], []
     for number, block in enumerate(model.blocks):
-        state, features = _forward(model, block, number, edges, harmonics, radial, features, members)
+        functions = radial.functions[number]
+        state = _forward(model, block, kernels, elements, links, harmonics, functions[0], features, members)
+        features = state.features
         energy, gradient = read_out(block.readout, features[0])
         energies += model.scale * energy
         readouts.append(model.scale * gradient)
         states.append(state)
     along = model.scale * radial.repulsion[1]
-    gharmonics, gradients = np.zeros_like(harmonics), []
-    gfeatures: Array | None = None
+    gharmonics, gradients = torch.zeros_like(harmonics), []
+    gfeatures = None
     for number in reversed(range(len(model.blocks))):
-        block, state = model.blocks[number], states[number]
+        block, state, functions = model.blocks[number], states[number], radial.functions[number]
         if gfeatures is None:
-            gfeatures = np.zeros((block.polynomial.outputs, len(elements), model.channels))
+            gfeatures = state.features.new_zeros((block.polynomial.outputs, *state.features.shape[1:]))
         gfeatures[0] += readouts[number]
-        inside, gfeatures, gangular = _reverse(model, block, number, edges, radial, state, gfeatures, members, along)
-        gradients.append(inside)
-        gharmonics += gangular @ block.message.angular.T
-    gunit = np.einsum("el,elk->ek", gharmonics, slopes)
+        back = _reverse(block, kernels, elements, links, functions, state, gfeatures, members, first=number == 0)
+        gradients.append(back.inside)
+        gfeatures = back.features
+        gharmonics += back.angular @ block.message.angular.T
+        along += back.along
+    gunit = torch.einsum("el,elk->ek", gharmonics, slopes)
     gradient = along[:, None] * unit + across(gunit, unit) / distances[:, None]
     return Evaluation(
         energies=energies,
@@ -163,38 +144,33 @@ def evaluate(model: FoldedModel, edges: Edges, *, order: int = 1) -> Evaluation:
     )
 
 
-def sum_over_edges(receiver: Array, sender: Array, by_edge: Array, atoms: int) -> Array:
+def sum_over_edges(receiver: Tensor, sender: Tensor, by_edge: Tensor, atoms: int) -> Tensor:
     """Return the gradient by positions of a function of edge vectors, shape=(atoms, 3)."""
-    gradient = np.empty((atoms, 3))
-    for k in range(3):
-        gradient[:, k] = np.bincount(receiver, by_edge[:, k], atoms) - np.bincount(sender, by_edge[:, k], atoms)
-    return gradient
+    return by_edge.new_zeros((atoms, 3)).index_add_(0, receiver, by_edge).index_add_(0, sender, by_edge, alpha=-1)
 
 
-def across(vectors: Array, unit: Array) -> Array:
+def across(vectors: Tensor, unit: Tensor) -> Tensor:
     """Return the parts of some vectors that are normal to unit vectors."""
-    normal: Array = vectors - np.einsum("ek,ek->e", vectors, unit)[:, None] * unit
-    return normal
+    return vectors - (vectors * unit).sum(1, keepdim=True) * unit
 
 
-def apply(mixings: tuple[Mixing, ...], x: Array, y: Array, members: Members, *, transpose: bool = False) -> None:
+def apply(mixings: tuple[Mixing, ...], x: Tensor, y: Tensor, members: Members, *, transpose: bool = False) -> None:
     """Add the linear map of channels of `x` to `y`, or with `transpose` the transposed map of `y` to `x`."""
     for mixing in mixings:
         source, target = (y[mixing.target], x[mixing.source]) if transpose else (x[mixing.source], y[mixing.target])
         if mixing.matrix.ndim == 2:
-            matrix = mixing.matrix.T if transpose else mixing.matrix
-            target += (source.reshape(-1, source.shape[-1]) @ matrix).reshape(target.shape)
+            target += source @ (mixing.matrix.T if transpose else mixing.matrix)
         else:
             for own, matrix in zip(members, mixing.matrix, strict=True):
                 target[:, own] += source[:, own] @ (matrix.T if transpose else matrix)
 
 
-def read_out(readout: Readout, x: Array) -> tuple[Array, Array]:
+def read_out(readout: Readout, x: Tensor) -> tuple[Tensor, Tensor]:
     """Return each site's energy and its gradient by the scalar features, shape=(atoms, channels)."""
     if readout.inner is None:
-        return x @ readout.outer, np.broadcast_to(readout.outer, x.shape)
+        return x @ readout.outer, readout.outer.expand(x.shape)
     hidden = x @ readout.inner
-    s = 1.0 / (1.0 + np.exp(-hidden))
+    s = torch.sigmoid(hidden)
     slope = s * (1.0 + hidden * (1.0 - s))
     return (hidden * s) @ readout.outer, (slope * readout.outer) @ readout.inner.T
 
@@ -202,70 +178,63 @@ def read_out(readout: Readout, x: Array) -> tuple[Array, Array]:
 def _forward(
     model: FoldedModel,
     block: Block,
-    number: int,
-    edges: Edges,
-    harmonics: Array,
-    radial: Radial,
-    features: Array | None,
+    kernels: Kernels,
+    elements: Tensor,
+    links: Links,
+    harmonics: Tensor,
+    radial: Tensor,
+    features: Tensor | None,
     members: Members,
-) -> tuple[BlockState, Array]:
-    elements, channels = edges.elements, model.channels
+) -> BlockState:
     if features is None:
         features = model.embedding[elements][None]
-    h = np.zeros((sum(m.target.stop - m.target.start for m in block.up), len(elements), channels))
+    shape = (len(elements), model.channels)
+    h = features.new_zeros((sum(m.target.stop - m.target.start for m in block.up), *shape))
     apply(block.up, features, h, members)
-    table, polynomial = block.message, block.polynomial
-    angular = harmonics @ table.angular
-    s = np.zeros((table.outputs, len(elements), channels))
-    gather(
-        edges.start, edges.sender, radial.index, radial.functions[number][0], h, angular,
-        table.group_path, table.group_input, table.first, table.output, s,
-    )  # fmt: skip
-    messages = np.zeros((harmonics.shape[1], len(elements), channels))
+    angular = (harmonics @ block.message.angular).to(model.dtype)
+    s = kernels.gather(block.message, links, radial, h, angular)
+    messages = h.new_zeros((block.polynomial.components, *shape))
     apply(block.mix, s, messages, members)
-    products = np.zeros((polynomial.outputs, len(elements), channels))
-    contract(
-        messages, elements, polynomial.pairs, polynomial.first, polynomial.output, polynomial.last,
-        polynomial.coefficients, products,
-    )  # fmt: skip
-    new = np.zeros_like(products)
+    products = kernels.contract(block.polynomial, elements, messages)
+    new = torch.zeros_like(products)
     apply(block.out, products, new, members)
     apply(block.skip, features, new, members)
     if block.constant is not None:
         new[0] += block.constant[elements]
-    return BlockState(h, angular, messages, new), new
+    return BlockState(h, angular, messages, new)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Back:
+    """Gradients inside a block, by its input, by its angular factors, and by the distances."""
+
+    inside: BlockGradient
+    features: Tensor | None
+    angular: Tensor
+    along: Tensor
 
 
 def _reverse(
-    model: FoldedModel,
     block: Block,
-    number: int,
-    edges: Edges,
-    radial: Radial,
+    kernels: Kernels,
+    elements: Tensor,
+    links: Links,
+    radial: tuple[Tensor, ...],
     state: BlockState,
-    gnew: Array,
+    gnew: Tensor,
     members: Members,
-    along: Array,
-) -> tuple[BlockGradient, Array, Array]:
-    """Return the gradients inside the block, by its input and by `angular`; add that by the distances to `along`."""
-    table, polynomial = block.message, block.polynomial
-    gproducts = np.zeros_like(gnew)
+    *,
+    first: bool,
+) -> _Back:
+    gproducts = torch.zeros_like(gnew)
     apply(block.out, gproducts, gnew, members, transpose=True)
-    gmessages = np.zeros_like(state.messages)
-    contract_reverse(
-        state.messages, gproducts, edges.elements, polynomial.pairs, polynomial.first, polynomial.output,
-        polynomial.last, polynomial.coefficients, gmessages,
-    )  # fmt: skip
-    gs = np.zeros((table.outputs, len(edges.elements), model.channels))
+    gmessages = kernels.contract_reverse(block.polynomial, elements, state.messages, gproducts)
+    gs = gnew.new_zeros((block.message.outputs, *gnew.shape[1:]))
     apply(block.mix, gs, gmessages, members, transpose=True)
-    gh, gangular = np.zeros_like(state.h), np.empty_like(state.angular)
-    value, slope = radial.functions[number][:2]
-    gather_reverse(
-        edges.start, edges.sender, radial.index, value, slope, state.h, state.angular,
-        table.group_path, table.group_input, table.first, table.output, gs, gh, gangular, along,
-    )  # fmt: skip
-    gfeatures = np.zeros((sum(m.source.stop - m.source.start for m in block.up), *state.h.shape[1:]))
-    if number:
-        apply(block.skip, gfeatures, gnew, members, transpose=True)
-        apply(block.up, gfeatures, gh, members, transpose=True)
-    return BlockGradient(gproducts, gs), gfeatures, gangular
+    gh, gangular, along = kernels.gather_reverse(block.message, links, radial, state.h, state.angular, gs)
+    if first:
+        return _Back(BlockGradient(gproducts, gs), None, gangular, along)
+    gfeatures = gnew.new_zeros((sum(m.source.stop - m.source.start for m in block.up), *gnew.shape[1:]))
+    apply(block.skip, gfeatures, gnew, members, transpose=True)
+    apply(block.up, gfeatures, gh, members, transpose=True)
+    return _Back(BlockGradient(gproducts, gs), gfeatures, gangular, along)

@@ -7,17 +7,17 @@ distinct monomial once.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..errors import MaceMofError
 from .harmonics import tabulate_harmonics
 from .tables import Block, FoldedModel, Message, Mixing, Polynomial, Readout
-
-if TYPE_CHECKING:
-    import torch
 
 Array = np.ndarray[Any, Any]
 
@@ -37,7 +37,7 @@ def fold(module: Any, numbers: Sequence[int], head: int = 0) -> FoldedModel:
     Parameters
     ----------
     module : torch.nn.Module
-        The model, in double precision on the CPU; not changed.
+        The model, in float64 on the CPU; not changed.
     numbers : sequence of int
         Atomic numbers of the elements that are present.
     head : int, optional
@@ -48,21 +48,19 @@ def fold(module: Any, numbers: Sequence[int], head: int = 0) -> FoldedModel:
     UnfoldableError
         The model has a part that is unknown here.
     """
-    import torch
-
     _check(module)
     all_numbers = tuple(int(z) for z in module.atomic_numbers)
     numbers = tuple(sorted({int(z) for z in numbers}))
     present = [all_numbers.index(z) for z in numbers]
     onehot = torch.eye(len(all_numbers), dtype=torch.float64)[present]
-    embedding = module.node_embedding(onehot).detach().numpy()
+    embedding = module.node_embedding(onehot).detach()
     blocks = []
     for layer, (interaction, product, readout) in enumerate(
         zip(module.interactions, module.products, module.readouts, strict=True)
     ):
         heads = len(module.atomic_energies_fn.atomic_energies.reshape(-1, len(all_numbers)))
         blocks.append(_fold_block(layer, interaction, product, readout, onehot, embedding, present, head, heads))
-    isolated = module.atomic_energies_fn.atomic_energies.reshape(-1, len(all_numbers))[head].detach().numpy()[present]
+    isolated = module.atomic_energies_fn.atomic_energies.reshape(-1, len(all_numbers))[head].detach()[present]
     shift = float(module.scale_shift.shift.reshape(-1)[head])
     return FoldedModel(
         numbers=numbers,
@@ -74,8 +72,8 @@ def fold(module: Any, numbers: Sequence[int], head: int = 0) -> FoldedModel:
         energies=isolated + shift,
         scale=float(module.scale_shift.scale.reshape(-1)[head]),
         activation=_activation_constant(module),
-        radial_embedding=module.radial_embedding,
-        pair_repulsion=getattr(module, "pair_repulsion_fn", None),
+        radial_embedding=copy.deepcopy(module.radial_embedding),
+        pair_repulsion=copy.deepcopy(getattr(module, "pair_repulsion_fn", None)),
         all_numbers=all_numbers,
     )
 
@@ -101,8 +99,8 @@ def _fold_block(
     interaction: Any,
     product: Any,
     readout: Any,
-    onehot: torch.Tensor,
-    embedding: Array,
+    onehot: Tensor,
+    embedding: Tensor,
     present: list[int],
     head: int,
     heads: int,
@@ -125,17 +123,17 @@ def _fold_block(
             for k in elements
         ]
         if layer == 0:
-            constant = np.stack([embedding[k] @ each[k][0][2] for k in elements])
+            constant = torch.stack([embedding[k] @ each[k][0][2] for k in elements])
         else:
             starts = _starts(nodes)
             skip = [
-                Mixing(_at(starts[i], nodes[i].ir.dim), target, np.stack([each[k][n][2] for k in elements]))
+                Mixing(_at(starts[i], nodes[i].ir.dim), target, torch.stack([each[k][n][2] for k in elements]))
                 for n, (i, target, _) in enumerate(each[0])
             ]
     else:
         # The element's own map of the message follows the mixing at once.
         each = [list(_blocks(interaction.skip_tp, messages, messages, onehot[k : k + 1])) for k in elements]
-        own = {target.start: np.stack([each[k][n][2] for k in elements]) for n, (_, target, _) in enumerate(each[0])}
+        own = {target.start: torch.stack([each[k][n][2] for k in elements]) for n, (_, target, _) in enumerate(each[0])}
         mix = [Mixing(m.source, m.target, m.matrix @ own[m.target.start]) for m in mix]
     starts = _starts(nodes)
     return Block(
@@ -172,17 +170,14 @@ def _at(start: int, length: int) -> slice:
     return slice(start, start + length)
 
 
-def _rows(module: Any, dimension: int, rows: Array, *arguments: torch.Tensor) -> Array:
+def _rows(module: Any, dimension: int, rows: Tensor, *arguments: Tensor) -> Tensor:
     """Return rows of the matrix of a linear module by applying it to unit vectors."""
-    import torch
-
-    unit = torch.zeros((len(rows), dimension), dtype=torch.float64)
-    unit[torch.arange(len(rows)), torch.as_tensor(rows)] = 1.0
-    matrix: Array = module(unit, *(a.expand(len(rows), *a.shape[1:]) for a in arguments)).detach().numpy()
+    unit = torch.eye(dimension, dtype=torch.float64)[rows]
+    matrix: Tensor = module(unit, *(a.expand(len(rows), *a.shape[1:]) for a in arguments)).detach()
     return matrix
 
 
-def _blocks(module: Any, inputs: Any, outputs: Any, *arguments: torch.Tensor) -> list[tuple[int, slice, Array]]:
+def _blocks(module: Any, inputs: Any, outputs: Any, *arguments: Tensor) -> list[tuple[int, slice, Tensor]]:
     """Return the channel matrices of an equivariant linear module: input irrep, output components, matrix."""
     starts, found = _starts(outputs), []
     for i, (_, ir_in) in enumerate(inputs):
@@ -190,17 +185,16 @@ def _blocks(module: Any, inputs: Any, outputs: Any, *arguments: torch.Tensor) ->
             continue
         # Entries of m = m' = 0; those of other m are the same, and the rest vanishes.
         place = inputs.slices()[i]
-        rows = _rows(module, inputs.dim, np.arange(place.start, place.stop, ir_in.dim), *arguments)
+        rows = _rows(module, inputs.dim, torch.arange(place.start, place.stop, ir_in.dim), *arguments)
         for o, (_, ir_out) in enumerate(outputs):
             if ir_in == ir_out:
                 part = rows[:, outputs.slices()[o]][:, :: ir_out.dim]
-                found.append((i, _at(starts[o], ir_out.dim), np.ascontiguousarray(part)))
+                found.append((i, _at(starts[o], ir_out.dim), part.contiguous()))
     return found
 
 
 def _fold_message(convolution: Any, edges: Any) -> tuple[Message, dict[int, int]]:
     """Return the message's table, and where each irrep of the tensor product starts among the components of S."""
-    import torch
     from e3nn import o3
 
     harmonics = _irreps(convolution.irreps_in2)
@@ -212,22 +206,22 @@ def _fold_message(convolution: Any, edges: Any) -> tuple[Message, dict[int, int]
     for path, instruction in enumerate(convolution.instructions):
         ir_in, ir_edge = edges[instruction.i_in1].ir, harmonics[instruction.i_in2].ir
         ir_out = _irreps(convolution.irreps_out)[instruction.i_out].ir
-        coupling = o3.wigner_3j(ir_in.l, ir_edge.l, ir_out.l, dtype=torch.float64).numpy() * instruction.path_weight
+        coupling = o3.wigner_3j(ir_in.l, ir_edge.l, ir_out.l, dtype=torch.float64) * instruction.path_weight
         for a in range(ir_in.dim):
             for b in range(ir_out.dim):
-                if np.abs(coupling[a, :, b]).max() > _ZERO:
-                    column = np.zeros(harmonics.dim)
+                if coupling[a, :, b].abs().max() > _ZERO:
+                    column = torch.zeros(harmonics.dim, dtype=torch.float64)
                     column[_at(angles[instruction.i_in2], ir_edge.dim)] = coupling[a, :, b]
                     entries.append((path, inputs[instruction.i_in1] + a, offsets[instruction.i_out] + b, column))
     entries.sort(key=lambda entry: entry[:3])
     groups = [entry[:2] for k, entry in enumerate(entries) if k == 0 or entries[k - 1][:2] != entry[:2]]
     first = [next(k for k, entry in enumerate(entries) if entry[:2] == group) for group in groups]
     message = Message(
-        angular=np.stack([entry[3] for entry in entries], axis=1),
-        group_path=np.array([path for path, _ in groups]),
-        group_input=np.array([component for _, component in groups]),
-        first=np.array([*first, len(entries)]),
-        output=np.array([entry[2] for entry in entries]),
+        angular=torch.stack([entry[3] for entry in entries], dim=1),
+        group_path=torch.tensor([path for path, _ in groups]),
+        group_input=torch.tensor([component for _, component in groups]),
+        first=torch.tensor([*first, len(entries)]),
+        output=torch.tensor([entry[2] for entry in entries]),
         paths=len(convolution.instructions),
         outputs=total,
     )
@@ -257,13 +251,14 @@ def _fold_contraction(contractions: Any, present: list[int]) -> Polynomial:
     rows = sorted((_padded(factors[:-1]), output, factors[-1]) for output, factors in terms)
     pairs = sorted({pair for pair, _, _ in rows})
     return Polynomial(
-        pairs=np.array(pairs),
-        first=np.searchsorted([pairs.index(pair) for pair, _, _ in rows], np.arange(len(pairs) + 1)),
-        output=np.array([output for _, output, _ in rows]),
-        last=np.array([last for _, _, last in rows]),
-        coefficients=np.ascontiguousarray(
+        pairs=torch.tensor(pairs),
+        first=torch.as_tensor(np.searchsorted([pairs.index(pair) for pair, _, _ in rows], np.arange(len(pairs) + 1))),
+        output=torch.tensor([output for _, output, _ in rows]),
+        last=torch.tensor([last for _, _, last in rows]),
+        coefficients=torch.as_tensor(
             np.stack([terms[output, (*(k for k in pair if k >= 0), last)] for pair, output, last in rows], axis=1)
         ),
+        components=coupling.shape[1],
         outputs=outputs,
     )
 
@@ -277,19 +272,19 @@ def _fold_readout(readout: Any, hidden: Any, head: int, heads: int) -> Readout:
     channels = hidden[0].mul
     name = type(readout).__name__
     if name == "LinearReadoutBlock":
-        dense = _rows(readout.linear, hidden.dim, np.arange(channels))
-        return Readout(None, np.ascontiguousarray(dense[:, head if dense.shape[1] > 1 else 0]))
+        dense = _rows(readout.linear, hidden.dim, torch.arange(channels))
+        return Readout(None, dense[:, head if dense.shape[1] > 1 else 0].contiguous())
     if name == "NonLinearReadoutBlock":
-        inner = _rows(readout.linear_1, hidden.dim, np.arange(channels))
+        inner = _rows(readout.linear_1, hidden.dim, torch.arange(channels))
         width = inner.shape[1] // heads
         own = slice(head * width, (head + 1) * width)
-        outer = _rows(readout.linear_2, inner.shape[1], np.arange(inner.shape[1]))
+        outer = _rows(readout.linear_2, inner.shape[1], torch.arange(inner.shape[1]))
         constant = float(readout.non_linearity.acts[0].cst)
-        return Readout(np.ascontiguousarray(inner[:, own]), constant * outer[own, head if outer.shape[1] > 1 else 0])
+        return Readout(inner[:, own].contiguous(), constant * outer[own, head if outer.shape[1] > 1 else 0])
     raise UnfoldableError(f"The model has a {name}", "The engine does not know it", _REMEDY)
 
 
-def _radial_matrices(network: Any) -> tuple[Array, ...]:
+def _radial_matrices(network: Any) -> tuple[Tensor, ...]:
     """Return the matrices of e3nn's radial network with its normalisations in them."""
     layers = [getattr(network, name) for name in dir(network) if name.startswith("layer")]
     if not layers or not all(hasattr(layer, "h_in") for layer in layers):
@@ -301,7 +296,7 @@ def _radial_matrices(network: Any) -> tuple[Array, ...]:
     matrices = []
     for layer in layers:
         gain = layer.var_out**0.5
-        matrices.append((layer.weight * gain / (layer.h_in * layer.var_in) ** 0.5).detach().numpy())
+        matrices.append((layer.weight * gain / (layer.h_in * layer.var_in) ** 0.5).detach())
         if layer.act is not None and layer.var_out != 1:
             raise UnfoldableError("The radial network is normalised in an unknown way", "", _REMEDY)
     return tuple(matrices)

@@ -2,20 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from ase import Atoms
+from torch import Tensor
 
-from .evaluate import Edges
-from .response import Crystal
 from .tables import FoldedModel
 
 Array = np.ndarray[Any, Any]
 
 SKIN = 0.5
 """A by which neighbour lists reach further than the cutoff, so that they serve until an atom has moved half as far."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crystal:
+    """Atoms sorted by element, and their edges sorted by receiver.
+
+    Attributes
+    ----------
+    elements : Tensor, shape=(atoms,), dtype=int64
+        As the model counts them, ascending.
+    start : Tensor, shape=(atoms + 1,), dtype=int64
+        First edge of each receiver.
+    sender : Tensor, shape=(edges,), dtype=int64
+    offsets : Tensor, shape=(edges, 3), dtype=int64
+        Cell of the sender, the receiver being in cell 0.
+    vectors : Tensor, shape=(edges, 3), dtype=float64
+        Receiver minus sender, A.
+    """
+
+    elements: Tensor
+    start: Tensor
+    sender: Tensor
+    offsets: Tensor
+    vectors: Tensor
+
+    @property
+    def receiver(self) -> Tensor:
+        """Receiver of each edge."""
+        return repeat_by(self.start)
+
+
+def repeat_by(start: Tensor) -> Tensor:
+    """Return the receiver of each edge, from the first edge of each receiver."""
+    return torch.repeat_interleave(torch.arange(len(start) - 1, device=start.device), start.diff())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,8 +65,8 @@ class Pairs:
     receiver, sender : ndarray, shape=(pairs,), dtype=int
     offsets : ndarray, shape=(pairs, 3), dtype=int
         Cell of the sender relative to the receiver's.
-    cell : ndarray, shape=(3, 3)
-        That the offsets count, A; along open directions one that nothing crosses.
+    shifts : ndarray, shape=(pairs, 3)
+        The same in A.
     """
 
     order: Array
@@ -39,7 +74,7 @@ class Pairs:
     receiver: Array
     sender: Array
     offsets: Array
-    cell: Array
+    shifts: Array
 
 
 def find_pairs(model: FoldedModel, atoms: Atoms, skin: float = 0.0) -> Pairs:
@@ -55,18 +90,41 @@ def find_pairs(model: FoldedModel, atoms: Atoms, skin: float = 0.0) -> Pairs:
         atoms.cell.array.copy(),
     )
     by_receiver = np.argsort(second, kind="stable")
+    offsets = -shifts[by_receiver].astype(int)
     return Pairs(
         order=order,
         elements=elements[order],
         receiver=second[by_receiver],
         sender=first[by_receiver],
-        offsets=-shifts[by_receiver].astype(int),
-        cell=cell,
+        offsets=offsets,
+        # Along open directions mace puts a cell of its own that nothing crosses.
+        shifts=offsets @ cell,
+    )
+
+
+def join_pairs(pairs: Sequence[Pairs]) -> Pairs:
+    """Put several structures into one, side by side without neighbouring each other."""
+    sizes = [len(each.order) for each in pairs]
+    begin = np.cumsum([0, *sizes])
+    elements = np.concatenate([each.elements for each in pairs])
+    order = np.argsort(elements, kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    receiver = place[np.concatenate([b + each.receiver for b, each in zip(begin, pairs, strict=False)])]
+    by_receiver = np.argsort(receiver, kind="stable")
+    sender = place[np.concatenate([b + each.sender for b, each in zip(begin, pairs, strict=False)])]
+    return Pairs(
+        order=np.concatenate([b + each.order for b, each in zip(begin, pairs, strict=False)])[order],
+        elements=elements[order],
+        receiver=receiver[by_receiver],
+        sender=sender[by_receiver],
+        offsets=np.concatenate([each.offsets for each in pairs])[by_receiver],
+        shifts=np.concatenate([each.shifts for each in pairs])[by_receiver],
     )
 
 
 def make_crystal(model: FoldedModel, pairs: Pairs, positions: Array) -> Crystal:
-    """Keep the pairs within the cutoff.
+    """Keep the pairs within the cutoff, on the model's device.
 
     Parameters
     ----------
@@ -76,16 +134,16 @@ def make_crystal(model: FoldedModel, pairs: Pairs, positions: Array) -> Crystal:
         In the structure's order, A.
     """
     ordered = positions[pairs.order]
-    vectors = ordered[pairs.receiver] - ordered[pairs.sender] - pairs.offsets @ pairs.cell
+    vectors = ordered[pairs.receiver] - ordered[pairs.sender] - pairs.shifts
     near = np.einsum("ek,ek->e", vectors, vectors) < model.r_max**2
     receiver = pairs.receiver[near]
-    edges = Edges(
-        elements=pairs.elements,
-        start=np.searchsorted(receiver, np.arange(len(ordered) + 1)),
-        sender=pairs.sender[near],
-        vectors=vectors[near],
+    return Crystal(
+        elements=torch.as_tensor(pairs.elements, device=model.device),
+        start=torch.as_tensor(np.searchsorted(receiver, np.arange(len(ordered) + 1)), device=model.device),
+        sender=torch.as_tensor(pairs.sender[near].astype(np.int64), device=model.device),
+        offsets=torch.as_tensor(pairs.offsets[near], device=model.device),
+        vectors=torch.as_tensor(vectors[near], device=model.device),
     )
-    return Crystal(edges, pairs.offsets[near])
 
 
 class NeighbourList:
@@ -99,7 +157,7 @@ class NeighbourList:
         self._atoms: Atoms | None = None
 
     def update(self, model: FoldedModel, atoms: Atoms) -> Crystal:
-        """Return the edges of a structure."""
+        """Return the crystal of a structure."""
         if self._pairs is None or model is not self._model or self._moved(atoms):
             self._pairs, self._atoms, self._model = find_pairs(model, atoms, self.skin), atoms.copy(), model
             self.builds += 1

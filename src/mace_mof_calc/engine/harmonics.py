@@ -4,81 +4,79 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..backend import jit_without_warning
-
-Array = np.ndarray[Any, Any]
 
 _ROUNDING = 1e-12
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Harmonics:
     """Spherical harmonics up to a degree, in e3nn's order, signs and ``component`` normalisation.
 
     Attributes
     ----------
-    exponents : ndarray, shape=(terms, 3)
+    exponents : Tensor, shape=(terms, 3), dtype=int64
         Powers of the unit vector's components in each monomial.
-    coefficients : ndarray, shape=(terms, harmonics)
+    coefficients : Tensor, shape=(terms, harmonics), dtype=float64
     """
 
-    exponents: Array
-    coefficients: Array
+    exponents: Tensor
+    coefficients: Tensor
 
-    def evaluate(self, unit: Array) -> tuple[Array, Array]:
+    def evaluate(self, unit: Tensor) -> tuple[Tensor, Tensor]:
         """Return harmonics and their derivatives by the components of the unit vector, these taken as independent.
 
         Parameters
         ----------
-        unit : ndarray, shape=(edges, 3)
+        unit : Tensor, shape=(edges, 3)
 
         Returns
         -------
-        ndarray, shape=(edges, harmonics)
-        ndarray, shape=(edges, harmonics, 3)
+        Tensor, shape=(edges, harmonics)
+        Tensor, shape=(edges, harmonics, 3)
         """
         powers = self._powers(unit)
         first = [self._derivative(powers, (k,)) for k in range(3)]
-        return self._derivative(powers, ()), np.stack(first, axis=-1)
+        return self._derivative(powers, ()), torch.stack(first, dim=-1)
 
-    def curvature(self, unit: Array, weights: Array) -> Array:
+    def curvature(self, unit: Tensor, weights: Tensor) -> Tensor:
         """Return the weighted sum of the harmonics' second derivatives by the components of the unit vector.
 
         Parameters
         ----------
-        unit : ndarray, shape=(edges, 3)
-        weights : ndarray, shape=(edges, harmonics)
+        unit : Tensor, shape=(edges, 3)
+        weights : Tensor, shape=(edges, harmonics)
 
         Returns
         -------
-        ndarray, shape=(edges, 3, 3)
+        Tensor, shape=(edges, 3, 3)
         """
         powers = self._powers(unit)
-        out = np.empty((len(unit), 3, 3))
+        out = unit.new_empty((len(unit), 3, 3))
         for k, m in itertools.combinations_with_replacement(range(3), 2):
-            out[:, k, m] = out[:, m, k] = np.einsum("el,el->e", weights, self._derivative(powers, (k, m)))
+            out[:, k, m] = out[:, m, k] = torch.einsum("el,el->e", weights, self._derivative(powers, (k, m)))
         return out
 
-    def _powers(self, unit: Array) -> list[Array]:
-        return [np.stack([unit[:, k] ** p for p in range(self.exponents.max() + 1)]) for k in range(3)]
+    def _powers(self, unit: Tensor) -> list[Tensor]:
+        highest = int(self.exponents.max())
+        return [torch.stack([unit[:, k] ** p for p in range(highest + 1)]) for k in range(3)]
 
-    def _derivative(self, powers: list[Array], by: tuple[int, ...]) -> Array:
-        exponents, factors = self.exponents.copy(), np.ones(len(self.exponents))
+    def _derivative(self, powers: list[Tensor], by: tuple[int, ...]) -> Tensor:
+        exponents, factors = self.exponents.clone(), torch.ones_like(self.coefficients[:, 0])
         for k in by:
             factors *= exponents[:, k]
-            exponents[:, k] = np.maximum(exponents[:, k] - 1, 0)
+            exponents[:, k] = (exponents[:, k] - 1).clamp(min=0)
         monomials = powers[0][exponents[:, 0]] * powers[1][exponents[:, 1]] * powers[2][exponents[:, 2]]
-        derivative: Array = monomials.T @ (factors[:, None] * self.coefficients)
-        return derivative
+        return monomials.T @ (factors[:, None] * self.coefficients)
 
 
 def tabulate_harmonics(degree: int) -> Harmonics:
     """Find the polynomials of e3nn's spherical harmonics from their values at some points."""
-    import torch
     from e3nn import o3
 
     rng = np.random.default_rng(0)
@@ -98,4 +96,4 @@ def tabulate_harmonics(degree: int) -> Harmonics:
     for block in blocks:
         coefficients[row : row + block.shape[0], column : column + block.shape[1]] = block
         row, column = row + block.shape[0], column + block.shape[1]
-    return Harmonics(np.array(exponents), coefficients)
+    return Harmonics(torch.as_tensor(np.array(exponents)), torch.as_tensor(coefficients))

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import torch
+from torch import Tensor
 
 from ..backend import jit_without_warning
 from .tables import FoldedModel
-
-if TYPE_CHECKING:
-    import torch
-
-Array = np.ndarray[Any, Any]
 
 _SAME = 1e-13  # A; distances closer than this have the same radial functions to rounding
 
@@ -27,37 +22,39 @@ class Radial:
 
     Attributes
     ----------
-    index : ndarray, shape=(edges,), dtype=int
+    index : Tensor, shape=(edges,), dtype=int64
         Row of each edge in `functions`.
-    functions : tuple of tuple of ndarray, shape of each=(rows, paths, channels)
+    functions : tuple of tuple of Tensor, shape of each=(rows, paths, channels)
         For each block the radial functions and their derivatives by the distance, in ascending order.
-    repulsion : tuple of ndarray, shape of each=(edges,)
+    repulsion : tuple of Tensor, shape of each=(edges,), dtype=float64
         Energy (eV) of each edge that belongs to its receiver, and its derivatives.
     """
 
-    index: Array
-    functions: tuple[tuple[Array, ...], ...]
-    repulsion: tuple[Array, ...]
+    index: Tensor
+    functions: tuple[tuple[Tensor, ...], ...]
+    repulsion: tuple[Tensor, ...]
 
 
-def evaluate_radial(model: FoldedModel, distances: Array, receivers: Array, senders: Array, order: int) -> Radial:
+def evaluate_radial(model: FoldedModel, distances: Tensor, receivers: Tensor, senders: Tensor, order: int) -> Radial:
     """Evaluate radial functions and their derivatives up to an order (1 or 2).
 
     Parameters
     ----------
     model : FoldedModel
-    distances : ndarray, shape=(edges,)
+    distances : Tensor, shape=(edges,)
         In A.
-    receivers, senders : ndarray, shape=(edges,), dtype=int
+    receivers, senders : Tensor, shape=(edges,), dtype=int64
         Elements, as counted by the model.
     order : int
     """
-    keys = np.stack(
-        [np.minimum(receivers, senders), np.maximum(receivers, senders), np.round(distances / _SAME).astype(np.int64)]
-    )
-    _, chosen, index = np.unique(keys, axis=1, return_index=True, return_inverse=True)
-    index = index.ravel()
+    low, high = torch.minimum(receivers, senders), torch.maximum(receivers, senders)
+    bins = 1 + int(model.r_max / _SAME)
+    keys = (low * len(model.numbers) + high) * bins + (distances / _SAME).round().long()
+    distinct, index = torch.unique(keys, return_inverse=True)
+    chosen = torch.empty_like(distinct)
+    chosen[index] = torch.arange(len(keys), device=keys.device)
     basis, repulsion = _basis(model, distances[chosen], receivers[chosen], senders[chosen], order)
+    basis = [part.to(model.dtype) for part in basis]
     return Radial(
         index=index,
         functions=tuple(
@@ -72,50 +69,44 @@ def evaluate_radial(model: FoldedModel, distances: Array, receivers: Array, send
 
 
 def _basis(
-    model: FoldedModel, distances: Array, receivers: Array, senders: Array, order: int
-) -> tuple[list[Array], list[Array]]:
+    model: FoldedModel, distances: Tensor, receivers: Tensor, senders: Tensor, order: int
+) -> tuple[list[Tensor], list[Tensor]]:
     """Return mace's own radial basis and pair repulsion with their derivatives by the distance."""
-    import torch
-
-    count = len(distances)
-    place = torch.as_tensor([model.all_numbers.index(z) for z in model.numbers])
-    elements = torch.cat([place[torch.as_tensor(senders)], place[torch.as_tensor(receivers)]])
+    count, device = len(distances), distances.device
+    place = torch.as_tensor([model.all_numbers.index(z) for z in model.numbers], device=device)
+    elements = torch.cat([place[senders], place[receivers]])
     onehot = torch.nn.functional.one_hot(elements, len(model.all_numbers)).double()
-    edges = torch.stack([torch.arange(count), count + torch.arange(count)])
-    numbers = torch.as_tensor(model.all_numbers)
-    lengths = torch.as_tensor(distances)[:, None]
+    edges = torch.stack([torch.arange(count, device=device), count + torch.arange(count, device=device)])
+    numbers = torch.as_tensor(model.all_numbers, device=device)
 
-    def basis(x: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = model.radial_embedding(x, onehot, edges, numbers)[0]
+    def basis(x: Tensor) -> Tensor:
+        found: Tensor = model.radial_embedding(x, onehot, edges, numbers)[0]
         return found
 
-    def repulsion(x: torch.Tensor) -> torch.Tensor:
+    def repulsion(x: Tensor) -> Tensor:
         if model.pair_repulsion is None:
             return torch.zeros_like(x)[:, 0]
-        found: torch.Tensor = model.pair_repulsion(x, onehot, edges, numbers)[count:]
+        found: Tensor = model.pair_repulsion(x, onehot, edges, numbers)[count:]
         return found
 
-    with jit_without_warning():
-        return _derivatives(basis, lengths, order), _derivatives(repulsion, lengths, order)
+    with jit_without_warning(), torch.no_grad():
+        return _derivatives(basis, distances[:, None], order), _derivatives(repulsion, distances[:, None], order)
 
 
-def _derivatives(function: Callable[[torch.Tensor], torch.Tensor], lengths: torch.Tensor, order: int) -> list[Array]:
+def _derivatives(function: Callable[[Tensor], Tensor], lengths: Tensor, order: int) -> list[Tensor]:
     """Return a function of each length and its derivatives, by differentiating forwards."""
-    import torch
-
     one = torch.ones_like(lengths)
     if order == 1:
-        return [part.detach().numpy() for part in torch.func.jvp(function, (lengths,), (one,))]
+        return list(torch.func.jvp(function, (lengths,), (one,)))
 
-    def slope(x: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = torch.func.jvp(function, (x,), (one,))[1]
+    def slope(x: Tensor) -> Tensor:
+        found: Tensor = torch.func.jvp(function, (x,), (one,))[1]
         return found
 
-    parts = (function(lengths), *torch.func.jvp(slope, (lengths,), (one,)))
-    return [part.detach().numpy() for part in parts]
+    return [function(lengths), *torch.func.jvp(slope, (lengths,), (one,))]
 
 
-def _network(matrices: tuple[Array, ...], model: FoldedModel, basis: list[Array]) -> list[Array]:
+def _network(matrices: tuple[Tensor, ...], model: FoldedModel, basis: list[Tensor]) -> list[Tensor]:
     """Apply the radial network to values and derivatives."""
     parts = [part @ matrices[0] for part in basis]
     for matrix in matrices[1:]:
@@ -123,9 +114,9 @@ def _network(matrices: tuple[Array, ...], model: FoldedModel, basis: list[Array]
     return parts
 
 
-def _silu(parts: list[Array]) -> list[Array]:
+def _silu(parts: list[Tensor]) -> list[Tensor]:
     x = parts[0]
-    s = 1.0 / (1.0 + np.exp(-x))
+    s = torch.sigmoid(x)
     slope = s * (1.0 + x * (1.0 - s))
     out = [x * s, slope * parts[1]]
     if len(parts) > 2:

@@ -1,42 +1,43 @@
-"""What a MACE model is after folding: tables for the elements that are present."""
+"""What a MACE model is after folding: tables for the elements that are present.
+
+All arrays are tensors. What acts on channels is in the precision of the computation; energies, harmonics and everything
+else that acts on distances and directions is in float64.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
 
-import numpy as np
+import torch
+from torch import Tensor
 
 from .harmonics import Harmonics
 
-if TYPE_CHECKING:
-    import torch
 
-Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Polynomial:
     """Symmetric contraction: ``y_o = sum_t coefficients[z, t] x_a x_b x_last`` over the terms t of output o.
 
     Attributes
     ----------
-    pairs : ndarray, shape=(pairs, 2), dtype=int
+    pairs : Tensor, shape=(pairs, 2), dtype=int64
         First two factors a and b, -1 where there is none.
-    first : ndarray, shape=(pairs + 1,), dtype=int
+    first : Tensor, shape=(pairs + 1,), dtype=int64
         Where each pair's terms start.
-    output, last : ndarray, shape=(terms,), dtype=int
+    output, last : Tensor, shape=(terms,), dtype=int64
         Output component and last factor of each term.
-    coefficients : ndarray, shape=(elements, terms, channels)
-    outputs : int
-        Number of output components.
+    coefficients : Tensor, shape=(elements, terms, channels)
+    components, outputs : int
+        Number of components of x and of y.
     """
 
-    pairs: Array
-    first: Array
-    output: Array
-    last: Array
-    coefficients: Array
+    pairs: Tensor
+    first: Tensor
+    output: Tensor
+    last: Tensor
+    coefficients: Tensor
+    components: int
     outputs: int
 
 
@@ -46,13 +47,13 @@ class Message:
 
     Attributes
     ----------
-    angular : ndarray, shape=(harmonics, entries)
+    angular : Tensor, shape=(harmonics, entries), dtype=float64
         ``M = Y @ angular``: coupling coefficients contracted with nothing yet but their own constants.
-    group_path, group_input : ndarray, shape=(groups,), dtype=int
+    group_path, group_input : Tensor, shape=(groups,), dtype=int64
         Radial function k and input component a of each group of entries.
-    first : ndarray, shape=(groups + 1,), dtype=int
+    first : Tensor, shape=(groups + 1,), dtype=int64
         Where each group's entries start.
-    output : ndarray, shape=(entries,), dtype=int
+    output : Tensor, shape=(entries,), dtype=int64
         Component of S.
     paths : int
         Number of radial functions per channel.
@@ -60,11 +61,11 @@ class Message:
         Number of components of S.
     """
 
-    angular: Array
-    group_path: Array
-    group_input: Array
-    first: Array
-    output: Array
+    angular: Tensor
+    group_path: Tensor
+    group_input: Tensor
+    first: Tensor
+    output: Tensor
     paths: int
     outputs: int
 
@@ -77,12 +78,12 @@ class Mixing:
     ----------
     source, target : slice
         Components.
-    matrix : ndarray, shape=(channels, channels) or (elements, channels, channels)
+    matrix : Tensor, shape=(channels, channels) or (elements, channels, channels)
     """
 
     source: slice
     target: slice
-    matrix: Array
+    matrix: Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,13 +92,13 @@ class Readout:
 
     Attributes
     ----------
-    inner : ndarray, shape=(channels, width) or None
-    outer : ndarray, shape=(width,) or (channels,)
+    inner : Tensor, shape=(channels, width) or None
+    outer : Tensor, shape=(width,) or (channels,)
         With the activation's normalisation in it.
     """
 
-    inner: Array | None
-    outer: Array
+    inner: Tensor | None
+    outer: Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,9 +118,9 @@ class Block:
         B to features.
     skip : tuple of Mixing
         Features of the layer before to features.
-    constant : ndarray, shape=(elements, channels) or None
+    constant : Tensor, shape=(elements, channels) or None
         Added to the scalar features.
-    radial : tuple of ndarray
+    radial : tuple of Tensor
         Matrices of the radial network; SiLU between them.
     readout : Readout
     """
@@ -130,8 +131,8 @@ class Block:
     polynomial: Polynomial
     out: tuple[Mixing, ...]
     skip: tuple[Mixing, ...]
-    constant: Array | None
-    radial: tuple[Array, ...]
+    constant: Tensor | None
+    radial: tuple[Tensor, ...]
     readout: Readout
 
 
@@ -147,16 +148,16 @@ class FoldedModel:
         Cutoff in A.
     channels : int
     harmonics : Harmonics
-    embedding : ndarray, shape=(elements, channels)
+    embedding : Tensor, shape=(elements, channels)
     blocks : tuple of Block
-    energies : ndarray, shape=(elements,)
+    energies : Tensor, shape=(elements,), dtype=float64
         Of the free atoms, eV, and the model's shift.
     scale : float
         Of the interaction energy.
     activation : float
         Normalisation of SiLU in the radial network.
     radial_embedding, pair_repulsion : torch.nn.Module
-        mace's own, in double precision; the second is None where the model has none.
+        mace's own, in float64; the second is None where the model has none.
     all_numbers : tuple of int
         All elements of the model.
     """
@@ -165,9 +166,9 @@ class FoldedModel:
     r_max: float
     channels: int
     harmonics: Harmonics
-    embedding: Array
+    embedding: Tensor
     blocks: tuple[Block, ...]
-    energies: Array
+    energies: Tensor
     scale: float
     activation: float
     radial_embedding: torch.nn.Module
@@ -178,3 +179,31 @@ class FoldedModel:
     def reach(self) -> float:
         """Distance in A up to which an atom's energy depends on others."""
         return len(self.blocks) * self.r_max
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tables are."""
+        return self.embedding.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of what acts on channels."""
+        return self.embedding.dtype
+
+    def to(self, device: str | torch.device, dtype: torch.dtype) -> FoldedModel:
+        """Return the model on a device, what acts on channels in a precision; this one is not to be used any more."""
+        moved: FoldedModel = _move(self, torch.device(device), dtype)
+        return replace(moved, energies=self.energies.to(device))
+
+
+def _move(thing: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    if isinstance(thing, Tensor):
+        return thing.to(device, dtype if thing.is_floating_point() else thing.dtype)
+    if isinstance(thing, torch.nn.Module):
+        return thing.to(device)
+    if isinstance(thing, tuple):
+        return tuple(_move(each, device, dtype) for each in thing)
+    if is_dataclass(thing) and not isinstance(thing, type):
+        own = torch.float64 if isinstance(thing, Harmonics | Message) else dtype
+        return replace(thing, **{field.name: _move(getattr(thing, field.name), device, own) for field in fields(thing)})
+    return thing

@@ -1,0 +1,121 @@
+"""Batches of structures: bins, memory that does not suffice, failures, and the results of the calculator."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk, molecule
+from numpy.testing import assert_allclose
+
+from mace_mof_calc import MaceMOF, structures
+from mace_mof_calc.engine.batching import BatchError, pack, run_in_bins
+from mace_mof_calc.engine.engine import Backend, Engine
+from mace_mof_calc.errors import StructureError, UnsupportedElementError
+
+from .conftest import TINY, make_module
+
+
+def test_bins_hold_every_item_once_and_no_more_than_they_can() -> None:
+    weights = [int(w) for w in np.random.default_rng(0).integers(1, 60, 100)]
+    bins = pack(weights, 100)
+    assert sorted(k for own in bins for k in own) == list(range(100))
+    assert max(sum(weights[k] for k in own) for own in bins) <= 100
+    assert len(bins) <= 1.25 * sum(weights) / 100
+    assert pack([5, 200, 5], 100) == [[1], [0, 2]]
+    assert pack([], 100) == []
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError(), RuntimeError("DefaultCPUAllocator: no")])
+def test_a_bin_that_is_too_large_is_halved(error: Exception) -> None:
+    tried: list[int] = []
+
+    def run(items: Sequence[int]) -> list[int]:
+        tried.append(len(items))
+        if len(items) > 2:
+            raise error
+        return [10 * k for k in items]
+
+    assert run_in_bins(run, [1.0] * 7, 7) == [0, 10, 20, 30, 40, 50, 60]
+    assert tried[:2] == [7, 3]
+    assert max(tried[2:]) <= 3
+
+
+def test_whoever_fails_is_named() -> None:
+    def run(items: Sequence[int]) -> list[int]:
+        if 4 in items:
+            raise ValueError("four")
+        return list(items)
+
+    with pytest.raises(BatchError) as caught:
+        run_in_bins(run, [1.0] * 6, 6)
+    assert caught.value.index == 4
+    assert isinstance(caught.value.cause, ValueError)
+
+
+def several() -> list[Atoms]:
+    small = bulk("ZnO", "wurtzite", a=3.25, c=5.2)
+    small.rattle(0.1, seed=1)
+    return [small * (2, 1, 1), molecule("CH3OH"), small, structures.load("MOF-74"), molecule("H2O")]
+
+
+@pytest.mark.parametrize("memory", [None, 1, 3_000_000])
+@pytest.mark.parametrize("backend", ["compiled", "pytorch"])
+def test_a_batch_is_what_single_structures_are(backend: Backend, memory: int | None) -> None:
+    engine = Engine(make_module(replace(TINY, interaction_cls_first="RealAgnosticResidualInteractionBlock")),
+                    backend=backend, memory=memory)  # fmt: skip
+    for atoms, found in zip(several(), engine.evaluate_batch(several()), strict=True):
+        alone = engine.evaluate(atoms)
+        assert_allclose(found.forces, alone.forces, atol=1e-12)
+        assert_allclose(found.energies, alone.energies, rtol=1e-12)
+        assert_allclose(found.virial, alone.virial, atol=1e-12)
+
+
+@pytest.mark.parametrize("accelerate", [True, False])
+def test_the_calculator_takes_batches(accelerate: bool) -> None:
+    calculator = MaceMOF("mini", device="cpu", accelerate=accelerate)
+    frames = [atoms for atoms in several() if set(atoms.symbols) <= {"H", "C", "O", "Zn"}]
+    for atoms, found in zip(frames, calculator.calculate_batch(frames), strict=True):
+        alone = MaceMOF("mini", device="cpu")
+        alone.calculate(atoms)
+        assert found.keys() == alone.results.keys()
+        for key, value in alone.results.items():
+            assert_allclose(found[key], value, rtol=1e-10, atol=1e-10, err_msg=key)
+    assert calculator.calculate_batch([]) == []
+
+
+def test_the_calculator_names_the_structure_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    calculator = MaceMOF("mini", device="cpu")
+    good = molecule("H2O")
+    with pytest.raises(UnsupportedElementError, match=r"Structure 2 of the batch \(CH3NO2\).*N"):
+        calculator.calculate_batch([good, molecule("CH3NO2")])
+    engine = calculator._engines[0]
+    results = engine._results
+
+    def fail(model: object, crystal: object, order: np.ndarray, sizes: list[int]) -> object:
+        if 6 in sizes:
+            raise RuntimeError("DefaultCPUAllocator: not enough memory")
+        return results(model, crystal, order, sizes)
+
+    monkeypatch.setattr(engine, "_results", fail)
+    with pytest.raises(StructureError, match=r"Structure 2 of the batch \(CH4O\) failed.*not enough memory"):
+        calculator.calculate_batch([good, molecule("CH3OH"), good])
+    assert len(calculator.calculate_batch([good, good])) == 2
+
+
+def test_a_committee_takes_batches_and_has_linear_response() -> None:
+    one, two = MaceMOF("mini", device="cpu"), MaceMOF(["mini", "mini"], device="cpu")
+    atoms = structures.load("MOF-74")
+    (alone,), (found,) = one.calculate_batch([atoms]), two.calculate_batch([atoms])
+    assert_allclose(found["forces"], alone["forces"], atol=1e-12)
+    assert found["energy_comm"].shape == (2,)
+    move = np.zeros((1, len(atoms), 3))
+    move[0, 3, 1] = 1.0
+    assert_allclose(two.force_response(atoms, move), one.force_response(atoms, move), atol=1e-10)
+    atom, cell, response = two.atom_response(atoms, 3, np.eye(3)[[1]])
+    whole = np.zeros((len(atoms), 3))
+    np.add.at(whole, atom, response[0])
+    assert_allclose(whole, one.force_response(atoms, move)[0], atol=1e-10)
+    assert len(atom) == len(cell)
