@@ -16,6 +16,8 @@ from ase.units import Bohr
 from .calculator import MaceMOF
 from .checks import check_structure
 from .devices import resolve_device
+from .dispersion_response import respond_to_all, respond_to_atom
+from .dispersion_state import State, evaluate
 from .errors import DispersionError, MissingExtraError
 
 #: Pairs further apart than this are left out, Angstrom: torch-dftd's default. mace's own sum stops at 40 Bohr, which
@@ -24,6 +26,8 @@ CUTOFF = 95.0 * Bohr
 
 #: Cutoff of the coordination numbers, Angstrom: torch-dftd's default.
 COORDINATION_CUTOFF = 40.0 * Bohr
+
+Array = np.ndarray[Any, Any]
 
 _HEAVIEST = 94
 _CITATION = (
@@ -58,6 +62,7 @@ class D3(Calculator):
     """
 
     implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012  (ASE's way)
+    has_linear_response = True
 
     def __init__(
         self, *, cutoff: float = CUTOFF, coordination_cutoff: float = COORDINATION_CUTOFF, device: str = "auto"
@@ -83,6 +88,7 @@ class D3(Calculator):
             dtype=torch.float64,
             device=resolve_device(device),
         )
+        self._last: tuple[Atoms, State] | None = None
 
     def calculate(
         self,
@@ -104,6 +110,38 @@ class D3(Calculator):
         }
         if atoms.pbc.all():
             self.results["stress"] = np.array(self._d3.results["stress"], dtype=float)
+
+    def atom_response(self, atoms: Atoms, index: int, directions: Array) -> tuple[Array, Array, Array]:
+        """Differentiate all forces along the displacement of one atom, exactly, in the crystal without end.
+
+        Parameters, results and units are those of `mace_mof_calc.MaceMOF.atom_response`. Atoms change their forces up
+        to the cutoff and twice that of the coordination numbers away. What belongs to the structure is kept for its
+        other atoms.
+        """
+        return respond_to_atom(self._state(atoms), index, directions)
+
+    def force_response(self, atoms: Atoms, displacements: Array) -> Array:
+        """Differentiate all forces along displacements of the periodic structure, exactly.
+
+        Parameters
+        ----------
+        atoms : Atoms
+        displacements : ndarray, shape=(count, natoms, 3)
+            In A; all periodic images move alike.
+
+        Returns
+        -------
+        ndarray, shape=(count, natoms, 3)
+            Product of the negative Hessian (eV/A^2) with the displacements, eV/A.
+        """
+        return respond_to_all(self._state(atoms), displacements)
+
+    def _state(self, atoms: Atoms) -> State:
+        atoms = check_structure(atoms, range(1, _HEAVIEST + 1), "D3")
+        if self._last is None or self._last[0] != atoms:
+            self._last = None  # two states of a framework would be much to hold
+            self._last = atoms.copy(), evaluate(self._d3.dftd_module, atoms)
+        return self._last[1]
 
     def describe(self) -> str:
         """Say which dispersion this is, with its cutoffs."""
@@ -133,6 +171,7 @@ class DispersionCorrected(SumCalculator):
     Notes
     -----
     Results as in `D3`; the terms are in the results under ASE's names, ``energy_contributions`` and so on, MACE first.
+    Linear response is offered where the MACE model offers it.
     """
 
     def __init__(self, mace: MaceMOF, *, cutoff: float = CUTOFF) -> None:
@@ -148,6 +187,30 @@ class DispersionCorrected(SumCalculator):
         super().__init__([mace, self.d3])  # type: ignore[no-untyped-call]  # ASE's class has no annotations
         # ASE's list is what both terms have, in the order of a set, which differs from run to run.
         self.implemented_properties = list(D3.implemented_properties)
+
+    @property
+    def has_linear_response(self) -> bool:
+        """Whether `atom_response` is there: the dispersion always has it, the MACE model not in all settings."""
+        return self.mace.has_linear_response
+
+    def atom_response(self, atoms: Atoms, index: int, directions: Array) -> tuple[Array, Array, Array]:
+        """Differentiate all forces along the displacement of one atom, exactly, in the crystal without end.
+
+        Parameters, errors and units are those of `mace_mof_calc.MaceMOF.atom_response`. The nodes of MACE come first,
+        those of the dispersion follow: an atom near the displaced one is there twice, and its response is the sum.
+        """
+        mace, dispersion = (term.atom_response(atoms, index, directions) for term in (self.mace, self.d3))
+        return (
+            np.concatenate([mace[0], dispersion[0]]),
+            np.concatenate([mace[1], dispersion[1]]),
+            np.concatenate([mace[2], dispersion[2]], axis=1),
+        )
+
+    def force_response(self, atoms: Atoms, displacements: Array) -> Array:
+        """Differentiate all forces along displacements of the periodic structure; see `D3.force_response`."""
+        terms: tuple[Any, ...] = (self.mace, self.d3)
+        response: Array = sum(term.force_response(atoms, displacements) for term in terms)
+        return response
 
     def describe(self) -> dict[str, Any]:
         """Say what this calculator is, as plain data; keys as in `mace_mof_calc.MaceMOF.describe`."""
