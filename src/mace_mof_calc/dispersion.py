@@ -208,8 +208,7 @@ class DispersionCorrected(SumCalculator):
 
     def force_response(self, atoms: Atoms, displacements: Array) -> Array:
         """Differentiate all forces along displacements of the periodic structure; see `D3.force_response`."""
-        terms: tuple[Any, ...] = (self.mace, self.d3)
-        response: Array = sum(term.force_response(atoms, displacements) for term in terms)
+        response: Array = self.mace.force_response(atoms, displacements) + self.d3.force_response(atoms, displacements)
         return response
 
     def describe(self) -> dict[str, Any]:

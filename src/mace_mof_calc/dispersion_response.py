@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .dispersion_state import Pairs, State
-from .engine.kernels import compiled
+from .engine.loops import compiled
 
 Array = np.ndarray[Any, Any]
 
