@@ -15,6 +15,9 @@ from phonopy.structure.atoms import PhonopyAtoms
 from phonopy_mlp.errors import CalculatorError, PhonopyMlpError
 from phonopy_mlp.protocols import SupportsBatch
 from phonopy_mlp.structures import from_phonopy
+from phonopy_mlp.unfinished import Section
+
+Array = np.ndarray[Any, Any]
 
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 """Wraps an iterable (items, total, label) to show how far it has come."""
@@ -39,11 +42,14 @@ class Evaluator:
         Any ASE calculator. One that `SupportsBatch` gets several structures at a time.
     progress : Progress, optional
         Shows how far an evaluation has come.
+    section : Section, optional
+        Keeps each finished cell, and has those that were finished before.
 
     """
 
     calculator: BaseCalculator
     progress: Progress = silent
+    section: Section | None = None
 
     def evaluate(
         self, cells: Sequence[PhonopyAtoms]
@@ -66,22 +72,32 @@ class Evaluator:
             The calculator failed or returned numbers that are not finite; says for which cell.
 
         """
-        results = [_unpack(result, k) for k, result in enumerate(self._results(cells))]
-        energies, forces, stresses = zip(*results, strict=True)
-        return np.array(energies), np.array(forces), np.array(stresses)
+        found: dict[int, tuple[float, Array, Array]] = {}
+        if self.section is not None:
+            for k in range(len(cells)):
+                kept = self.section.get(f"supercell-{k}")
+                if kept is not None:
+                    found[k] = float(kept["energy"]), kept["forces"], kept["stress"]
+        missing = [k for k in range(len(cells)) if k not in found]
+        for k, result in self._results(cells, missing):
+            found[k] = energy, forces, stress = _unpack(result, k)
+            if self.section is not None:
+                self.section.keep(f"supercell-{k}", energy=energy, forces=forces, stress=stress)
+        energies, all_forces, stresses = zip(*(found[k] for k in range(len(cells))), strict=True)
+        return np.array(energies), np.array(all_forces), np.array(stresses)
 
-    def _results(self, cells: Sequence[PhonopyAtoms]) -> Iterable[dict[str, Any]]:
+    def _results(self, cells: Sequence[PhonopyAtoms], missing: Sequence[int]) -> Iterable[tuple[int, dict[str, Any]]]:
         label = "Forces of supercells"
         if isinstance(self.calculator, SupportsBatch):
-            starts = range(0, len(cells), _BATCH_SIZE)
-            for start in self.progress(starts, len(starts), label):
-                batch = [from_phonopy(cell) for cell in cells[start : start + _BATCH_SIZE]]
-                with calling(f"supercells {start + 1} to {start + len(batch)} ({batch[0].get_chemical_formula()})"):
+            batches = [missing[start : start + _BATCH_SIZE] for start in range(0, len(missing), _BATCH_SIZE)]
+            for own in self.progress(batches, len(batches), label):
+                batch = [from_phonopy(cells[k]) for k in own]
+                with calling(f"supercells {own[0] + 1} to {own[-1] + 1} ({batch[0].get_chemical_formula()})"):
                     results = [dict(result) for result in self.calculator.calculate_batch(batch)]
-                yield from results
+                yield from zip(own, results, strict=True)
             return
-        for k, cell in enumerate(self.progress(cells, len(cells), label)):
-            yield _calculate(self.calculator, from_phonopy(cell), k)
+        for k in self.progress(missing, len(missing), label):
+            yield k, _calculate(self.calculator, from_phonopy(cells[k]), k)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from phonopy_mlp.linear_response import linear_forces, offers_linear_response
 from phonopy_mlp.registry import describe
 from phonopy_mlp.structures import to_phonopy
 from phonopy_mlp.symmetry import TIGHT
+from phonopy_mlp.unfinished import Unfinished
 
 DISTANCE = 0.001
 """Displacement in A of the paper, for calculators whose forces are exact to rounding."""
@@ -199,6 +200,7 @@ def compute_force_constants(
     symmetrise: bool = True,
     method: Method = "auto",
     progress: Progress = silent,
+    unfinished: Unfinished | None = None,
 ) -> ForceConstantsResult:
     """Evaluate a displacement dataset with a calculator and make force constants of it.
 
@@ -224,6 +226,8 @@ def compute_force_constants(
         `phonon` has a dataset already or `distance` is given.
     progress : Progress, optional
         Shows how far the evaluation has come.
+    unfinished : Unfinished, optional
+        Keeps each finished atom or supercell, and has those that were finished by a run that was killed.
 
     Raises
     ------
@@ -238,8 +242,18 @@ def compute_force_constants(
         plusminus = False if chosen == "linear-response" else is_plusminus
         displace(phonon, default_distance(calculator) if distance is None else distance, is_plusminus=plusminus)
     started = time.perf_counter()
+    cells = [phonon.supercell, *(cell for cell in phonon.supercells_with_displacements or [] if cell is not None)]
+    section = None
+    if unfinished is not None:
+        section = unfinished.section(
+            calculator,
+            method=chosen,
+            unit_cell=phonon.unitcell.totuple(),
+            supercell_matrix=phonon.supercell_matrix,
+            supercells=[cell.totuple() for cell in cells],
+        )
     if chosen == "linear-response":
-        phonon.forces, residual = linear_forces(phonon, calculator, progress=progress)
+        phonon.forces, residual = linear_forces(phonon, calculator, progress=progress, section=section)
         return _finish(
             phonon,
             symmetrise,
@@ -248,8 +262,7 @@ def compute_force_constants(
             evaluations=len(phonon.forces),
             seconds=time.perf_counter() - started,
         )
-    cells = [phonon.supercell, *(cell for cell in phonon.supercells_with_displacements or [] if cell is not None)]
-    energies, forces, _ = Evaluator(calculator, progress).evaluate(cells)
+    energies, forces, _ = Evaluator(calculator, progress, section).evaluate(cells)
     phonon.forces = forces[1:] - forces[0]
     phonon.supercell_energies = energies[1:]
     return _finish(

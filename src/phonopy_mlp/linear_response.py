@@ -15,6 +15,7 @@ from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.evaluator import Progress, calling, silent
 from phonopy_mlp.protocols import SupportsLinearResponse
 from phonopy_mlp.structures import from_phonopy
+from phonopy_mlp.unfinished import Section
 
 Array = np.ndarray[Any, Any]
 
@@ -26,7 +27,9 @@ def offers_linear_response(calculator: BaseCalculator) -> bool:
     return isinstance(calculator, SupportsLinearResponse) and calculator.has_linear_response
 
 
-def linear_forces(phonon: Phonopy, calculator: BaseCalculator, *, progress: Progress = silent) -> tuple[Array, float]:
+def linear_forces(
+    phonon: Phonopy, calculator: BaseCalculator, *, progress: Progress = silent, section: Section | None = None
+) -> tuple[Array, float]:
     """Return the forces of phonopy's displaced supercells to first order in the displacement.
 
     Each displaced atom stands alone in a crystal without end; the forces on all images of an atom of the supercell add
@@ -40,6 +43,8 @@ def linear_forces(phonon: Phonopy, calculator: BaseCalculator, *, progress: Prog
         One that `SupportsLinearResponse`.
     progress : Progress, optional
         Shows how far the work has come.
+    section : Section, optional
+        Keeps each finished atom, and has those that were finished before.
 
     Returns
     -------
@@ -75,11 +80,17 @@ def linear_forces(phonon: Phonopy, calculator: BaseCalculator, *, progress: Prog
         unit_cell.calc = calculator
         residual = np.linalg.norm(unit_cell.get_forces(), axis=1).max()
         for number, chosen in progress(by_atom.items(), len(by_atom), "Force constants of atoms"):
+            kept = None if section is None else section.get(f"atom-{number}")
+            if kept is not None:
+                forces[chosen] = kept["forces"]
+                continue
             moves = np.array([displacements[k]["displacement"] for k in chosen])
             atom, cell, response = calculator.atom_response(unit_cell, places.atom_of[number], moves)
             images = places.find(atom, cell + places.cell_of[number])
             for k, own in zip(chosen, response, strict=True):
                 np.add.at(forces[k], images, own)
+            if section is not None:
+                section.keep(f"atom-{number}", forces=forces[chosen])
     return forces, float(residual)
 
 

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from phonopy_mlp.errors import SettingsError
-from phonopy_mlp.output import replacing
+from phonopy_mlp.files import replacing
 from phonopy_mlp.phonons import BandStructure, PhononResult
 
 _ELEMENT_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")

@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 from phonopy_mlp.errors import SettingsError
-from phonopy_mlp.output import replacing
+from phonopy_mlp.files import replacing
 
 PROVENANCE_FILE = "phonopy_mlp.yaml"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -63,6 +64,14 @@ def get_calculator(
     if not found:
         raise _unknown_name(model)
     return _make(found[0], model, (), settings)
+
+
+def identify(model: str) -> Mapping[str, str | None]:
+    """Return what a calculator is made from: the ``model``, and the ``file_digest`` where it is the name of a file."""
+    path = Path(model)
+    known = is_model_file(model) and path.is_file()
+    digest = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" if known else None
+    return {"model": model, "file_digest": digest}
 
 
 def describe(calculator: BaseCalculator) -> Mapping[str, Any]:

@@ -205,7 +205,7 @@ def test_the_sum_has_a_response_where_mace_has_one() -> None:
     for accelerate in (True, False):
         total = DispersionCorrected(MaceMOF(FOUNDATION, device="cpu", accelerate=accelerate))
         assert total.has_linear_response is accelerate
-    with pytest.raises(TypeError, match="accelerated"):
+    with pytest.raises(TypeError, match="needs acceleration"):
         total.atom_response(rattled(), 0, np.eye(3))
 
 

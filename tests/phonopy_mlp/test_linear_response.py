@@ -3,35 +3,13 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from numpy.testing import assert_allclose
-from springs import Springs
+from springs import ExactSprings, Springs
 
 from phonopy_mlp.errors import CalculatorError, SettingsError
 from phonopy_mlp.force_constants import choose_method, compute_force_constants, displace, make_phonopy
 from phonopy_mlp.linear_response import linear_forces
 
 K, LENGTH = 4.0, 2.5
-
-
-class ExactSprings(Springs):
-    """Springs between nearest neighbours that know the derivative of their forces."""
-
-    has_linear_response = True
-    responses = 0
-
-    def atom_response(self, atoms, index, directions):
-        self.responses += 1
-        reach = np.stack(np.meshgrid(*[[-2, -1, 0, 1, 2]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-        atom = np.repeat(np.arange(len(atoms)), len(reach))
-        cell = np.tile(reach, (len(atoms), 1))
-        away = atoms.positions[atom] + cell @ atoms.cell.array - atoms.positions[index]
-        distance = np.linalg.norm(away, axis=1)
-        bonded = np.isclose(distance, LENGTH, atol=1e-6)
-        unit = away[bonded] / LENGTH
-        itself = np.flatnonzero(distance < 1e-6)
-        response = np.zeros((len(directions), len(atom), 3))
-        response[:, bonded] = K * np.einsum("nk,nm,dm->dnk", unit, unit, directions)
-        response[:, itself] = -response[:, bonded].sum(axis=1, keepdims=True)
-        return atom, cell, response
 
 
 def crystal(supercell, *, cubic: bool = False):

@@ -10,8 +10,9 @@ import numpy as np
 
 from phonopy_mlp.cli.options import Options
 from phonopy_mlp.errors import OutputError, SettingsError
+from phonopy_mlp.files import check_folder
 from phonopy_mlp.inputs import RunInput
-from phonopy_mlp.output import PARAMS_FILE, check_folder
+from phonopy_mlp.output import PARAMS_FILE
 from phonopy_mlp.plot import check_figure
 from phonopy_mlp.provenance import read_provenance
 from phonopy_mlp.supercell import parse_supercell

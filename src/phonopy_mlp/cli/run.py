@@ -36,6 +36,7 @@ from phonopy_mlp.cli.report import (
     say,
     summarise,
 )
+from phonopy_mlp.files import replacing
 from phonopy_mlp.force_constants import (
     ForceConstantsResult,
     choose_method,
@@ -44,14 +45,15 @@ from phonopy_mlp.force_constants import (
 )
 from phonopy_mlp.imaginary import THRESHOLD, CommensurateModes, compute_commensurate_modes
 from phonopy_mlp.inputs import RunInput, read_input
-from phonopy_mlp.output import PARAMS_FILE, replacing, write_force_constants
+from phonopy_mlp.output import PARAMS_FILE, write_force_constants
 from phonopy_mlp.phonons import MESH, PITCH, compute_phonons
 from phonopy_mlp.plot import plot_phonons, write_figure
 from phonopy_mlp.provenance import read_provenance
-from phonopy_mlp.registry import describe, get_calculator
+from phonopy_mlp.registry import describe, get_calculator, identify
 from phonopy_mlp.relax import relax
 from phonopy_mlp.structures import check_elements
 from phonopy_mlp.symmetry import find_space_group, symmetrise
+from phonopy_mlp.unfinished import UNFINISHED_FOLDER, Unfinished
 
 LARGE_FORCE = 1e-2
 """Residual force in eV/A above which the structure is not a minimum that phonons could be expanded about."""
@@ -87,10 +89,13 @@ def run(options: Options, command: Sequence[str]) -> int:
             stale = (FORCE_CONSTANTS_TEXT,) if given.has_forces else (FORCE_CONSTANTS_TEXT, RELAXED_FILE)
             _remove_earlier(earlier, folder, *stale)
         # The calculator goes with the function that made it: phonopy may need the memory.
-        made = _from_forces(given, record) if given.has_forces else _from_calculator(given, record, folder)
+        unfinished = Unfinished(folder / UNFINISHED_FOLDER, **identify(options.model or DEFAULT_MODEL))
+        made = _from_forces(given, record) if given.has_forces else _from_calculator(given, record, folder, unfinished)
         if made is None:
             return 0
-        return _finish(given, made, record, folder)
+        _write(given, made, record, folder)
+        unfinished.remove()
+        return _finish(made, record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +120,7 @@ def _from_forces(given: RunInput, record: RunRecord) -> _Made:
     return _Made(given.atoms, result, {"name": "unknown", **calculator})
 
 
-def _from_calculator(given: RunInput, record: RunRecord, folder: Path) -> _Made | None:
+def _from_calculator(given: RunInput, record: RunRecord, folder: Path, unfinished: Unfinished) -> _Made | None:
     """Compute force constants; None for a dry run."""
     options = record.options
     say(describe_groups(given.atoms, str(given.path)), quiet=options.quiet)
@@ -142,7 +147,12 @@ def _from_calculator(given: RunInput, record: RunRecord, folder: Path) -> _Made 
         quiet=options.quiet,
     )
     result = compute_force_constants(
-        phonon, calculator, symmetrise=options.settings.fc_symmetry, method=method, progress=bar
+        phonon,
+        calculator,
+        symmetrise=options.settings.fc_symmetry,
+        method=method,
+        progress=bar,
+        unfinished=unfinished,
     )
     return _Made(atoms, result, description)
 
@@ -174,8 +184,8 @@ def _relax(atoms: Atoms, calculator: BaseCalculator, fix_symmetry: float | None,
     return result.atoms
 
 
-def _finish(given: RunInput, made: _Made, record: RunRecord, folder: Path) -> int:
-    """Look for imaginary modes, write the files, draw the figure, and let phonopy do the rest."""
+def _write(given: RunInput, made: _Made, record: RunRecord, folder: Path) -> None:
+    """Look for imaginary modes, and write the files."""
     options, result = record.options, made.result
     modes = compute_commensurate_modes(result.phonon)
     record.add_force_constants(made.atoms, result, modes)
@@ -183,12 +193,17 @@ def _finish(given: RunInput, made: _Made, record: RunRecord, folder: Path) -> in
     _warn(result, modes)
     write_force_constants(result, folder, keep_params=given.path.resolve() == (folder / PARAMS_FILE).resolve())
     record.write(given, made.atoms, result.phonon, made.description, folder)
+
+
+def _finish(made: _Made, record: RunRecord) -> int:
+    """Draw the figure, and let phonopy do the rest."""
+    options = record.options
     if options.figure is not None:
         _draw(made, options.figure, options)
     return run_phonopy(
         options,
         own_force_constants=not phonopy_symmetrises(options),
-        tolerance=result.phonon.symmetry.tolerance,
+        tolerance=made.result.phonon.symmetry.tolerance,
     )
 
 

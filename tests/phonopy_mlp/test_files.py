@@ -1,7 +1,7 @@
 import pytest
 
 from phonopy_mlp.errors import OutputError
-from phonopy_mlp.output import check_folder, replacing
+from phonopy_mlp.files import check_folder, replacing
 
 
 def test_a_file_appears_whole(tmp_path):
@@ -48,6 +48,6 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("phonopy_mlp.output.tempfile.mkstemp", refuse)
+    monkeypatch.setattr("phonopy_mlp.files.tempfile.mkstemp", refuse)
     with pytest.raises(OutputError, match="Permission denied"):
         check_folder(tmp_path)
