@@ -9,10 +9,13 @@ import yaml
 from ase.build import bulk
 from ase.io import write
 from phonopy.file_IO import read_force_constants_hdf5
+from phonopy.harmonic.force_constants import compact_fc_to_full_fc
 
 from mace_mof_calc import structures
 from phonopy_mlp.cli.main import main
+from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
 from phonopy_mlp.registry import calculator_names, describe, get_calculator
+from phonopy_mlp.symmetry import symmetrise
 
 STANDINS = Path(__file__).parent / "mace_mof_calc" / "standins"
 
@@ -93,3 +96,20 @@ def test_linear_response_and_displacements_agree(monkeypatch, capfd):
     exact, differences = constants.values()
     # Displacements of 0.001 A leave the third order of one direction in the other.
     assert np.abs(exact - differences).max() < 2e-3 * np.abs(exact).max()
+
+
+def test_force_constants_of_linear_response_have_all_symmetries_before_any_is_imposed():
+    # The file has ten digits; with those alone the symmetry holds to 1e-8.
+    atoms, calculator = symmetrise(structures.load("MOF-74"), 1e-3), get_calculator("mini")
+    found = {}
+    for is_symmetry in (True, False):
+        phonon = make_phonopy(atoms, np.eye(3, dtype=int), primitive_matrix="P", is_symmetry=is_symmetry)
+        result = compute_force_constants(phonon, calculator, symmetrise=False)
+        full = compact_fc_to_full_fc(phonon.primitive, result.force_constants)
+        largest = np.abs(full).max()
+        assert result.drift < 1e-12 * largest
+        assert np.abs(full - full.transpose(1, 0, 3, 2)).max() < 1e-12 * largest
+        found[is_symmetry] = full
+    # phonopy made one of them of 9 atoms by the space group, and the other of all 54.
+    assert len(result.phonon.displacements) == 3 * len(atoms)
+    assert np.abs(found[True] - found[False]).max() < 1e-12 * largest

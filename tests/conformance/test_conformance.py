@@ -24,6 +24,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from mace_mof_calc import MaceMP0bD3
 from mace_mof_calc.errors import StructureError, UnsupportedElementError
 from mace_mof_calc.registry import from_file
+from phonopy_mlp.protocols import SupportsBatch, SupportsLinearResponse
 
 STANDINS = Path(__file__).parents[1] / "mace_mof_calc" / "standins"
 DESCRIPTION_KEYS = {
@@ -56,6 +57,8 @@ class Tolerances:
         Under translation, rotation and permutation, eV and eV/Angstrom.
     repetition : float
         Forces of the same structure computed again, eV/Angstrom.
+    response : float
+        Linear response against differences of forces, over the largest entry.
     """
 
     extensivity: float = 1e-10
@@ -64,6 +67,7 @@ class Tolerances:
     energy_invariance: float = 1e-9
     forces_invariance: float = 1e-9
     repetition: float = 0.0
+    response: float = 1e-6
 
 
 @dataclass(frozen=True)
@@ -323,3 +327,42 @@ def test_description_is_plain_and_complete(name: str) -> None:
     assert json.loads(json.dumps(description))["name"] == description["name"]
     assert description["elements"]
     assert 0.0 < description["force_noise"] <= 1e-5
+
+
+def test_linear_response_is_the_derivative_of_the_forces_in_the_crystal(atoms: Atoms, case: Case) -> None:
+    calculator = atoms.calc
+    if not (isinstance(calculator, SupportsLinearResponse) and calculator.has_linear_response):
+        pytest.skip("has no linear response")
+    directions = np.array([[1.0, 0.0, 0.0], [0.3, -0.5, 0.8]])
+    atom, cell, response = calculator.atom_response(atoms, 1, directions)
+    assert atom.shape == (response.shape[1],)
+    assert cell.shape == (response.shape[1], 3)
+    assert np.abs(response.sum(axis=1)).max() < 1e-11 * np.abs(response).max()
+    # All images of the cell moving together is a motion of the periodic structure.
+    folded = np.zeros((len(directions), len(atoms), 3))
+    np.add.at(folded, (slice(None), atom), response)
+
+    def forces(step: float, direction: np.ndarray) -> np.ndarray:
+        moved = like(atoms, positions=atoms.positions)
+        moved.positions[1] += step * direction
+        return moved.get_forces()
+
+    for direction, own in zip(directions, folded, strict=True):
+        h = 1e-3
+        differences = (
+            8 * (forces(h, direction) - forces(-h, direction)) - (forces(2 * h, direction) - forces(-2 * h, direction))
+        ) / (12 * h)
+        np.testing.assert_allclose(own, differences, rtol=0, atol=case.tolerances.response * np.abs(own).max())
+
+
+def test_a_batch_is_what_single_structures_are(atoms: Atoms, case: Case) -> None:
+    if not isinstance(atoms.calc, SupportsBatch):
+        pytest.skip("takes no batches")
+    other = like(atoms, positions=atoms.positions + np.random.default_rng(4).normal(scale=0.03, size=(len(atoms), 3)))
+    frames = [atoms, other * (1, 2, 1), other]
+    for frame, found in zip(frames, atoms.calc.calculate_batch(frames), strict=True):
+        alone = like(frame)
+        alone.calc = atoms.calc
+        np.testing.assert_allclose(found["energy"], alone.get_potential_energy(), rtol=1e-10)
+        np.testing.assert_allclose(found["forces"], alone.get_forces(), atol=1e-9)
+        np.testing.assert_allclose(found["stress"], alone.get_stress(), atol=1e-10)

@@ -58,6 +58,17 @@ def stretched() -> Atoms:
     return atoms
 
 
+PRODUCTION = replace(
+    VARIANTS["as MACE-MP-0b"],
+    r_max=6.0,
+    num_bessel=10,
+    hidden_irreps="128x0e+128x1o",
+    MLP_irreps="16x0e",
+    radial_MLP=(64, 64, 64),
+    atomic_numbers=tuple(range(1, 90)),
+    avg_num_neighbors=4.0,
+)
+
 STRUCTURES = {
     "smaller than the cutoff": small_crystal(),
     "one atom": bulk("Al", a=4.05),
@@ -105,20 +116,33 @@ def test_it_is_mace_for_every_kind_of_structure(name: str, backend: Backend) -> 
 
 
 def test_it_is_mace_for_the_architecture_of_mace_mp_0b(backend: Backend) -> None:
-    production = replace(
-        VARIANTS["as MACE-MP-0b"],
-        r_max=6.0,
-        num_bessel=10,
-        hidden_irreps="128x0e+128x1o",
-        MLP_irreps="16x0e",
-        radial_MLP=(64, 64, 64),
-        atomic_numbers=tuple(range(1, 90)),
-        avg_num_neighbors=4.0,
-    )
-    module = make_module(production)
+    module = make_module(PRODUCTION)
     engine = Engine(module, backend=backend)
     for atoms in (small_crystal(), skewed()):  # two sets of elements of one engine
         assert_same(engine, module, atoms)
+
+
+@pytest.mark.parametrize("atoms", [small_crystal(), skewed()], ids=["ZnO", "CHO2"])
+def test_the_response_is_maces_for_the_architecture_of_mace_mp_0b(atoms: Atoms, backend: Backend) -> None:
+    module = make_module(replace(PRODUCTION, atomic_numbers=(1, 6, 8, 30)))
+    hessian = mace(module, atoms).get_hessian(atoms).reshape(3 * len(atoms), 3 * len(atoms))
+    moves = np.random.default_rng(2).standard_normal((2, len(atoms), 3))
+    response = Engine(module, backend=backend).force_response(atoms, moves)
+    expected = -(moves.reshape(2, -1) @ hessian).reshape(2, -1, 3)
+    assert_allclose(response, expected, atol=1e-12 * np.abs(expected).max())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_gpu_gives_what_the_cpu_gives(dtype: torch.dtype) -> None:
+    atoms, module = structures.load("MOF-74"), load("mini").module
+    atoms.rattle(0.05, seed=1)
+    gpu, cpu = Engine(module, device="cuda", dtype=dtype, backend="pytorch"), Engine(module)
+    limit = 1e-12 if dtype == torch.float64 else 1e-5
+    assert_allclose(gpu.evaluate(atoms).forces, cpu.evaluate(atoms).forces, atol=limit)
+    assert_allclose(gpu.evaluate_batch([atoms, atoms])[1].virial, cpu.evaluate(atoms).virial, atol=1e2 * limit)
+    (_, _, one), (_, _, other) = (engine.atom_response(atoms, 0, np.eye(3)) for engine in (gpu, cpu))
+    assert_allclose(one, other, atol=1e2 * limit)
 
 
 def test_it_is_mace_for_mini_on_a_framework(backend: Backend) -> None:

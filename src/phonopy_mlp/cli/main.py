@@ -71,5 +71,8 @@ def _guarded(action: Callable[[], int], arguments: Sequence[str]) -> int:
         print(f"phonopy-mlp: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("phonopy-mlp: interrupted; nothing half-written was left, and the same command goes on from here", file=sys.stderr)
+        print(
+            "phonopy-mlp: interrupted; nothing half-written was left, and the same command goes on from here",
+            file=sys.stderr,
+        )
         return 130
