@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import collections
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +15,12 @@ from production import production_module
 
 from mace_mof_calc import structures
 from mace_mof_calc.calculator import MACECalculator
+from mace_mof_calc.engine.compiled import Compiled
 from mace_mof_calc.engine.engine import Engine
+from mace_mof_calc.engine.evaluate import evaluate
+from mace_mof_calc.engine.graph import SKIN, NeighbourList
+from mace_mof_calc.engine.operations import Operations
+from mace_mof_calc.engine.radial import evaluate_radial
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,13 +60,85 @@ def test_mace(benchmark, module, atoms):
     benchmark.pedantic(moving(atoms, lambda a: calculator.get_property("forces", a)), rounds=3, warmup_rounds=1)
 
 
+@pytest.fixture(params=["compiled", "pytorch"])
+def backend(request):
+    return request.param
+
+
+@pytest.fixture(params=[torch.float64, torch.float32], ids=["float64", "float32"])
+def dtype(request):
+    return request.param
+
+
 @pytest.mark.benchmark(group="energy, forces and stress")
-def test_engine(benchmark, module, atoms):
-    engine = Engine(module)
+def test_engine(benchmark, module, atoms, backend, dtype):
+    engine = Engine(module, backend=backend, dtype=dtype)
     benchmark.pedantic(moving(atoms, engine.evaluate), rounds=5, warmup_rounds=1)
 
 
 @pytest.mark.benchmark(group="linear response of one atom, three directions")
-def test_response(benchmark, module):
-    engine, atoms = Engine(module), structures.load("MOF-5")
+def test_response(benchmark, module, backend, dtype):
+    engine, atoms = Engine(module, backend=backend, dtype=dtype), structures.load("MOF-5")
+    engine.atom_response(atoms, 0, np.eye(3))  # the state of the unit cell stays
     benchmark.pedantic(engine.atom_response, (atoms, 0, np.eye(3)), rounds=3, warmup_rounds=1)
+
+
+@pytest.mark.benchmark(group="eight displaced cells of 54 atoms")
+@pytest.mark.parametrize("together", [True, False], ids=["batch", "one by one"])
+def test_batch(benchmark, module, backend, together):
+    frames = [structures.load("MOF-74") for _ in range(8)]
+    for seed, frame in enumerate(frames):
+        frame.rattle(0.01, seed=seed)
+    engine = Engine(module, backend=backend)
+
+    def run():
+        return engine.evaluate_batch(frames) if together else [engine.evaluate(frame) for frame in frames]
+
+    benchmark.pedantic(run, rounds=3, warmup_rounds=1)
+
+
+@pytest.mark.benchmark(group="neighbour list, 848 atoms")
+@pytest.mark.parametrize("skin", [0.0, SKIN], ids=["built", "used again"])
+def test_neighbours(benchmark, module, skin):
+    atoms = structures.load("MOF-5") * (2, 2, 2)
+    model, neighbours = Engine(module).model(atoms.numbers), NeighbourList(skin)
+    benchmark.pedantic(moving(atoms, lambda a: neighbours.update(model, a)), rounds=5, warmup_rounds=1)
+
+
+class Stopwatch:
+    """Kernels that count the time each of them takes."""
+
+    def __init__(self, kernels):
+        self.kernels, self.seconds = kernels, collections.Counter()
+
+    def __getattr__(self, name):
+        def timed(*arguments):
+            started = time.perf_counter()
+            result = getattr(self.kernels, name)(*arguments)
+            self.seconds[name] += time.perf_counter() - started
+            return result
+
+        return timed
+
+
+@pytest.mark.benchmark(group="parts, 106 atoms: see extra_info of the JSON file")
+def test_parts(benchmark, module, backend):
+    """Where the time goes: seconds of each kernel, of the radial functions and of the rest, per evaluation."""
+    atoms = structures.load("MOF-5")
+    atoms.rattle(0.05, seed=1)
+    engine = Engine(module, backend=backend)
+    model = engine.model(atoms.numbers)
+    crystal = NeighbourList().update(model, atoms)
+    watch = Stopwatch(Compiled() if backend == "compiled" else Operations())
+    evaluate(model, crystal, watch)
+    watch.seconds.clear()
+    rounds = 5
+    benchmark.pedantic(evaluate, (model, crystal, watch), rounds=rounds)
+    distances = crystal.vectors.norm(dim=1)
+    ends = crystal.elements[crystal.receiver], crystal.elements[crystal.sender]
+    started = time.perf_counter()
+    for _ in range(rounds):
+        evaluate_radial(model, distances, *ends, 1)
+    watch.seconds["radial functions"] = time.perf_counter() - started
+    shares = {name: seconds / rounds for name, seconds in watch.seconds.items()}
+    benchmark.extra_info.update(shares, rest=benchmark.stats.stats.mean - sum(shares.values()))

@@ -24,8 +24,8 @@ from .tables import FoldedModel
 Array = np.ndarray[Any, Any]
 Backend = Literal["compiled", "pytorch"]
 
-MEMORY = 2_000_000_000
-"""Bytes that a batch may take on a CPU, where larger ones gain nothing."""
+MEMORY = 100_000_000
+"""Bytes that a batch may take on a CPU, where larger ones leave its caches and are slower."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
