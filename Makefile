@@ -5,9 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+PEERS := build/peers-env
 STARTUP := $(wildcard src/phonopy_mlp/startup/*.*)
 
-.PHONY: install demo test test-install bench clean
+.PHONY: install demo test test-install bench bench-peers clean
 
 install: $(INSTALLED)
 
@@ -32,6 +33,18 @@ test: $(INSTALLED)
 bench: $(INSTALLED)
 	@mkdir -p build
 	OMP_NUM_THREADS=1 $(BIN)/pytest benchmarks -o pythonpath=benchmarks -W ignore --benchmark-columns=min,median,max,rounds --benchmark-json=build/benchmarks.json
+
+# janus-core and what it needs, in an environment of its own.
+$(PEERS)/installed: benchmarks/peers-requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install -c constraints.txt --upgrade pip
+	$(PEERS)/bin/python -m pip install -c benchmarks/peers-requirements.txt torch
+	$(PEERS)/bin/python -m pip install -r benchmarks/peers-requirements.txt
+	@touch $@
+
+# Hours, most of them the peers'; what is finished is not repeated. OPTIONS="--model mini" takes minutes.
+bench-peers: $(INSTALLED) $(PEERS)/installed
+	$(BIN)/python benchmarks/peers.py $(OPTIONS)
 
 # Makes environments of its own and installs phonopy-mlp into them in every way that is promised.
 test-install:
