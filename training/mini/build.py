@@ -1,8 +1,8 @@
 """Rebuild the embedded model ``mini`` from nothing.
 
 ``python training/mini/build.py --work DIR`` relaxes the frameworks, labels configurations with GFN1-xTB, trains,
-evaluates and
-packs. Stop it at any time and start it again: nothing finished is done twice.
+evaluates and packs. Stop it at any time and start it again: nothing finished is done twice. The labels lie beside this
+file; ``--relabel`` makes them anew.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="threads of tblite (default 1)")
     parser.add_argument("--workers", type=int, default=1, choices=(1, 2), help="processes that train (default 1)")
     parser.add_argument("--only", choices=STEPS, action="append", help="do only this step; may be repeated")
+    parser.add_argument("--relabel", action="store_true", help="label anew, and replace the labels that lie here")
     parser.add_argument("--frameworks", nargs="+", help="label only these (two processes may share the labelling)")
     return parser.parse_args()
 
@@ -68,6 +69,7 @@ def main() -> None:
 
     torch.set_num_threads(options.threads)
     import_mace()
+    import archive
     import evaluate
     import minima
     import pack
@@ -78,6 +80,8 @@ def main() -> None:
 
     work: Path = options.work
     work.mkdir(parents=True, exist_ok=True)
+    if not options.relabel and archive.restore(work):
+        print(f"labels: taken from {archive.ARCHIVE.name}", flush=True)
     steps = options.only or list(STEPS)
     chosen = options.frameworks or list(FRAMEWORKS)
     for name in chosen:
@@ -88,6 +92,8 @@ def main() -> None:
         if "labels" in steps:
             print(f"{name}: Hessian and configurations", flush=True)
             sample.label_framework(FRAMEWORKS[name], reference_modes(FRAMEWORKS[name], work), work)
+    if options.relabel and "labels" in steps and not options.frameworks:
+        archive.store(work)
     finished = None
     for stage in train.STAGES:
         finished_path = work / "models" / f"{stage.name}.pt"
