@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
-from ase.constraints import FixSymmetry
+from ase.constraints import FixAtoms, FixSymmetry
 from ase.filters import FrechetCellFilter
-from ase.optimize import LBFGS
+from ase.optimize import FIRE, LBFGS
+from ase.units import GPa
 
 from phonopy_mlp.errors import ConvergenceError, SettingsError
 from phonopy_mlp.evaluator import calling
@@ -22,7 +23,16 @@ from phonopy_mlp.symmetry import LOOSE, TIGHT, SpaceGroup, find_space_group
 FMAX = 1e-6
 """Default goal in eV/A for forces and for the cell's generalised forces, the paper's."""
 
+Cell = Literal["free", "constant-volume", "fixed"]
+"""What the cell may do: all, change its shape alone, or nothing."""
+
 _STEPS_PER_ROUND = 250
+
+_STALLED = 0.5
+"""A round that leaves more than this part of the force it began with has stalled."""
+
+_RUNAWAY = 3.0
+"""Factor of volume from which a cell is not on its way to a minimum any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +43,34 @@ class RelaxResult:
     ----------
     atoms : Atoms
         Relaxed structure; each access gives a fresh copy. A.
+    converged : bool
+        Whether `fmax` was reached.
     energy : float
-        Energy of `atoms`, per cell as given, in eV.
+        Energy of `atoms`, per cell as given, in eV; without the work of the pressure.
     energy_change : float
         Relaxed minus initial energy, per cell as given, in eV.
     volume_change : float
         Relaxed volume over initial volume minus 1.
     residual_force : float
-        Largest force component norm on an atom in eV/A.
+        Largest force on an atom that may move, in eV/A.
     residual_stress : float
-        Largest stress component in eV/A^3.
+        Largest component of the stress and the pressure together in eV/A^3; of the stress without its trace at constant
+        volume; 0 in a fixed cell.
     steps : int
         Optimiser steps.
     fmax : float
         Goal in eV/A.
+    cell : str
+        What the cell was allowed to do.
+    pressure : float
+        In GPa.
     initial_groups, final_groups : tuple of SpaceGroup
         Space groups at 1e-5 and 1e-2 A, before and after.
 
     """
 
     _atoms: Atoms
+    converged: bool
     energy: float
     energy_change: float
     volume_change: float
@@ -60,6 +78,8 @@ class RelaxResult:
     residual_stress: float
     steps: int
     fmax: float
+    cell: Cell
+    pressure: float
     initial_groups: tuple[SpaceGroup, ...]
     final_groups: tuple[SpaceGroup, ...]
 
@@ -75,50 +95,65 @@ def relax(
     *,
     fmax: float = FMAX,
     max_steps: int = 2000,
+    cell: Cell = "free",
+    pressure: float = 0.0,
     fix_symmetry: float | None = None,
+    fixed: Sequence[int] = (),
+    must_converge: bool = True,
     on_step: Callable[[int, float], None] | None = None,
 ) -> RelaxResult:
     """Relax cell and positions with L-BFGS on ASE's `FrechetCellFilter`.
 
     L-BFGS is started afresh every 250 steps: near 1e-6 eV/A rounding spoils its history, and a fresh start mends it.
+    After a round that stalled all the same, FIRE has the next one.
 
     Parameters
     ----------
     atoms : Atoms
         Structure to start from; not changed.
     calculator : BaseCalculator
-        ASE calculator with energy, forces and stress.
+        ASE calculator with energy, forces and, unless the cell is fixed, stress.
     fmax : float, optional
         Goal in eV/A for forces and the filter's cell forces.
     max_steps : int, optional
         Give up after so many optimiser steps.
+    cell : {'free', 'constant-volume', 'fixed'}, optional
+        What the cell may do.
+    pressure : float, optional
+        In GPa, positive where it compresses; for a free cell alone.
     fix_symmetry : float, optional
         Keep the space group found at this tolerance (A). Default: no constraint, as the paper.
+    fixed : sequence of int, optional
+        Atoms that keep their place in the cell.
+    must_converge : bool, optional
+        Whether not reaching `fmax` is an error; otherwise the result says so.
     on_step : callable, optional
         Called with step number and largest generalised force (eV/A) after every step.
 
     Raises
     ------
     ConvergenceError
-        `fmax` was not reached within `max_steps`.
+        `fmax` was not reached within `max_steps`, the forces are not finite, or the cell runs away.
     CalculatorError
         The calculator failed, or has no stress.
     SettingsError
-        `fmax` is not positive, or `max_steps` less than 1.
+        `fmax` is not positive, `max_steps` less than 1, there is no such way for the cell or no such atom, or a
+        pressure is on a cell that does not give way.
 
     """
-    if not (np.isfinite(fmax) and fmax > 0):
-        raise SettingsError(f"Relaxation goal {fmax:g} eV/A", "it must be positive", "Give for example 1e-6")
-    if max_steps < 1:
-        raise SettingsError(f"{max_steps} relaxation steps", "at least one is needed", "Give more")
+    _check(atoms, fmax, max_steps, cell, pressure, fixed)
     moving = bare(atoms)
+    constraints: list[Any] = [] if len(fixed) == 0 else [FixAtoms(indices=list(fixed))]
     if fix_symmetry is not None:
-        moving.set_constraint(FixSymmetry(moving, symprec=fix_symmetry, verbose=False))
+        constraints.append(FixSymmetry(moving, symprec=fix_symmetry, verbose=False))
+    moving.set_constraint(constraints)
     moving.calc = calculator
     with calling(f"the relaxation of {moving.get_chemical_formula()}"):
         initial_energy, initial_volume = float(moving.get_potential_energy()), float(moving.get_volume())
-        steps, largest = _optimise(moving, fmax, max_steps, on_step)
-    if not largest <= fmax:
+        steps, largest = _optimise(moving, _make_target(moving, cell, pressure), fmax, max_steps, on_step)
+        residual_stress = _residual_stress(moving, cell, pressure)
+    converged = bool(largest <= fmax)
+    if must_converge and not converged:
         raise ConvergenceError(
             f"Relaxation stopped at {largest:.2e} eV/A after {steps} steps",
             f"the goal of {fmax:g} eV/A was not reached",
@@ -126,37 +161,89 @@ def relax(
         )
     return RelaxResult(
         _atoms=bare(moving),
+        converged=converged,
         energy=float(moving.get_potential_energy()),
         energy_change=float(moving.get_potential_energy()) - initial_energy,
         volume_change=float(moving.get_volume()) / initial_volume - 1,
         residual_force=_largest(moving.get_forces()),
-        residual_stress=float(np.abs(moving.get_stress()).max()),
+        residual_stress=residual_stress,
         steps=steps,
         fmax=fmax,
+        cell=cell,
+        pressure=pressure,
         initial_groups=_groups(atoms),
         final_groups=_groups(moving),
     )
 
 
+def _check(atoms: Atoms, fmax: float, max_steps: int, cell: str, pressure: float, fixed: Sequence[int]) -> None:
+    if not (np.isfinite(fmax) and fmax > 0):
+        raise SettingsError(f"Relaxation goal {fmax:g} eV/A", "it must be positive", "Give for example 1e-6")
+    if max_steps < 1:
+        raise SettingsError(f"{max_steps} relaxation steps", "at least one is needed", "Give more")
+    if cell not in get_args(Cell):
+        raise SettingsError(
+            f"Relaxation with cell '{cell}'", "there is no such way", f"Give {', '.join(get_args(Cell))}"
+        )
+    if not np.isfinite(pressure) or (pressure != 0 and cell != "free"):
+        raise SettingsError(
+            f"A pressure of {pressure:g} GPa on a cell that is '{cell}'",
+            "only a free cell gives way to one, and it must be finite",
+            "Leave one of them out",
+        )
+    if any(not 0 <= k < len(atoms) for k in fixed):
+        raise SettingsError(
+            f"Fixed atoms {list(fixed)}", f"the structure has atoms 0 to {len(atoms) - 1}", "Give some of these"
+        )
+
+
+def _make_target(moving: Atoms, cell: Cell, pressure: float) -> Any:
+    """Return what an optimiser moves."""
+    if cell == "fixed":
+        return moving
+    return FrechetCellFilter(moving, constant_volume=cell == "constant-volume", scalar_pressure=pressure * GPa)
+
+
+def _residual_stress(moving: Atoms, cell: Cell, pressure: float) -> float:
+    if cell == "fixed":
+        return 0.0
+    stress = moving.get_stress()
+    stress[:3] += pressure * GPa if cell == "free" else -stress[:3].mean()
+    return float(np.abs(stress).max())
+
+
 def _optimise(
-    moving: Atoms, fmax: float, max_steps: int, on_step: Callable[[int, float], None] | None
+    moving: Atoms, target: Any, fmax: float, max_steps: int, on_step: Callable[[int, float], None] | None
 ) -> tuple[int, float]:
-    steps, largest = 0, np.inf
+    """Move until the largest force is below `fmax`; return the number of steps and that force."""
+    steps, largest, stalled, volume = 0, np.inf, False, moving.get_volume()
     while steps < max_steps and not largest <= fmax:
-        target: Any = FrechetCellFilter(moving)
-        optimiser = LBFGS(target, logfile=os.devnull)
+        before = largest
+        optimiser = (FIRE if stalled else LBFGS)(target, logfile=os.devnull)
         for _ in optimiser.irun(fmax=fmax, steps=min(_STEPS_PER_ROUND, max_steps - steps)):
             largest = _largest(target.get_forces())
-            if not np.isfinite(largest):
-                raise ConvergenceError(
-                    f"Relaxation broke down after {steps + optimiser.nsteps} steps",
-                    "the forces are not finite numbers",
-                    "Check whether the model covers this structure",
-                )
+            _check_motion(moving, largest, steps + optimiser.nsteps, volume)
             if on_step is not None:
                 on_step(steps + optimiser.nsteps, largest)
         steps += max(optimiser.nsteps, 1)
+        stalled = not stalled and largest > _STALLED * before
     return steps, largest
+
+
+def _check_motion(moving: Atoms, largest: float, step: int, volume: float) -> None:
+    if not np.isfinite(largest):
+        raise ConvergenceError(
+            f"Relaxation broke down after {step} steps",
+            "the forces are not finite numbers",
+            "Check whether the model covers this structure",
+        )
+    factor = moving.get_volume() / volume
+    if not 1 / _RUNAWAY < factor < _RUNAWAY:
+        raise ConvergenceError(
+            f"Relaxation ran away: the volume became {factor:.2g} times what it was in {step} steps",
+            "the model has no minimum near this structure",
+            "Check whether the model covers it, or relax with a fixed cell",
+        )
 
 
 def _largest(forces: np.ndarray[Any, Any]) -> float:

@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from ase.units import GPa
 from numpy.testing import assert_allclose
 from springs import Springs
 
-from phonopy_mlp.errors import ConvergenceError, SettingsError
+import phonopy_mlp.relax as relax_module
+from phonopy_mlp.errors import CalculatorError, ConvergenceError, SettingsError
 from phonopy_mlp.relax import relax
 
 
@@ -61,7 +63,112 @@ def test_not_converging_is_an_error():
         relax(bulk("Cu", cubic=True, a=3.7), EMT(), max_steps=2)
 
 
-@pytest.mark.parametrize("wrong", [{"fmax": 0.0}, {"fmax": np.nan}, {"max_steps": 0}])
-def test_settings_that_make_no_sense_are_refused(wrong):
-    with pytest.raises(SettingsError):
+def test_not_converging_may_be_allowed_and_is_told():
+    result = relax(bulk("Cu", cubic=True, a=3.7), EMT(), max_steps=2, must_converge=False)
+    assert (result.converged, result.steps) == (False, 2)
+    assert result.residual_stress > 1e-6
+    assert relax(bulk("Cu"), EMT()).converged
+
+
+WRONG = [
+    ({"fmax": 0.0}, "goal 0"),
+    ({"fmax": np.nan}, "goal nan"),
+    ({"max_steps": 0}, "0 relaxation steps"),
+    ({"cell": "soft"}, "'soft'"),
+    ({"pressure": 1.0, "cell": "fixed"}, "1 GPa"),
+    ({"pressure": np.inf}, "inf GPa"),
+    ({"fixed": [1]}, "atoms 0 to 0"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "message"), WRONG)
+def test_settings_that_make_no_sense_are_refused(wrong, message):
+    with pytest.raises(SettingsError, match=message):
         relax(bulk("Cu"), EMT(), **wrong)
+
+
+def sheared_zinc():
+    """Hexagonal cell of springs whose ideal shape is another one at this volume."""
+    atoms = bulk("Zn", "hcp", a=2.6, c=3.9)
+    atoms.rattle(0.02, seed=1)
+    return atoms
+
+
+def test_pressure_is_what_the_stress_becomes():
+    result = relax(bulk("Cu", cubic=True), EMT(), pressure=2.0)
+    atoms = result.atoms
+    assert_allclose(EMT().get_stress(atoms)[:3], -2.0 * GPa, atol=1e-7)
+    assert result.residual_stress < 1e-7
+    assert result.volume_change < 0
+    assert (result.pressure, result.cell) == (2.0, "free")
+
+
+def test_constant_volume_relaxes_positions_and_shape():
+    atoms, springs = sheared_zinc(), Springs(k=5.0, r0=2.5, cutoff=3.4)
+    result = relax(atoms, springs, cell="constant-volume")
+    assert result.atoms.get_volume() == pytest.approx(atoms.get_volume(), rel=1e-10)
+    stress = springs.get_stress(result.atoms)
+    assert_allclose(stress[:3], stress[:3].mean(), atol=1e-7)
+    assert_allclose(stress[3:], 0, atol=1e-7)
+    assert result.residual_stress < 1e-7 < np.abs(stress).max()
+    assert not np.allclose(result.atoms.cell.cellpar(), atoms.cell.cellpar(), rtol=1e-3)
+
+
+def test_a_fixed_cell_stays_and_needs_no_stress():
+    class NoStress(EMT):
+        implemented_properties = ["energy", "forces"]  # noqa: RUF012
+
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(0.05, seed=2)
+    result = relax(atoms, NoStress(), cell="fixed")
+    assert_allclose(result.atoms.cell.array, atoms.cell.array, atol=0)
+    assert result.residual_force < 1e-6
+    assert result.residual_stress == 0
+    with pytest.raises(CalculatorError, match="stress"):
+        relax(atoms, NoStress())
+
+
+def test_fixed_atoms_keep_their_place_in_the_cell():
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(0.05, seed=2)
+    result = relax(atoms, EMT(), fixed=[0, 2])
+    moved = result.atoms.get_scaled_positions() - atoms.get_scaled_positions()
+    assert_allclose(moved[[0, 2]], 0, atol=1e-12)
+    assert np.abs(moved[[1, 3]]).max() > 1e-3
+    assert result.residual_force < 1e-6
+    assert not result.atoms.constraints
+
+
+class Expanding(Springs):
+    """Springs under a tension that nothing balances."""
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=()):
+        super().calculate(atoms, properties, system_changes)
+        self.results = {
+            "energy": -atoms.get_volume(),
+            "forces": np.zeros((len(atoms), 3)),
+            "stress": np.array([-1.0, -1.0, -1.0, 0, 0, 0]),
+        }
+
+
+def test_a_cell_that_runs_away_is_an_error_with_its_reason():
+    with pytest.raises(ConvergenceError, match="no minimum near"):
+        relax(bulk("Cu", cubic=True), Expanding(1.0, 1.0, 1.0))
+
+
+def test_after_a_round_that_stalled_another_optimiser_goes_on(monkeypatch):
+    used = []
+    for name in ("LBFGS", "FIRE"):
+        original = getattr(relax_module, name)
+
+        def make(*args, original=original, name=name, **kwargs):
+            used.append(name)
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(relax_module, name, make)
+    monkeypatch.setattr(relax_module, "_STEPS_PER_ROUND", 1)
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(0.2, seed=2)
+    relax(atoms, EMT(), max_steps=40, must_converge=False)
+    assert used[0] == "LBFGS"
+    assert "FIRE" in used
