@@ -32,19 +32,19 @@ test: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@mkdir -p build
-	OMP_NUM_THREADS=1 $(BIN)/pytest benchmarks -o pythonpath=benchmarks -W ignore --benchmark-columns=min,median,max,rounds --benchmark-json=build/benchmarks.json
+	OMP_NUM_THREADS=1 $(BIN)/pytest benchmarks -W ignore --benchmark-columns=min,median,max,rounds --benchmark-json=build/benchmarks.json
 
 # janus-core and what it needs, in an environment of its own.
-$(PEERS)/installed: benchmarks/peers-requirements.txt
+$(PEERS)/installed: benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install -c constraints.txt --upgrade pip
-	$(PEERS)/bin/python -m pip install -c benchmarks/peers-requirements.txt torch
-	$(PEERS)/bin/python -m pip install -r benchmarks/peers-requirements.txt
+	$(PEERS)/bin/python -m pip install -c benchmarks/peers/requirements.txt torch
+	$(PEERS)/bin/python -m pip install -r benchmarks/peers/requirements.txt
 	@touch $@
 
 # Hours, most of them the peers'; what is finished is not repeated. OPTIONS="--model mini" takes minutes.
 bench-peers: $(INSTALLED) $(PEERS)/installed
-	$(BIN)/python benchmarks/peers.py $(OPTIONS)
+	PYTHONPATH=benchmarks $(BIN)/python -m peers $(OPTIONS)
 
 # Makes environments of its own and installs phonopy-mlp into them in every way that is promised.
 test-install:

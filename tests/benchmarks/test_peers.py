@@ -7,25 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import peers.__main__ as driver
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from peers import agreement, measure, report, runs, tasks
+from peers.measure import CommandFailedError, Usage
+from peers.report import Spread
+from peers.runs import Run
 from springs import Springs
 
 from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
 from phonopy_mlp.output import write_force_constants
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
-import peers
-import peers_agreement
-import peers_measure
-import peers_report
-import peers_runs
-import peers_tasks
-from peers_measure import CommandFailedError, Usage
-from peers_report import Spread
-from peers_runs import Run
 
 
 def make_run(task, peer, number, seconds, peak=10**9):
@@ -43,7 +36,7 @@ RUNS = [
 
 
 def test_ratios_span_what_the_runs_allow():
-    ratios = peers_report.compute_ratios(RUNS, base_task="mof5", grown_task="mof5-3x3x3")
+    ratios = report.compute_ratios(RUNS, base_task="mof5", grown_task="mof5-3x3x3")
     janus, grown = ratios
     assert (janus.task, janus.peer, janus.against) == ("mof5", "janus", "ours")
     assert janus.time == Spread(25.0, 40.0, 50.0)
@@ -54,48 +47,48 @@ def test_ratios_span_what_the_runs_allow():
 
 def test_nothing_is_compared_with_what_was_not_run():
     alone = [run for run in RUNS if run.peer == "janus"]
-    assert peers_report.compute_ratios(alone, base_task="mof5", grown_task="mof5-3x3x3") == []
+    assert report.compute_ratios(alone, base_task="mof5", grown_task="mof5-3x3x3") == []
 
 
 def test_the_table_shows_every_program_of_every_task():
-    ratios = peers_report.compute_ratios(RUNS, base_task="mof5", grown_task="mof5-3x3x3")
-    titles = {key: task.title for key, task in peers_tasks.TASKS.items()}
-    _, _, ours, janus, grown = peers_report.format_table(RUNS, ratios, titles).splitlines()
+    ratios = report.compute_ratios(RUNS, base_task="mof5", grown_task="mof5-3x3x3")
+    titles = {key: task.title for key, task in tasks.TASKS.items()}
+    _, _, ours, janus, grown = report.format_table(RUNS, ratios, titles).splitlines()
     assert ours.split(" | ")[1:4] == ["ours", "3", "2.5 (2 to 4)"]
     assert janus == "| MOF-5 force constants 2x2x2 | janus | 1 | 100 (100 to 100) | 90 | 3.00 | 40 (25 to 50) | 3 |"
     assert grown.endswith("| 1.2 (0.75 to 1.5) of mof5 | 1 |")
 
 
 def test_the_csv_has_a_line_for_each_run(tmp_path):
-    peers_report.write_csv(tmp_path / "runs.csv", RUNS)
+    report.write_csv(tmp_path / "runs.csv", RUNS)
     header, first, *_ = lines = (tmp_path / "runs.csv").read_text().splitlines()
     assert len(lines) == 1 + len(RUNS)
     assert dict(zip(header.split(","), first.split(","), strict=True))["cpu_seconds"] == "3.6"
 
 
 def test_a_finished_run_is_found_again_and_another_is_not(tmp_path):
-    folder = peers_runs.run_folder(tmp_path, "mof5", "janus", 0)
-    assert peers_runs.find_run(folder, {}) is None
+    folder = runs.run_folder(tmp_path, "mof5", "janus", 0)
+    assert runs.find_run(folder, {}) is None
     run = RUNS[3]
-    peers_runs.start_run(folder)
-    peers_runs.save_run(folder, run)
-    assert peers_runs.find_run(folder, run.identity) == run
-    assert peers_runs.find_run(folder, {**run.identity, "threads": 2}) is None
-    peers_runs.start_run(folder)
-    assert peers_runs.find_run(folder, run.identity) is None
+    runs.start_run(folder)
+    runs.save_run(folder, run)
+    assert runs.find_run(folder, run.identity) == run
+    assert runs.find_run(folder, {**run.identity, "threads": 2}) is None
+    runs.start_run(folder)
+    assert runs.find_run(folder, run.identity) is None
 
 
 def test_only_the_long_runs_of_others_are_done_once():
-    assert not peers.is_enough("janus", [])
-    assert not peers.is_enough("janus", [make_run("mof5", "janus", 0, 1.0)])
-    assert peers.is_enough("janus", [make_run("mof5", "janus", 0, 1e4)])
-    assert not peers.is_enough("ours", [make_run("mof5", "ours", 0, 1e4)])
+    assert not driver.is_enough("janus", [])
+    assert not driver.is_enough("janus", [make_run("mof5", "janus", 0, 1.0)])
+    assert driver.is_enough("janus", [make_run("mof5", "janus", 0, 1e4)])
+    assert not driver.is_enough("ours", [make_run("mof5", "ours", 0, 1e4)])
 
 
 def test_memory_of_a_command_and_of_what_it_starts_is_summed(tmp_path):
     allocate = "import time; block = b'x' * 200_000_000; time.sleep(1)"
     both = f"import subprocess, sys; block = b'x' * 200_000_000; subprocess.run([sys.executable, '-c', {allocate!r}])"
-    usage = peers_measure.measure([sys.executable, "-c", both], tmp_path, os.environ)
+    usage = measure.measure([sys.executable, "-c", both], tmp_path, os.environ)
     assert 4e8 < usage.peak_bytes < 6e8
     assert usage.seconds > 1
     assert usage.cpu_seconds < usage.seconds + 1
@@ -103,11 +96,11 @@ def test_memory_of_a_command_and_of_what_it_starts_is_summed(tmp_path):
 
 def test_a_command_that_fails_says_why(tmp_path):
     with pytest.raises(CommandFailedError, match=r"status 3(.|\n)*no such model"):
-        peers_measure.measure([sys.executable, "-c", "print('no such model'); exit(3)"], tmp_path, os.environ)
+        measure.measure([sys.executable, "-c", "print('no such model'); exit(3)"], tmp_path, os.environ)
 
 
 def test_all_libraries_get_the_same_number_of_threads():
-    assert set(peers_measure.thread_variables(2).values()) == {"2"}
+    assert set(measure.thread_variables(2).values()) == {"2"}
 
 
 def read_pins(name):
@@ -116,28 +109,28 @@ def read_pins(name):
 
 
 def test_both_sides_stand_on_the_same_libraries():
-    here, there = read_pins("constraints.txt"), read_pins("benchmarks/peers-requirements.txt")
+    here, there = read_pins("constraints.txt"), read_pins("benchmarks/peers/requirements.txt")
     assert there["janus-core"] == "0.9.8"
     shared = here.keys() & there.keys()
     assert {"torch", "mace-torch", "phonopy", "numpy", "ase"} <= shared
     assert [name for name in shared if here[name] != there[name]] == []
 
 
-@pytest.mark.parametrize("key", peers_tasks.TASKS)
+@pytest.mark.parametrize("key", tasks.TASKS)
 def test_every_program_gets_model_structure_and_supercell(key):
-    task = peers_tasks.TASKS[key]
+    task = tasks.TASKS[key]
     for peer in task.peers:
-        words = peers_tasks.command(peer, task, "a.model", "b.POSCAR", Path("janus"))
+        words = tasks.command(peer, task, "a.model", "b.POSCAR", Path("janus"))
         assert {"a.model", "b.POSCAR"} < set(words)
         assert " ".join(str(n) for n in task.dim) in " ".join(words)
         assert ("11 11 11" in " ".join(words)) == task.whole
 
 
 def test_mof74_is_rattled_out_of_its_symmetry():
-    atoms = peers_tasks.TASKS["mof74-p1"].structure()
+    atoms = tasks.TASKS["mof74-p1"].structure()
     phonon = make_phonopy(atoms, np.eye(3))
     assert (len(atoms), phonon.symmetry.dataset.number) == (54, 1)
-    assert np.array_equal(atoms.positions, peers_tasks.TASKS["mof74-p1"].structure().positions)
+    assert np.array_equal(atoms.positions, tasks.TASKS["mof74-p1"].structure().positions)
 
 
 def write_springs(folder: Path, k: float, *, wrapped: bool = True) -> Path:
@@ -153,16 +146,16 @@ def write_springs(folder: Path, k: float, *, wrapped: bool = True) -> Path:
 
 
 def read(folder: Path):
-    return peers_agreement.read_phonon(folder / "phonopy_params.yaml", folder / "force_constants.hdf5")
+    return agreement.read_phonon(folder / "phonopy_params.yaml", folder / "force_constants.hdf5")
 
 
 def test_the_same_springs_agree_and_others_do_not(tmp_path):
     reference = read(write_springs(tmp_path / "a", 1.0))
-    same = peers_agreement.compare(reference, read(write_springs(tmp_path / "b", 1.0)))
+    same = agreement.compare(reference, read(write_springs(tmp_path / "b", 1.0)))
     assert same.holds
     assert same.force_constants < 1e-12
     assert abs(same.lowest_frequency) < 1e-3
-    other = peers_agreement.compare(reference, read(write_springs(tmp_path / "c", 1.001)))
+    other = agreement.compare(reference, read(write_springs(tmp_path / "c", 1.001)))
     assert not other.holds
     assert other.force_constants == pytest.approx(1e-3, rel=1e-3)
     assert other.squares == pytest.approx(1e-3, rel=1e-3)
@@ -174,7 +167,7 @@ def test_atoms_may_be_wrapped_into_the_cell_differently(tmp_path):
     reference = read(write_springs(tmp_path / "a", 1.0))
     other = read(write_springs(tmp_path / "b", 1.0, wrapped=False))
     assert not np.allclose(reference.supercell.positions, other.supercell.positions)
-    assert peers_agreement.compare(reference, other).force_constants < 1e-12
+    assert agreement.compare(reference, other).force_constants < 1e-12
 
 
 def test_different_cells_are_not_compared(tmp_path):
@@ -182,13 +175,13 @@ def test_different_cells_are_not_compared(tmp_path):
     other = read(write_springs(tmp_path / "b", 1.0))
     other.supercell.cell = other.supercell.cell * 1.01
     with pytest.raises(ValueError, match="different cells"):
-        peers_agreement.compare(reference, other)
+        agreement.compare(reference, other)
 
 
 def test_disagreement_ends_with_status_1(tmp_path, capsys):
-    same = peers_agreement.compare(*[read(write_springs(tmp_path / name, 1.0)) for name in "ab"])
-    assert peers.report_agreement({("mof5", "janus"): same}) == 0
-    assert peers.report_agreement({("mof5", "janus"): replace(same, force_constants=1.0)}) == 1
+    same = agreement.compare(*[read(write_springs(tmp_path / name, 1.0)) for name in "ab"])
+    assert driver.report_agreement({("mof5", "janus"): same}) == 0
+    assert driver.report_agreement({("mof5", "janus"): replace(same, force_constants=1.0)}) == 1
     assert "FAILED: janus on mof5" in capsys.readouterr().err
 
 
@@ -196,22 +189,22 @@ def test_ours_and_mace_on_a_small_crystal(tmp_path, monkeypatch, capsys):
     def crystal():
         return Atoms("ZnO", scaled_positions=[[0, 0, 0], [0.5, 0, 0]], cell=np.eye(3) * 4, pbc=True)
 
-    task = peers_tasks.Task("small", crystal, (2, 1, 1), ("ours", "stock"))
-    monkeypatch.setattr(peers, "TASKS", {"small": task})
+    task = tasks.Task("small", crystal, (2, 1, 1), ("ours", "stock"))
+    monkeypatch.setattr(driver, "TASKS", {"small": task})
     arguments = ["--model", "mini", "--peers", "stock,ours", "--rounds", "1", "--work", str(tmp_path)]
-    assert peers.main(arguments) == 0
+    assert driver.main(arguments) == 0
     record = json.loads((tmp_path / "mini" / "peers.json").read_text())
     assert [run["peer"] for run in record["runs"]] == ["ours", "stock"]
-    assert record["agreement"][0]["force_constants"] < peers_agreement.FORCE_CONSTANTS_TOLERANCE
-    monkeypatch.setattr(peers, "measure", None)  # nothing is run again
-    assert peers.main(arguments) == 0
+    assert record["agreement"][0]["force_constants"] < agreement.FORCE_CONSTANTS_TOLERANCE
+    monkeypatch.setattr(driver, "measure", None)  # nothing is run again
+    assert driver.main(arguments) == 0
     assert "small ours 0" in capsys.readouterr().out
 
 
 def test_without_janus_the_driver_says_how_to_get_it(tmp_path, capsys):
     with pytest.raises(SystemExit):
-        peers.main(["--work", str(tmp_path), "--janus", str(tmp_path / "janus")])
+        driver.main(["--work", str(tmp_path), "--janus", str(tmp_path / "janus")])
     assert "make bench-peers" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        peers.main(["--peers", "ours,siesta"])
+        driver.main(["--peers", "ours,siesta"])
     assert "no program siesta" in capsys.readouterr().err

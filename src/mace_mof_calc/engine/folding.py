@@ -172,7 +172,8 @@ def _at(start: int, length: int) -> slice:
 
 def _rows(module: Any, dimension: int, rows: Tensor, *arguments: Tensor) -> Tensor:
     """Return rows of the matrix of a linear module by applying it to unit vectors."""
-    unit = torch.eye(dimension, dtype=torch.float64)[rows]
+    unit = torch.zeros((len(rows), dimension), dtype=torch.float64)
+    unit[torch.arange(len(rows)), rows] = 1.0
     matrix: Tensor = module(unit, *(a.expand(len(rows), *a.shape[1:]) for a in arguments)).detach()
     return matrix
 

@@ -86,8 +86,7 @@ def command(peer: str, task: Task, model: str, structure: str, janus: Path) -> l
         words = [str(_BIN / "phonopy"), "--mlp", model, structure, "--device", "cpu", "--dim", *dim]
         return words + (_our_properties() if task.whole else [])
     if peer == "stock":
-        program = Path(__file__).with_name("peers_stock.py")
-        return [sys.executable, str(program), model, structure, "--dim", *dim, "--distance", str(DISTANCE)]
+        return [sys.executable, "-m", "peers.stock", model, structure, "--dim", *dim, "--distance", str(DISTANCE)]
     words = [str(janus), "phonons", "--arch", "mace", "--model", model, "--struct", structure, "--device", "cpu"]
     words += ["--calc-kwargs", "{'default_dtype': 'float64'}", "--supercell", " ".join(dim)]
     words += ["--displacement", str(DISTANCE), "--no-minimize", "--no-tracker", "--no-progress-bar"]

@@ -18,20 +18,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import peers_agreement
-import peers_identity
-import peers_report
 import phonopy
 from ase.io import write
-from peers_agreement import Agreement
-from peers_measure import CommandFailedError, measure, thread_variables
-from peers_runs import Run, find_run, run_folder, save_run, start_run
-from peers_tasks import DISTANCE, PEERS, RATTLE, TASKS, Task, command, result_files
+
+from . import agreement, identity, report
+from .agreement import Agreement
+from .measure import CommandFailedError, measure, thread_variables
+from .runs import Run, find_run, run_folder, save_run, start_run
+from .tasks import DISTANCE, PEERS, RATTLE, TASKS, Task, command, result_files
 
 LONG = 300.0
 """A run of stock mace or of janus that takes longer (s) is done once."""
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 _OURS_ONLY = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 
 
@@ -81,16 +80,16 @@ class Bench:
         folder = run_folder(self.work, key, peer, number)
         model, cell = (os.path.relpath(path, folder) for path in (self.model, structure))
         words = command(peer, self.tasks[key], model, cell, self.janus)
-        identity = {
+        own = {
             **dependence,
-            "structure": peers_identity.digest(structure),
+            "structure": identity.digest(structure),
             "command": [Path(word).name if Path(word).is_absolute() else word for word in words],
         }
-        run = find_run(folder, identity)
+        run = find_run(folder, own)
         if run is None:
             load = start_run(folder)
             usage = measure(words, folder, self._environment(peer))
-            run = Run(key, peer, number, identity, load, usage)
+            run = Run(key, peer, number, own, load, usage)
             save_run(folder, run)
         print(f"{key} {peer} {number}: {run.usage.seconds:.1f} s, {run.usage.peak_bytes / 1e9:.2f} GB", flush=True)
         return run
@@ -99,10 +98,10 @@ class Bench:
         """Return what all runs of a program depend on."""
         python = self.janus.with_name("python") if peer == "janus" else Path(sys.executable)
         return {
-            "model": peers_identity.digest(self.model),
+            "model": identity.digest(self.model),
             "threads": self.threads,
-            "processor": peers_identity.processor(),
-            "versions": peers_identity.versions(peer, python),
+            "processor": identity.processor(),
+            "versions": identity.versions(peer, python),
         }
 
     def _environment(self, peer: str) -> dict[str, str]:
@@ -110,7 +109,8 @@ class Bench:
         kept = {name: value for name, value in os.environ.items() if name not in outside}
         # A compiled kernel is kept from run to run; the first run in a new folder compiles.
         own = {"MPLBACKEND": "agg", "NUMBA_CACHE_DIR": str(self.work / "numba")}
-        return {**kept, **own, **thread_variables(self.threads)}
+        path = {} if peer == "janus" else python_path()
+        return {**kept, **own, **path, **thread_variables(self.threads)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -122,24 +122,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CommandFailedError as error:
         sys.exit(f"peers: {error}")
     agreements = compare_all(runs, bench.work)
-    ratios = peers_report.compute_ratios(runs, base_task="mof5", grown_task="mof5-3x3x3")
+    ratios = report.compute_ratios(runs, base_task="mof5", grown_task="mof5-3x3x3")
     record = {
-        "processor": peers_identity.processor(),
+        "processor": identity.processor(),
         "cores": os.cpu_count(),
         "system": platform.platform(),
         "model": bench.model.stem,
         "threads": bench.threads,
         "displacement": DISTANCE,
         "rattle": RATTLE,
-        "force_constants_tolerance": peers_agreement.FORCE_CONSTANTS_TOLERANCE,
-        "squares_tolerance": peers_agreement.SQUARES_TOLERANCE,
+        "force_constants_tolerance": agreement.FORCE_CONSTANTS_TOLERANCE,
+        "squares_tolerance": agreement.SQUARES_TOLERANCE,
         "ratios": ratios,
         "agreement": [{"task": task, "peer": peer, **asdict(each)} for (task, peer), each in agreements.items()],
         "runs": runs,
     }
-    peers_report.write_json(bench.work / "peers.json", record)
-    peers_report.write_csv(bench.work / "peers.csv", runs)
-    print(peers_report.format_table(runs, ratios, {key: task.title for key, task in bench.tasks.items()}))
+    report.write_json(bench.work / "peers.json", record)
+    report.write_csv(bench.work / "peers.csv", runs)
+    print(report.format_table(runs, ratios, {key: task.title for key, task in bench.tasks.items()}))
     return report_agreement(agreements)
 
 
@@ -185,6 +185,12 @@ def _peers(text: str) -> tuple[str, ...]:
     return tuple(peer for peer in PEERS if peer in words)
 
 
+def python_path() -> dict[str, str]:
+    """Return the environment variable by which a child finds this package and whatever else this process finds."""
+    before = os.environ.get("PYTHONPATH", "")
+    return {"PYTHONPATH": os.pathsep.join(part for part in (str(ROOT / "benchmarks"), before) if part)}
+
+
 def write_model(model: str, work: Path) -> Path:
     """Return the file of a model; that of a name is written once."""
     if Path(model).suffix == ".model":
@@ -192,8 +198,8 @@ def write_model(model: str, work: Path) -> Path:
     path = work / f"{model}.model"
     if not path.exists():
         partial = path.with_suffix(".partial")
-        program = Path(__file__).with_name("peers_model.py")
-        subprocess.run([sys.executable, "-W", "ignore", str(program), model, str(partial)], check=True)
+        command = [sys.executable, "-W", "ignore", "-m", "peers.model", model, str(partial)]
+        subprocess.run(command, check=True, env={**os.environ, **python_path()})
         partial.replace(path)
     return path
 
@@ -212,11 +218,11 @@ def is_enough(peer: str, runs: Sequence[Run]) -> bool:
 
 def compare_all(runs: Sequence[Run], work: Path) -> dict[tuple[str, str], Agreement]:
     """Compare, for each task, the first run of every other program with the first of ours."""
-    groups, agreements = peers_report.group(runs), {}
+    groups, agreements = report.group(runs), {}
     for task, peer in groups:
         if peer != "ours" and (task, "ours") in groups:
             reference, other = (_read(run_folder(work, task, each, 0), each) for each in ("ours", peer))
-            agreements[task, peer] = peers_agreement.compare(reference, other)
+            agreements[task, peer] = agreement.compare(reference, other)
     return agreements
 
 
@@ -226,15 +232,15 @@ def report_agreement(agreements: Mapping[tuple[str, str], Agreement]) -> int:
         print(
             f"{task}, {peer} against ours: force constants differ by {found.force_constants:.1e} of the largest "
             f"({found.largest_force_constant:.3g} eV/A^2), squares of frequencies by {found.squares:.1e} of the "
-            f"largest, frequencies above {peers_agreement.SOFT} THz by up to {found.frequencies:.1e} THz "
+            f"largest, frequencies above {agreement.SOFT} THz by up to {found.frequencies:.1e} THz "
             f"(lowest {found.lowest_frequency:.3g} THz)"
         )
     wrong = [f"{peer} on {task}" for (task, peer), found in agreements.items() if not found.holds]
     if wrong:
         print(
             f"FAILED: {', '.join(wrong)} and ours do not agree: force constants may differ by "
-            f"{peers_agreement.FORCE_CONSTANTS_TOLERANCE:g} of the largest, squares of frequencies by "
-            f"{peers_agreement.SQUARES_TOLERANCE:g}",
+            f"{agreement.FORCE_CONSTANTS_TOLERANCE:g} of the largest, squares of frequencies by "
+            f"{agreement.SQUARES_TOLERANCE:g}",
             file=sys.stderr,
         )
     return 1 if wrong else 0
@@ -242,7 +248,7 @@ def report_agreement(agreements: Mapping[tuple[str, str], Agreement]) -> int:
 
 def _read(folder: Path, peer: str) -> phonopy.Phonopy:
     cells, force_constants = result_files(peer)
-    return peers_agreement.read_phonon(folder / cells, folder / force_constants)
+    return agreement.read_phonon(folder / cells, folder / force_constants)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from peers_measure import Usage
+from .measure import Usage
 
 RECORD = "run.json"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from peers_runs import Run
+from .runs import Run
 
 _COLUMNS = ("task", "peer", "number", "seconds", "cpu_seconds", "peak_bytes", "load", "threads", "model")
 _GB = 1e9

@@ -1,0 +1,1 @@
+"""Whole phonon calculations with this package and with others, side by side."""
