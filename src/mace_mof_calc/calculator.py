@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,16 +15,15 @@ import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.data import atomic_numbers
-from ase.stress import full_3x3_to_voigt_6_stress
 
 from .backend import import_mace
 from .checks import check_structure
+from .committee import check_members, combine, describe_members
 from .devices import resolve_device
 from .engine.batching import BatchError
 from .engine.engine import Backend, Engine
-from .engine.engine import Results as Evaluated
 from .engine.folding import UnfoldableError
-from .errors import AccelerationError, CommitteeError, MaceMofError, StructureError
+from .errors import AccelerationError, MaceMofError, StructureError
 from .loading import LoadedModel, load
 
 import_mace()
@@ -118,9 +116,9 @@ class MaceMOF(MACECalculator):
         models = [model] if isinstance(model, str | Path) else list(model)
         resolved = resolve_device(device)
         self.loaded = _load_members(models, device=resolved, dtype=dtype, head=head, trust=trust)
-        _check_committee(self.loaded)
+        check_members(self.loaded)
         self._numbers = frozenset(atomic_numbers[symbol] for symbol in self.loaded[0].elements)
-        self._title = _describe_members(self.loaded)["name"]
+        self._title = describe_members(self.loaded)["name"]
         # mace extends the list it finds here; the class's own would grow with every instance.
         self.implemented_properties = []
         names = [each.name if each.name in models else str(each.path.absolute()) for each in self.loaded]
@@ -156,7 +154,7 @@ class MaceMOF(MACECalculator):
         if self._engines:
             Calculator.calculate(self, atoms, properties, system_changes)
             members = [engine.evaluate(atoms) for engine in self._engines]
-            self.results = _combine(members, atoms)
+            self.results = combine(members, atoms)
             return
         super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]  # mace's class has no annotations
         self.results = {
@@ -196,7 +194,7 @@ class MaceMOF(MACECalculator):
         except BatchError as error:
             with _blamed(error.index, checked[error.index]):
                 raise error.cause from None
-        return [_combine(own, atoms) for own, atoms in zip(zip(*members, strict=True), checked, strict=True)]
+        return [combine(own, atoms) for own, atoms in zip(zip(*members, strict=True), checked, strict=True)]
 
     def _calculate_one(self, number: int, atoms: Atoms) -> dict[str, Any]:
         with _blamed(number, atoms):
@@ -289,7 +287,7 @@ class MaceMOF(MACECalculator):
             (eV/Angstrom), ``versions``; for a committee also ``members``, and ``digest`` is then that of their digests.
         """
         return {
-            **_describe_members(self.loaded),
+            **describe_members(self.loaded),
             "head": self.loaded[0].head,
             "elements": tuple(self.loaded[0].elements),
             "device": str(self.device),
@@ -370,80 +368,9 @@ def _make_engines(
         return ()
 
 
-def _combine(members: Sequence[Evaluated], atoms: Atoms) -> dict[str, Any]:
-    """Return results by ASE's and mace's names: means over the members, and for a committee what each has."""
-    found = {
-        "energy": np.array([member.energies.sum() for member in members]),
-        "forces": np.array([member.forces for member in members]),
-    }
-    if atoms.pbc.all():
-        found["stress"] = np.array([member.virial for member in members]) / atoms.get_volume()
-    mean = {name: values.mean(axis=0) for name, values in found.items()}
-    results: dict[str, Any] = {
-        **mean,
-        "energy": float(mean["energy"]),
-        "free_energy": float(mean["energy"]),
-        "energies": np.mean([member.energies for member in members], axis=0),
-    }
-    if "stress" in mean:
-        results["stress"] = full_3x3_to_voigt_6_stress(mean["stress"])
-    if len(members) > 1:
-        for name, values in found.items():
-            results[f"{name}_comm"], results[f"{name}_var"] = values, values.var(axis=0)
-        results["energy_var"] = float(results["energy_var"])
-    return results
-
-
 def _as_float64(value: Any) -> Any:
     """Turn an array into one of its own in double precision; leave numbers alone."""
     return np.array(value, dtype=np.float64) if isinstance(value, np.ndarray) else float(value)
-
-
-def _check_committee(members: Sequence[LoadedModel]) -> None:
-    """Refuse members whose mean would mean nothing, or that mace would feed with the first one's settings."""
-    if not members:
-        raise CommitteeError("No model was given", "A committee has at least one member", "Name a model")
-    for label, values in (
-        ("elements", {member.elements for member in members}),
-        ("cutoffs", {member.r_max for member in members}),
-        ("heads", {(member.head, member.heads) for member in members}),
-        ("levels of theory", {member.card.level_of_theory for member in members if member.card is not None}),
-    ):
-        if len(values) > 1:
-            raise CommitteeError(
-                f"The models {', '.join(member.name for member in members)} differ in their {label}",
-                "Their mean would mean nothing",
-                "Make a committee of models that were trained alike",
-            )
-
-
-def _card_entries(member: LoadedModel) -> dict[str, Any]:
-    card = member.card
-    if card is None:
-        unknown = "unknown: the file has no model card"
-        return {"level_of_theory": unknown, "dispersion": unknown, "licence": unknown, "citation": unknown}
-    return {
-        "level_of_theory": card.level_of_theory,
-        "dispersion": f"in the model ({card.level_of_theory})" if card.dispersion_included else None,
-        "licence": card.licence,
-        "citation": card.citation,
-        "title": card.title,
-        "notes": card.notes,
-    }
-
-
-def _describe_members(members: Sequence[LoadedModel]) -> dict[str, Any]:
-    """Describe one model, or a committee: one name and one digest for all of its members."""
-    described = [{"name": member.name, "digest": member.digest, **_card_entries(member)} for member in members]
-    if len(described) == 1:
-        return described[0]
-    digests = "\n".join(each["digest"] for each in described)
-    return {
-        **described[0],
-        "name": f"committee of {' and '.join(each['name'] for each in described)}",
-        "digest": f"sha256:{hashlib.sha256(digests.encode()).hexdigest()}",
-        "members": described,
-    }
 
 
 @contextmanager

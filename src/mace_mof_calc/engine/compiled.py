@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from . import loops
-from .kernels import ClusterLinks, Links
+from .kernels import Changing, ClusterLinks, Links
 from .tables import Message, Polynomial
 
 _LEAST = 64
@@ -81,50 +81,29 @@ class Compiled:
         )
         return gh, gangular, along
 
-    def gather_tangent(
-        self,
-        table: Message,
-        links: ClusterLinks,
-        count: int,
-        radial: tuple[Tensor, ...],
-        h: Tensor,
-        dh: Tensor,
-        angular: Tensor,
-        dangular: Tensor,
-        ddistance: Tensor,
-    ) -> Tensor:
+    def gather_tangent(self, table: Message, links: ClusterLinks, count: int, changing: Changing) -> Tensor:
         """Return the derivative of the sums of the first `count` nodes."""
-        ds = h.new_zeros((table.outputs, count, h.shape[2]))
+        ds = changing.h.new_zeros((table.outputs, count, changing.h.shape[2]))
         self._run(
             loops.gather_tangent,
             _arrays(links.start[: count + 1])[0],
-            *(*_cluster(links), *radial[:2], h, dh, angular, dangular, ddistance, *_message(table), ds),
+            *(*_cluster(links), *changing.radial[:2], *_changing(changing), *_message(table), ds),
         )
         return ds
 
     def gather_reverse_tangent(
-        self,
-        table: Message,
-        links: ClusterLinks,
-        reached: int,
-        radial: tuple[Tensor, ...],
-        h: Tensor,
-        dh: Tensor,
-        angular: Tensor,
-        dangular: Tensor,
-        ddistance: Tensor,
-        gs: Tensor,
-        dgs: Tensor,
+        self, table: Message, links: ClusterLinks, reached: int, changing: Changing, gs: Tensor, dgs: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the derivatives of the gradients."""
         start = _arrays(links.start[: dgs.shape[1] + 1])[0]
+        h, angular = changing.h, changing.angular
         dgangular = angular.new_empty((int(start[-1]), angular.shape[1]), dtype=torch.float64)
         dalong = dgangular.new_zeros(len(dgangular))
         dgh = self._run_adding(
             loops.gather_reverse_tangent,
             start,
             (h.shape[0], reached, h.shape[2]),
-            *(*_cluster(links), *radial, h, dh, angular, dangular, ddistance),
+            *(*_cluster(links), *changing.radial, *_changing(changing)),
             *(*_message(table), gs, dgs, dgangular, dalong),
         )
         return dgh, dgangular, dalong
@@ -180,6 +159,10 @@ def _polynomial(table: Polynomial) -> tuple[Tensor, ...]:
 
 def _message(table: Message) -> tuple[Tensor, ...]:
     return table.group_path, table.group_input, table.first, table.output
+
+
+def _changing(changing: Changing) -> tuple[Tensor, ...]:
+    return changing.h, changing.dh, changing.angular, changing.dangular, changing.ddistance
 
 
 def _cluster(links: ClusterLinks) -> tuple[Tensor, ...]:

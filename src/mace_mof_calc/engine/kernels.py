@@ -58,6 +58,32 @@ class ClusterLinks:
     moved: Tensor
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Changing:
+    """What enters the sums over neighbours, and how it changes.
+
+    Attributes
+    ----------
+    radial : tuple of Tensor, shape of each=(rows, paths, channels)
+        Radial functions and their derivatives by the distance, ascending.
+    h : Tensor, shape=(components, atoms, channels)
+    dh : Tensor, shape=(components, nodes, channels)
+        Change of h on the first so many nodes.
+    angular : Tensor, shape=(edges of the crystal, entries)
+    dangular : Tensor, shape=(moved, entries)
+        Change of `angular` on the edges that change themselves,
+    ddistance : Tensor, shape=(moved,)
+        and of their distance, A.
+    """
+
+    radial: tuple[Tensor, ...]
+    h: Tensor
+    dh: Tensor
+    angular: Tensor
+    dangular: Tensor
+    ddistance: Tensor
+
+
 class Kernels(Protocol):
     """The sums.
 
@@ -89,32 +115,10 @@ class Kernels(Protocol):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the gradients by `h`, by `angular` and, through the radial functions, by the distances."""
 
-    def gather_tangent(
-        self,
-        table: Message,
-        links: ClusterLinks,
-        count: int,
-        radial: tuple[Tensor, ...],
-        h: Tensor,
-        dh: Tensor,
-        angular: Tensor,
-        dangular: Tensor,
-        ddistance: Tensor,
-    ) -> Tensor:
+    def gather_tangent(self, table: Message, links: ClusterLinks, count: int, changing: Changing) -> Tensor:
         """Return the derivative of the sums of the first `count` nodes."""
 
     def gather_reverse_tangent(
-        self,
-        table: Message,
-        links: ClusterLinks,
-        reached: int,
-        radial: tuple[Tensor, ...],
-        h: Tensor,
-        dh: Tensor,
-        angular: Tensor,
-        dangular: Tensor,
-        ddistance: Tensor,
-        gs: Tensor,
-        dgs: Tensor,
+        self, table: Message, links: ClusterLinks, reached: int, changing: Changing, gs: Tensor, dgs: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the derivatives of the gradients: by h of the first `reached` nodes, by angular and by distances."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .graph import repeat_by
-from .kernels import ClusterLinks, Links
+from .kernels import Changing, ClusterLinks, Links
 from .tables import Message, Polynomial
 
 _CACHED = 100_000_000
@@ -102,23 +102,12 @@ class Operations:
             gh.index_add_(1, sender, gsent)
         return gh, gangular, along
 
-    def gather_tangent(
-        self,
-        table: Message,
-        links: ClusterLinks,
-        count: int,
-        radial: tuple[Tensor, ...],
-        h: Tensor,
-        dh: Tensor,
-        angular: Tensor,
-        dangular: Tensor,
-        ddistance: Tensor,
-    ) -> Tensor:
+    def gather_tangent(self, table: Message, links: ClusterLinks, count: int, changing: Changing) -> Tensor:
         """Return the derivative of the sums of the first `count` nodes."""
-        ds = h.new_zeros((table.outputs, count, h.shape[2]))
-        for atoms, edges in self._chunks(links.start[: count + 1], radial[0]):
+        ds = changing.h.new_zeros((table.outputs, count, changing.h.shape[2]))
+        for atoms, edges in self._chunks(links.start[: count + 1], changing.radial[0]):
             place = _Places(links.start, atoms)
-            primal, tangent = _along_edges(links, edges, radial, h, dh, angular, dangular, ddistance)
+            primal, tangent = _along_edges(links, edges, changing)
 
             def total(r: Tensor, sent: Tensor, m: Tensor, place: _Places = place) -> Tensor:
                 return _sum(table, place, r, sent, m)
@@ -128,27 +117,16 @@ class Operations:
         return ds
 
     def gather_reverse_tangent(
-        self,
-        table: Message,
-        links: ClusterLinks,
-        reached: int,
-        radial: tuple[Tensor, ...],
-        h: Tensor,
-        dh: Tensor,
-        angular: Tensor,
-        dangular: Tensor,
-        ddistance: Tensor,
-        gs: Tensor,
-        dgs: Tensor,
+        self, table: Message, links: ClusterLinks, reached: int, changing: Changing, gs: Tensor, dgs: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the derivatives of the gradients."""
-        start = links.start[: dgs.shape[1] + 1]
+        start, h, angular = links.start[: dgs.shape[1] + 1], changing.h, changing.angular
         dgh = h.new_zeros((h.shape[0], reached, h.shape[2]))
         dgangular = angular.new_empty((int(start[-1]), angular.shape[1]), dtype=torch.float64)
         dalong = dgangular.new_empty(len(dgangular))
-        for atoms, edges in self._chunks(start, radial[0]):
+        for atoms, edges in self._chunks(start, changing.radial[0]):
             place = _Places(links.start, atoms)
-            primal, tangent = _along_edges(links, edges, radial, h, dh, angular, dangular, ddistance)
+            primal, tangent = _along_edges(links, edges, changing)
 
             def gradients(
                 r: Tensor, slope: Tensor, sent: Tensor, m: Tensor, g: Tensor, place: _Places = place
@@ -284,30 +262,24 @@ def _sum_reverse(
 
 
 def _along_edges(
-    links: ClusterLinks,
-    edges: slice,
-    radial: tuple[Tensor, ...],
-    h: Tensor,
-    dh: Tensor,
-    angular: Tensor,
-    dangular: Tensor,
-    ddistance: Tensor,
+    links: ClusterLinks, edges: slice, changing: Changing
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     """Return radial functions, slopes, what is sent and angular factors of some edges, and the derivatives of these."""
     sender, edge, moved = links.sender[edges], links.edge[edges], links.moved[edges]
     row, touched = links.row[edge], torch.nonzero(moved >= 0)[:, 0]
-    value, slope = radial[0][row], radial[1][row]
+    radial, h, dh = changing.radial, changing.h, changing.dh
+    value, slope, weights = radial[0][row], radial[1][row], changing.angular[edge]
     own = moved[touched]
-    dvalue, dslope, dweights = torch.zeros_like(value), torch.zeros_like(value), torch.zeros_like(angular[edge])
-    dr = ddistance[own, None, None]
+    dvalue, dslope, dweights = torch.zeros_like(value), torch.zeros_like(value), torch.zeros_like(weights)
+    dr = changing.ddistance[own, None, None]
     dvalue[touched] = dr * slope[touched]
     if len(radial) > 2:
         dslope[touched] = dr * radial[2][row[touched]]
-    dweights[touched] = dangular[own]
+    dweights[touched] = changing.dangular[own]
     dsent = h.new_zeros((h.shape[0], len(sender), h.shape[2]))
     carried = torch.nonzero(sender < dh.shape[1])[:, 0]
     dsent[:, carried] = dh[:, sender[carried]]
-    return (value, slope, h[:, links.atom[sender]], angular[edge]), (dvalue, dslope, dsent, dweights)
+    return (value, slope, h[:, links.atom[sender]], weights), (dvalue, dslope, dsent, dweights)
 
 
 def _lengthened(x: Tensor, count: int) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 from .cluster import Cluster
 from .evaluate import Evaluation, across, apply, sum_over_edges
 from .graph import Crystal, repeat_by
-from .kernels import ClusterLinks, Kernels
+from .kernels import Changing, ClusterLinks, Kernels
 from .tables import FoldedModel, Readout
 
 
@@ -49,10 +49,17 @@ class _Moved:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Tangent:
-    """What a block's way forward leaves for its way back: changes of what its members' names say."""
+    """What a block's way forward leaves for its way back.
 
-    h: Tensor
-    angular: Tensor
+    Attributes
+    ----------
+    gathered : Changing
+        What entered its sums over neighbours.
+    messages, readout : Tensor
+        Changes of what its polynomial takes, and of the readout's gradient.
+    """
+
+    gathered: Changing
     messages: Tensor
     readout: Tensor
 
@@ -136,10 +143,9 @@ def _forward(
         if number:
             apply(block.up, dfeatures, dh, members.first(before))
         dangular = (moved.harmonics @ block.message.angular).to(model.dtype)
-        functions = state.radial.functions[number][:2]
-        ds = kernels.gather_tangent(
-            block.message, links, count, functions, inside.h, dh, inside.angular, dangular, ddistance
-        )
+        functions = state.radial.functions[number]
+        changing = Changing(functions, inside.h, dh, inside.angular, dangular, ddistance)
+        ds = kernels.gather_tangent(block.message, links, count, changing)
         dmessages = ds.new_zeros((block.polynomial.components, count, model.channels))
         apply(block.mix, ds, dmessages, members.first(count))
         dproducts = kernels.contract_tangent(
@@ -150,7 +156,7 @@ def _forward(
         if number:
             apply(block.skip, dfeatures, dnew[:, :before], members.first(before))
         dreadout = read_out_tangent(block.readout, inside.features[0][cluster.atom[:count]], dnew[0])
-        tangents.append(_Tangent(dh, dangular, dmessages, model.scale * dreadout))
+        tangents.append(_Tangent(changing, dmessages, model.scale * dreadout))
         dfeatures = dnew
     return tangents
 
@@ -169,12 +175,11 @@ def _backward(
     """Carry the changes of the gradients back; return those by the distances and by the harmonics of all edges."""
     dalong = moved.distance.new_zeros(len(cluster.edge))
     dby_harmonics = dalong.new_zeros((len(cluster.edge), moved.harmonics.shape[1]))
-    ddistance = moved.distance.to(model.dtype)
     dfeatures: Tensor | None = None
     for number in reversed(range(len(model.blocks))):
         block, inside, outside = model.blocks[number], state.states[number], state.gradients[number]
         tangent, count = tangents[number], cluster.backward[number]
-        dgnew = tangent.h.new_zeros((block.polynomial.outputs, count, model.channels))
+        dgnew = tangent.readout.new_zeros((block.polynomial.outputs, count, model.channels))
         if dfeatures is not None:
             dgnew += dfeatures[:, :count]
         dgnew[0, : cluster.forward[number]] += tangent.readout
@@ -192,19 +197,8 @@ def _backward(
         dgs = dgnew.new_zeros((block.message.outputs, count, model.channels))
         apply(block.mix, dgs, dgmessages, members.first(count), transpose=True)
         reached = cluster.backward[number - 1] if number else len(cluster.atom)
-        functions = state.radial.functions[number]
         dgh, dgangular, dgdistance = kernels.gather_reverse_tangent(
-            block.message,
-            links,
-            reached,
-            functions,
-            inside.h,
-            tangent.h,
-            inside.angular,
-            tangent.angular,
-            ddistance,
-            outside.gathered,
-            dgs,
+            block.message, links, reached, tangent.gathered, outside.gathered, dgs
         )
         dby_harmonics[: len(dgangular)] += dgangular @ block.message.angular.T
         dalong[: len(dgdistance)] += dgdistance
