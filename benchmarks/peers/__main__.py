@@ -17,6 +17,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 
 import phonopy
 from ase.io import write
@@ -24,7 +25,7 @@ from ase.io import write
 from . import agreement, identity, report
 from .agreement import Agreement
 from .measure import CommandFailedError, measure, thread_variables
-from .runs import Run, find_run, run_folder, save_run, start_run
+from .runs import Run, find_run, force_constants_seconds, run_folder, save_run, start_run
 from .tasks import DISTANCE, PEERS, RATTLE, TASKS, Task, command, result_files
 
 LONG = 300.0
@@ -122,6 +123,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CommandFailedError as error:
         sys.exit(f"peers: {error}")
     agreements = compare_all(runs, bench.work)
+    alone = {
+        key: [force_constants_seconds(run_folder(bench.work, key, "ours", run.number)) for run in own]
+        for (key, peer), own in report.group(runs).items()
+        if peer == "ours"
+    }
     ratios = report.compute_ratios(runs, base_task="mof5", grown_task="mof5-3x3x3")
     record = {
         "processor": identity.processor(),
@@ -135,11 +141,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         "squares_tolerance": agreement.SQUARES_TOLERANCE,
         "ratios": ratios,
         "agreement": [{"task": task, "peer": peer, **asdict(each)} for (task, peer), each in agreements.items()],
+        "our_force_constants_seconds": alone,
         "runs": runs,
     }
     report.write_json(bench.work / "peers.json", record)
     report.write_csv(bench.work / "peers.csv", runs)
     print(report.format_table(runs, ratios, {key: task.title for key, task in bench.tasks.items()}))
+    for key, seconds in alone.items():
+        print(f"{bench.tasks[key].title}, ours, force constants alone: {median(seconds):.3g} s")
     return report_agreement(agreements)
 
 

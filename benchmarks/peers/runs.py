@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from .measure import Usage
 
 RECORD = "run.json"
@@ -55,6 +57,13 @@ def find_run(folder: Path, identity: Mapping[str, Any]) -> Run | None:
     if record["identity"] != identity:
         return None
     return Run(**{**record, "usage": Usage(**record["usage"])})
+
+
+def force_constants_seconds(folder: Path) -> float:
+    """Return how long one of our runs took for its force constants alone, without start, symmetry search and files."""
+    record = yaml.safe_load((folder / "phonopy_mlp.yaml").read_text(encoding="utf-8"))
+    seconds: float = record["phonopy_mlp"]["steps"]["force_constants"]["seconds"]
+    return seconds
 
 
 def start_run(folder: Path) -> float:

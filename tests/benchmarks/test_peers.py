@@ -196,6 +196,7 @@ def test_ours_and_mace_on_a_small_crystal(tmp_path, monkeypatch, capsys):
     record = json.loads((tmp_path / "mini" / "peers.json").read_text())
     assert [run["peer"] for run in record["runs"]] == ["ours", "stock"]
     assert record["agreement"][0]["force_constants"] < agreement.FORCE_CONSTANTS_TOLERANCE
+    assert 0 < record["our_force_constants_seconds"]["small"][0] < record["runs"][0]["usage"]["seconds"]
     monkeypatch.setattr(driver, "measure", None)  # nothing is run again
     assert driver.main(arguments) == 0
     assert "small ours 0" in capsys.readouterr().out
