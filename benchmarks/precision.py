@@ -20,7 +20,7 @@ from production import production_module
 
 from mace_mof_calc import structures
 from mace_mof_calc.engine.engine import Engine
-from mace_mof_calc.loading import load
+from mace_mof_calc.models.loading import load
 from phonopy_mlp.force_constants import ForceConstantsResult, compute_force_constants, make_phonopy
 
 FRAMEWORKS = ("MOF-5", "MOF-74", "UiO-66")

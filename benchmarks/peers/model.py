@@ -9,7 +9,7 @@ import torch
 from production import production_module
 
 from mace_mof_calc.backend import jit_without_warning
-from mace_mof_calc.loading import load
+from mace_mof_calc.models.loading import load
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from .engine.batching import BatchError
 from .engine.engine import Backend, Engine
 from .engine.folding import UnfoldableError
 from .errors import AccelerationError, MaceMofError, StructureError
-from .loading import LoadedModel, load
+from .models.loading import LoadedModel, load
 
 import_mace()
 

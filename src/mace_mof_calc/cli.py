@@ -11,10 +11,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from .errors import MaceMofError, WeightsError
-from .models import CARDS, GFN1_ELEMENTS, ModelCard
+from .models.cards import CARDS, GFN1_ELEMENTS, ModelCard
 
 if TYPE_CHECKING:
-    from .packed import PackedModel
+    from .models.packed import PackedModel
 
 __all__ = ["main"]
 
@@ -95,7 +95,7 @@ def _needs(weights: str, package: str) -> str:
 
 
 def _locate(card: ModelCard) -> str:
-    from .weights import find
+    from .models.weights import find
 
     if card.embedded:
         return "in the package"
@@ -107,16 +107,16 @@ def _locate(card: ModelCard) -> str:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
-    from .weights import fetch
+    from .models.weights import fetch
 
     print(fetch(arguments.name, progress=not arguments.quiet, url=arguments.url))
     return 0
 
 
 def _show_info(arguments: argparse.Namespace) -> int:
-    from .loading import load
-    from .packed import read_packed
-    from .weights import resolve
+    from .models.loading import load
+    from .models.packed import read_packed
+    from .models.weights import resolve
 
     resolve(arguments.model, allow_fetch=False)
     loaded = load(arguments.model)
@@ -164,7 +164,7 @@ def _print_validation(packed: PackedModel | None) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from .fingerprints import ENERGY_TOLERANCE, FORCE_TOLERANCE, verify
+    from .models.fingerprints import ENERGY_TOLERANCE, FORCE_TOLERANCE, verify
 
     outcome = verify(arguments.name, device=arguments.device)
     print(f"{outcome.name} on {outcome.structure}{', ' + outcome.settings if outcome.settings else ''}")

@@ -12,7 +12,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from .engine.engine import Results
 from .errors import CommitteeError
-from .loading import LoadedModel
+from .models.loading import LoadedModel
 
 
 def check_members(members: Sequence[LoadedModel]) -> None:

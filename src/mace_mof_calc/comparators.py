@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .calculator import MaceMOF
-from .dispersion import CUTOFF, DispersionCorrected
+from .dispersion.calculator import CUTOFF, DispersionCorrected
 from .xtb import GammaPointWarning, GFN1xTB
 
 __all__ = ["DispersionCorrected", "GFN1xTB", "GammaPointWarning", "MaceMP0bD3"]

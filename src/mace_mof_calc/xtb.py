@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .checks import check_structure
 from .errors import MissingExtraError
-from .models import GFN1_ELEMENTS
+from .models.cards import GFN1_ELEMENTS
 
 __all__ = ["NARROW", "GFN1xTB", "GammaPointWarning"]
 

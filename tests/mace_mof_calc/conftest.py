@@ -9,10 +9,10 @@ import torch
 from ase import Atoms
 from ase.build import bulk
 
-from mace_mof_calc import weights
 from mace_mof_calc.backend import import_mace
-from mace_mof_calc.hyperparameters import Hyperparameters
-from mace_mof_calc.packed import save_packed
+from mace_mof_calc.models import weights
+from mace_mof_calc.models.hyperparameters import Hyperparameters
+from mace_mof_calc.models.packed import save_packed
 
 STANDINS = Path(__file__).parent / "standins"
 

@@ -29,7 +29,7 @@ from mace_mof_calc.errors import (
     UnknownModelError,
     UnsupportedElementError,
 )
-from mace_mof_calc.loading import LoadedModel, load
+from mace_mof_calc.models.loading import LoadedModel, load
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@ import json
 
 import pytest
 
-from mace_mof_calc import fingerprints, models, weights
 from mace_mof_calc.cli import main
-from mace_mof_calc.fingerprints import Verification
-from mace_mof_calc.packed import save_packed
+from mace_mof_calc.models import cards, fingerprints, weights
+from mace_mof_calc.models.fingerprints import Verification
+from mace_mof_calc.models.packed import save_packed
 
 from .conftest import TINY_CARD, make_module
 
@@ -18,11 +18,11 @@ def embedded(tmp_path, monkeypatch):
     folder.mkdir()
     row = {"quantity": "forces / %", "result": "5.0", "criterion": "at most 4", "met": False}
     path = save_packed(make_module(), folder / "tiny", {**TINY_CARD, "validation": [row]})
-    monkeypatch.setattr(models, "EMBEDDED_DIRECTORY", folder)
+    monkeypatch.setattr(cards, "EMBEDDED_DIRECTORY", folder)
     monkeypatch.setattr(weights, "EMBEDDED_DIRECTORY", folder)
-    cards = {card.name: card for card in (*models._PUBLISHED, *models._embedded_cards())}
-    for module in ("models", "weights", "cli", "loading", "fingerprints"):
-        monkeypatch.setattr(f"mace_mof_calc.{module}.CARDS", cards)
+    known = {card.name: card for card in (*cards._PUBLISHED, *cards._embedded_cards())}
+    for module in ("cli", "models.cards", "models.weights", "models.loading", "models.fingerprints"):
+        monkeypatch.setattr(f"mace_mof_calc.{module}.CARDS", known)
     return path
 
 

@@ -17,7 +17,7 @@ from torch_dftd.torch_dftd3_calculator import TorchDFTD3Calculator
 
 from mace_mof_calc import GFN1xTB, MaceMOF, MaceMP0bD3, structures
 from mace_mof_calc.comparators import DispersionCorrected
-from mace_mof_calc.dispersion import CUTOFF, D3
+from mace_mof_calc.dispersion.calculator import CUTOFF, D3
 from mace_mof_calc.errors import DispersionError, MissingExtraError
 
 

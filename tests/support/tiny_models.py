@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from mace_mof_calc.loading import load
-from mace_mof_calc.packed import save_packed
+from mace_mof_calc.models.loading import load
+from mace_mof_calc.models.packed import save_packed
 
 STANDINS = Path(__file__).parents[1] / "mace_mof_calc" / "standins"
 FOUNDATION = STANDINS / "foundation-0.3.8.model"

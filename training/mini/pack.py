@@ -11,8 +11,8 @@ from ase.data import chemical_symbols
 from crystals import ELEMENTS
 from model import load
 
-from mace_mof_calc.fingerprints import record_fingerprint
-from mace_mof_calc.packed import save_packed
+from mace_mof_calc.models.fingerprints import record_fingerprint
+from mace_mof_calc.models.packed import save_packed
 
 LARGEST = 2 * 1024**2  # bytes
 

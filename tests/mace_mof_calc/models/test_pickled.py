@@ -12,11 +12,11 @@ import zipfile
 import pytest
 import torch
 
-from mace_mof_calc import pickled
 from mace_mof_calc.errors import ModelFileError, UnsafeModelError
-from mace_mof_calc.loading import load
+from mace_mof_calc.models import pickled
+from mace_mof_calc.models.loading import load
 
-from .conftest import make_module, save_pickle
+from ..conftest import make_module, save_pickle
 
 
 class Call:
@@ -236,7 +236,7 @@ def test_the_list_holds_no_name_that_files_of_this_architecture_do_not_need(mult
 
     import dataclasses
 
-    from .conftest import TINY
+    from ..conftest import TINY
 
     density = {
         "interaction_cls": "RealAgnosticDensityResidualInteractionBlock",

@@ -13,10 +13,10 @@ import time
 import pooch
 import pytest
 
-from mace_mof_calc import weights
 from mace_mof_calc.errors import UnknownModelError, WeightsError
-from mace_mof_calc.models import CARDS
-from mace_mof_calc.weights import compute_digest, fetch, find, resolve
+from mace_mof_calc.models import weights
+from mace_mof_calc.models.cards import CARDS
+from mace_mof_calc.models.weights import compute_digest, fetch, find, resolve
 
 GOOD = b"PK\x03\x04" + bytes(range(256)) * 400
 DIGEST = "git-blob:" + hashlib.sha1(b"blob %d\0" % len(GOOD) + GOOD).hexdigest()
@@ -62,7 +62,7 @@ def server():
 def registry(cache, monkeypatch):
     """Cards whose digest is that of the served file; no proxy, no folder of models."""
     cards = {**CARDS, "mof0": dataclasses.replace(CARDS["mof0"], digest=DIGEST)}
-    for module in ("mace_mof_calc.weights", "mace_mof_calc.models"):
+    for module in ("mace_mof_calc.models.weights", "mace_mof_calc.models.cards"):
         monkeypatch.setattr(f"{module}.CARDS", cards)
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         for variable in (name, name.upper()):
@@ -120,8 +120,8 @@ def test_wrong_file_in_the_cache_is_replaced(server, cache):
 
 def test_card_of_the_registry_has_the_address(server, cache, monkeypatch):
     cards = {"mof0": dataclasses.replace(weights.CARDS["mof0"], url=f"{server.url}/good")}
-    monkeypatch.setattr("mace_mof_calc.models.CARDS", cards)
-    monkeypatch.setattr("mace_mof_calc.weights.CARDS", cards)
+    monkeypatch.setattr("mace_mof_calc.models.cards.CARDS", cards)
+    monkeypatch.setattr("mace_mof_calc.models.weights.CARDS", cards)
     assert resolve("mof0") == cache / "mofs_v1.model"
 
 
@@ -203,9 +203,9 @@ def test_proxy_is_used(server, cache, monkeypatch):
 
 FETCHER = """
 import dataclasses, pathlib, sys
-from mace_mof_calc import models, weights
+from mace_mof_calc.models import cards, weights
 weights.cache_directory = lambda: pathlib.Path(sys.argv[1])
-models.CARDS = weights.CARDS = {"mof0": dataclasses.replace(models.CARDS["mof0"], digest=sys.argv[3])}
+cards.CARDS = weights.CARDS = {"mof0": dataclasses.replace(cards.CARDS["mof0"], digest=sys.argv[3])}
 print("ready", flush=True)
 sys.stdin.readline()
 print(weights.fetch("mof0", progress=False, url=sys.argv[2]).stat().st_size)

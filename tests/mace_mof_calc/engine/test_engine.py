@@ -16,9 +16,9 @@ from mace_mof_calc.engine.folding import UnfoldableError
 from mace_mof_calc.engine.graph import SKIN, NeighbourList
 from mace_mof_calc.engine.harmonics import tabulate_harmonics
 from mace_mof_calc.errors import AccelerationError
-from mace_mof_calc.loading import load
+from mace_mof_calc.models.loading import load
 
-from .conftest import TINY, make_module
+from ..conftest import TINY, make_module
 
 RESIDUAL, PLAIN = "RealAgnosticResidualInteractionBlock", "RealAgnosticInteractionBlock"
 SMALL = replace(TINY, avg_num_neighbors=1.5, max_ell=3, correlation=(3, 3), hidden_irreps="4x0e+4x1o")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from ase.data import chemical_symbols
 
+from ..backend import import_mace, jit_without_warning
+from ..errors import DeviceError, ModelFileError, PrecisionError, UnknownHeadError
 from .architecture import build_module, extract_hyperparameters
-from .backend import import_mace, jit_without_warning
-from .errors import DeviceError, ModelFileError, PrecisionError, UnknownHeadError
+from .cards import CARDS, ModelCard
 from .hyperparameters import Hyperparameters
-from .models import CARDS, ModelCard
 from .packed import read_packed
 from .pickled import Record, read_model_file
 from .weights import card_of_file, compute_digest, resolve

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from .errors import ModelFileError, UnknownModelError
-from .models import CARDS
+from ..errors import ModelFileError, UnknownModelError
+from .cards import CARDS
 from .packed import Fingerprint, read_packed, write_fingerprint
 from .weights import resolve
 
@@ -195,7 +195,7 @@ def verify(name: str, *, device: str = "auto") -> Verification:
     WeightsError
         If the weights cannot be had.
     """
-    from .calculator import MaceMOF
+    from ..calculator import MaceMOF
 
     if name == "mp-0b-d3":
         return _verify_mp0b_d3(device)
@@ -222,8 +222,8 @@ def record_fingerprint(path: Path, structure: str = "MOF-5") -> Fingerprint:
     -------
     Fingerprint
     """
-    from . import structures
-    from .calculator import MaceMOF
+    from .. import structures
+    from ..calculator import MaceMOF
 
     energy, max_force = _evaluate(structures.load(structure), MaceMOF(path, device="cpu"))
     fingerprint = Fingerprint(structure, energy, max_force)
@@ -232,8 +232,8 @@ def record_fingerprint(path: Path, structure: str = "MOF-5") -> Fingerprint:
 
 
 def _verify_packed(name: str, path: Path, device: str) -> Verification:
-    from . import structures
-    from .calculator import MaceMOF
+    from .. import structures
+    from ..calculator import MaceMOF
 
     expected = read_packed(path).fingerprint
     if expected is None:
@@ -244,7 +244,7 @@ def _verify_packed(name: str, path: Path, device: str) -> Verification:
 def _verify_mp0b_d3(device: str) -> Verification:
     from ase.units import Bohr
 
-    from .comparators import MaceMP0bD3
+    from ..comparators import MaceMP0bD3
 
     name = "mp-0b-d3"
     expected = Fingerprint("MOF-5", MOF5[name].energy, 0.0)

@@ -8,9 +8,9 @@ from ase.data import atomic_numbers
 
 from mace_mof_calc.backend import import_mace
 from mace_mof_calc.errors import ModelFileError, UnknownModelError
-from mace_mof_calc.models import CARDS, card_from_json, get_card
+from mace_mof_calc.models.cards import CARDS, card_from_json, get_card
 
-from .conftest import TINY_CARD
+from ..conftest import TINY_CARD
 
 
 def test_published_digests_and_addresses():
@@ -75,6 +75,6 @@ def test_incomplete_card():
 
 
 def test_cards_load_without_torch():
-    code = "import sys, mace_mof_calc.models, mace_mof_calc.weights; print('torch' in sys.modules)"
+    code = "import sys, mace_mof_calc.models.cards, mace_mof_calc.models.weights; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import ModelFileError, UnsafeModelError
+from ..errors import ModelFileError, UnsafeModelError
 
 if TYPE_CHECKING:
     import torch

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from mace_mof_calc import weights
 from mace_mof_calc.backend import import_mace
 from mace_mof_calc.errors import DeviceError, ModelFileError, PrecisionError, UnknownHeadError, UnknownModelError
-from mace_mof_calc.loading import choose_head, load
-from mace_mof_calc.models import CARDS
+from mace_mof_calc.models import weights
+from mace_mof_calc.models.cards import CARDS
+from mace_mof_calc.models.loading import choose_head, load
 
-from .conftest import TINY, make_module, save_pickle
+from ..conftest import TINY, make_module, save_pickle
 
 
 def evaluate(module, atoms, head):

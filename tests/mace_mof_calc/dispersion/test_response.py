@@ -10,8 +10,9 @@ from ase.neighborlist import neighbor_list
 from numpy.testing import assert_allclose
 from tiny_models import FOUNDATION
 
-from mace_mof_calc import MaceMOF, dispersion, structures
-from mace_mof_calc.dispersion import D3, DispersionCorrected
+from mace_mof_calc import MaceMOF, structures
+from mace_mof_calc.dispersion import calculator as dispersion
+from mace_mof_calc.dispersion.calculator import D3, DispersionCorrected
 from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
 
 STEP = 2e-4

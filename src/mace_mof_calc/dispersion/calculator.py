@@ -13,12 +13,12 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.mixing import SumCalculator
 from ase.units import Bohr
 
-from .calculator import MaceMOF
-from .checks import check_structure
-from .devices import resolve_device
-from .dispersion_response import respond_to_all, respond_to_atom
-from .dispersion_state import State, evaluate
-from .errors import DispersionError, MissingExtraError
+from ..calculator import MaceMOF
+from ..checks import check_structure
+from ..devices import resolve_device
+from ..errors import DispersionError, MissingExtraError
+from .pairs import State, evaluate
+from .response import respond_to_all, respond_to_atom
 
 #: Pairs further apart than this are left out, Angstrom: torch-dftd's default. mace's own sum stops at 40 Bohr, which
 #: binds MOF-5 (106 atoms) 6 meV less, so the cutoff is part of what a model is.

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from mace_mof_calc.errors import ModelFileError
-from mace_mof_calc.hyperparameters import Hyperparameters
-from mace_mof_calc.loading import load
-from mace_mof_calc.packed import Fingerprint, read_packed, save_packed, write_fingerprint
+from mace_mof_calc.models.hyperparameters import Hyperparameters
+from mace_mof_calc.models.loading import load
+from mace_mof_calc.models.packed import Fingerprint, read_packed, save_packed, write_fingerprint
 
-from .conftest import TINY, TINY_CARD, make_module
+from ..conftest import TINY, TINY_CARD, make_module
 from .test_loading import evaluate
 
 

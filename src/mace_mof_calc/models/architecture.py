@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .backend import import_mace
-from .errors import ModelFileError
+from ..backend import import_mace
+from ..errors import ModelFileError
 from .hyperparameters import Hyperparameters
 from .pickled import Record
 

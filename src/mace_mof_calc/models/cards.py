@@ -11,12 +11,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from .errors import ModelFileError, UnknownModelError
+from ..errors import ModelFileError, UnknownModelError
 
 __all__ = ["CARDS", "EMBEDDED_DIRECTORY", "GFN1_ELEMENTS", "ModelCard", "ValidationRow", "card_from_json", "get_card"]
 
 #: Folder of the models that ship inside the package.
-EMBEDDED_DIRECTORY = Path(__file__).with_name("data") / "models"
+EMBEDDED_DIRECTORY = Path(__file__).parents[1] / "data" / "models"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .errors import ModelFileError
+from ..errors import ModelFileError
 
 __all__ = ["Hyperparameters"]
 

@@ -7,14 +7,15 @@ from ase.calculators.calculator import Calculator
 from ase.io import read
 from ase.units import Bohr
 
-from mace_mof_calc import fingerprints, structures
+from mace_mof_calc import structures
 from mace_mof_calc.errors import ModelFileError, UnknownModelError
-from mace_mof_calc.fingerprints import MOF5, Verification, make_mof5, record_fingerprint, verify
-from mace_mof_calc.packed import read_packed, save_packed
+from mace_mof_calc.models import fingerprints
+from mace_mof_calc.models.fingerprints import MOF5, Verification, make_mof5, record_fingerprint, verify
+from mace_mof_calc.models.packed import read_packed, save_packed
 
-from .conftest import TINY_CARD, make_module
+from ..conftest import TINY_CARD, make_module
 
-REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference"
+REFERENCE = Path(__file__).parents[4] / "shared" / "reference"
 
 
 class Constant(Calculator):

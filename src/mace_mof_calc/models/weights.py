@@ -10,8 +10,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import ModelFileError, WeightsError
-from .models import CARDS, EMBEDDED_DIRECTORY, ModelCard, get_card
+from ..errors import ModelFileError, WeightsError
+from .cards import CARDS, EMBEDDED_DIRECTORY, ModelCard, get_card
 
 __all__ = [
     "MODELS_VARIABLE",

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .dispersion_state import Pairs, State
-from .engine.loops import compiled
+from ..engine.loops import compiled
+from .pairs import Pairs, State
 
 Array = np.ndarray[Any, Any]
 

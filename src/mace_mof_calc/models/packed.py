@@ -17,10 +17,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import ModelFileError
 from .architecture import ARCHITECTURE, STORED_BUFFERS, build_module, extract_hyperparameters
-from .errors import ModelFileError
+from .cards import ModelCard, card_from_json
 from .hyperparameters import Hyperparameters
-from .models import ModelCard, card_from_json
 
 if TYPE_CHECKING:
     import torch

@@ -15,7 +15,7 @@ from mace_mof_calc.engine.batching import BatchError, pack, run_in_bins
 from mace_mof_calc.engine.engine import Backend, Engine
 from mace_mof_calc.errors import StructureError, UnsupportedElementError
 
-from .conftest import TINY, make_module
+from ..conftest import TINY, make_module
 
 
 def test_bins_hold_every_item_once_and_no_more_than_they_can() -> None:
