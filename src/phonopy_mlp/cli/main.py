@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from phonopy_mlp.cli import run as run_command
+from phonopy_mlp.cli.config import expand
 from phonopy_mlp.cli.options import own_parser, parse
 from phonopy_mlp.errors import PhonopyMlpError
 from phonopy_mlp.registry import calculator_names
@@ -55,7 +56,8 @@ def _run(arguments: list[str], program: str) -> int:
     if "-h" in arguments or "--help" in arguments:
         own_parser(program).print_help()
         return 0
-    return run_command.run(parse(arguments, program), [*program.split(), *arguments])
+    words = expand(arguments)
+    return run_command.run(parse(words, program), [*program.split(), *words])
 
 
 def _guarded(action: Callable[[], int], arguments: Sequence[str]) -> int:

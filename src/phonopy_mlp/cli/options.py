@@ -18,6 +18,7 @@ from phonopy.cui.phonopy_argparse import (
 )
 from phonopy.cui.settings import PhonopyConfParser, PhonopySettings
 
+from phonopy_mlp.cli import config
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.force_constants import Method
 from phonopy_mlp.registry import calculator_names, is_model_file
@@ -146,6 +147,9 @@ def own_parser(program: str) -> argparse.ArgumentParser:
     )
     ours.add_argument("--use-born", action="store_true", help="apply the non-analytical term of a BORN file")
     ours.add_argument("--dry-run", action="store_true", help="print symmetry, size and estimated cost, and stop")
+    ours.add_argument(
+        config.OPTION, metavar="YAML", help="take options from a file, or from the record of an earlier run"
+    )
     ours.add_argument("--debug", action="store_true", help="show the traceback of an error")
     init = parser.add_argument_group("options of phonopy-init")
     init.add_argument("--dim", nargs="+", metavar="N", help="supercell: 3 or 9 integers, or auto (default: 2 2 2)")
@@ -183,8 +187,8 @@ def parse(argv: Sequence[str], program: str) -> Options:
     with _program_name("phonopy"):
         parser, _ = get_run_parser()
         namespace = parser.parse_args([*arguments, *displacement_words])
-    config = None if namespace.conf_filename is None else Path(namespace.conf_filename)
-    settings, tags = _read_settings(namespace, config)
+    conf = None if namespace.conf_filename is None else Path(namespace.conf_filename)
+    settings, tags = _read_settings(namespace, conf)
     return Options(
         structure=structure,
         model=model,
@@ -205,7 +209,7 @@ def parse(argv: Sequence[str], program: str) -> Options:
         quiet=namespace.quiet,
         settings=settings,
         tags=tags,
-        config=config,
+        config=conf,
         displacement_words=(
             *displacement_words,
             *(word for word, given in (("--nodiag", own.nodiag), ("--trigonal", own.trigonal)) if given),
