@@ -18,8 +18,8 @@ def expand(argv: Sequence[str]) -> list[str]:
     """Put the options of a file in the place of ``--mlp-config FILE``.
 
     A mapping has an entry for each option, by its name without hyphens before it: ``true`` for one without a value, a
-    list for one with several, ``structure`` for the structure. The record of a run (``phonopy_mlp.yaml``) stands for the
-    options of that run. What the command line itself says comes later, and so has the last word.
+    list for one with several, ``structure`` for the structure. The record of a run (``phonopy_mlp.yaml``) stands for
+    the options of that run. What the command line itself says comes later, and so has the last word.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def _words(path: Path, name: str, value: Any) -> Iterator[str]:
         raise SettingsError(
             f"Option '{name}' in '{path}'",
             "it is neither a value nor a list of values",
-            "See the example in the manual",
+            "Write for example dim: [2, 2, 2]",
         )
     if name == "structure":
         yield from (str(each) for each in values)
