@@ -114,7 +114,7 @@ def calling(on: str) -> Iterator[None]:
     except Exception as error:
         raise CalculatorError(
             f"The calculator failed on {on}",
-            f"{type(error).__name__}: {error}",
+            f"{type(error).__name__}: {error}".rstrip(": "),
             "Check that it can compute this structure at all",
         ) from error
 

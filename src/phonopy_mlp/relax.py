@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -17,8 +17,9 @@ from ase.units import GPa
 
 from phonopy_mlp.errors import ConvergenceError, SettingsError
 from phonopy_mlp.evaluator import calling
-from phonopy_mlp.structures import bare
+from phonopy_mlp.structures import bare, structure_digest
 from phonopy_mlp.symmetry import LOOSE, TIGHT, SpaceGroup, find_space_group
+from phonopy_mlp.unfinished import Unfinished
 
 FMAX = 1e-6
 """Default goal in eV/A for forces and for the cell's generalised forces, the paper's."""
@@ -101,6 +102,7 @@ def relax(
     fixed: Sequence[int] = (),
     must_converge: bool = True,
     on_step: Callable[[int, float], None] | None = None,
+    unfinished: Unfinished | None = None,
 ) -> RelaxResult:
     """Relax cell and positions with L-BFGS on ASE's `FrechetCellFilter`.
 
@@ -129,6 +131,8 @@ def relax(
         Whether not reaching `fmax` is an error; otherwise the result says so.
     on_step : callable, optional
         Called with step number and largest generalised force (eV/A) after every step.
+    unfinished : Unfinished, optional
+        Keeps the finished relaxation, and has it where a run that was killed later had finished it.
 
     Raises
     ------
@@ -142,6 +146,14 @@ def relax(
 
     """
     _check(atoms, fmax, max_steps, cell, pressure, fixed)
+    given: dict[str, Any] = {"fmax": fmax, "cell": cell, "pressure": pressure, "initial_groups": _groups(atoms)}
+    section = None
+    if unfinished is not None:
+        question = (max_steps, fix_symmetry, list(fixed), structure_digest(atoms), fmax, cell, pressure)
+        section = unfinished.section(calculator, relaxation=question)
+        kept = section.get("relaxed")
+        if kept is not None:
+            return _restore(atoms, kept, given)
     moving = bare(atoms)
     constraints: list[Any] = [] if len(fixed) == 0 else [FixAtoms(indices=list(fixed))]
     if fix_symmetry is not None:
@@ -159,21 +171,28 @@ def relax(
             f"the goal of {fmax:g} eV/A was not reached",
             "Set a larger goal (--relax-fmax), or check whether the model has a minimum here",
         )
-    return RelaxResult(
-        _atoms=bare(moving),
-        converged=converged,
-        energy=float(moving.get_potential_energy()),
-        energy_change=float(moving.get_potential_energy()) - initial_energy,
-        volume_change=float(moving.get_volume()) / initial_volume - 1,
-        residual_force=_largest(moving.get_forces()),
-        residual_stress=residual_stress,
-        steps=steps,
-        fmax=fmax,
-        cell=cell,
-        pressure=pressure,
-        initial_groups=_groups(atoms),
-        final_groups=_groups(moving),
-    )
+    energy = float(moving.get_potential_energy())
+    found: dict[str, Any] = {
+        "converged": converged,
+        "energy": energy,
+        "energy_change": energy - initial_energy,
+        "volume_change": float(moving.get_volume()) / initial_volume - 1,
+        "residual_force": _largest(moving.get_forces()),
+        "residual_stress": residual_stress,
+        "steps": steps,
+    }
+    if section is not None:
+        section.keep("relaxed", positions=moving.positions, lattice=moving.cell.array, **found)
+    return RelaxResult(_atoms=bare(moving), **found, **given, final_groups=_groups(moving))
+
+
+def _restore(atoms: Atoms, kept: Mapping[str, Any], given: Mapping[str, Any]) -> RelaxResult:
+    """Return a relaxation that had been finished."""
+    relaxed = bare(atoms)
+    relaxed.set_cell(kept["lattice"])
+    relaxed.positions[:] = kept["positions"]
+    found = {name: value.item() for name, value in kept.items() if value.ndim == 0}
+    return RelaxResult(_atoms=relaxed, **found, **given, final_groups=_groups(relaxed))
 
 
 def _check(atoms: Atoms, fmax: float, max_steps: int, cell: str, pressure: float, fixed: Sequence[int]) -> None:

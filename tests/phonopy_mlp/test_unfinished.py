@@ -12,6 +12,7 @@ from springs import ExactSprings
 from phonopy_mlp.cli.main import main
 from phonopy_mlp.errors import CalculatorError
 from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
+from phonopy_mlp.relax import relax
 from phonopy_mlp.unfinished import UNFINISHED_FOLDER, Unfinished
 
 
@@ -134,3 +135,21 @@ def test_the_command_goes_on_and_leaves_nothing_behind(registered, workdir, monk
     assert main(line) == 0
     assert len(calls) == 4
     assert not Path(UNFINISHED_FOLDER).exists()
+
+
+def test_a_finished_relaxation_is_not_done_again(tmp_path):
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(0.02, seed=3)
+    first = relax(atoms, Mortal(999), unfinished=Unfinished(tmp_path))
+    again = relax(atoms, Mortal(0), unfinished=Unfinished(tmp_path))
+    assert np.array_equal(again.atoms.positions, first.atoms.positions)
+    assert np.array_equal(again.atoms.cell.array, first.atoms.cell.array)
+    for name in ("converged", "energy", "energy_change", "volume_change", "residual_force", "residual_stress", "steps"):
+        assert getattr(again, name) == getattr(first, name)
+    assert (again.fmax, again.initial_groups, again.final_groups) == (
+        first.fmax,
+        first.initial_groups,
+        first.final_groups,
+    )
+    with pytest.raises(CalculatorError, match="Killed"):
+        relax(atoms, Mortal(0), fmax=1e-7, unfinished=Unfinished(tmp_path))

@@ -134,7 +134,7 @@ def _from_calculator(given: RunInput, record: RunRecord, folder: Path, unfinishe
     elif options.dry_run:
         atoms = given.atoms
     else:
-        atoms = _prepare(given.atoms, calculator, record, folder)
+        atoms = _prepare(given.atoms, calculator, record, folder, unfinished)
     phonon = choose_cells(atoms, options, given)
     chosen = given.dataset is not None or bool(options.displacement_words)
     method = choose_method(calculator, options.method, given=chosen)
@@ -157,28 +157,37 @@ def _from_calculator(given: RunInput, record: RunRecord, folder: Path, unfinishe
     return _Made(atoms, result, description)
 
 
-def _prepare(atoms: Atoms, calculator: BaseCalculator, record: RunRecord, folder: Path) -> Atoms:
+def _prepare(
+    atoms: Atoms, calculator: BaseCalculator, record: RunRecord, folder: Path, unfinished: Unfinished
+) -> Atoms:
     """Relax and symmetrise as asked."""
     options = record.options
     if options.relax:
-        atoms = _relax(atoms, calculator, None, "relax", record)
+        atoms = _relax(atoms, calculator, None, "relax", record, unfinished)
     if options.symmetrise is not None:
         group = find_space_group(atoms, options.symmetrise)
         atoms = symmetrise(atoms, options.symmetrise)
         record.steps["symmetrise"] = {"tolerance": options.symmetrise, "space_group": str(group)}
         say(f"Symmetrised to {group}.", quiet=options.quiet)
         if options.relax:
-            atoms = _relax(atoms, calculator, options.symmetrise, "relax_in_symmetry", record)
+            atoms = _relax(atoms, calculator, options.symmetrise, "relax_in_symmetry", record, unfinished)
     if options.relax or options.symmetrise is not None:
         with replacing(folder / RELAXED_FILE) as path:
             write(path, atoms, format="cif")
     return atoms
 
 
-def _relax(atoms: Atoms, calculator: BaseCalculator, fix_symmetry: float | None, name: str, record: RunRecord) -> Atoms:
+def _relax(
+    atoms: Atoms,
+    calculator: BaseCalculator,
+    fix_symmetry: float | None,
+    name: str,
+    record: RunRecord,
+    unfinished: Unfinished,
+) -> Atoms:
     started, fmax = time.perf_counter(), record.options.relax_fmax
     with RelaxationBar(fmax) as show:
-        result = relax(atoms, calculator, fmax=fmax, fix_symmetry=fix_symmetry, on_step=show)
+        result = relax(atoms, calculator, fmax=fmax, fix_symmetry=fix_symmetry, on_step=show, unfinished=unfinished)
     record.add_relaxation(name, result, time.perf_counter() - started)
     say(describe_relaxation(result), quiet=record.options.quiet)
     return result.atoms
