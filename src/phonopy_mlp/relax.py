@@ -24,6 +24,9 @@ from phonopy_mlp.unfinished import Unfinished
 FMAX = 1e-6
 """Default goal in eV/A for forces and for the cell's generalised forces, the paper's."""
 
+MAX_STEPS = 2000
+"""Optimiser steps after which a relaxation is given up."""
+
 Cell = Literal["free", "constant-volume", "fixed"]
 """What the cell may do: all, change its shape alone, or nothing."""
 
@@ -95,7 +98,7 @@ def relax(
     calculator: BaseCalculator,
     *,
     fmax: float = FMAX,
-    max_steps: int = 2000,
+    max_steps: int = MAX_STEPS,
     cell: Cell = "free",
     pressure: float = 0.0,
     fix_symmetry: float | None = None,

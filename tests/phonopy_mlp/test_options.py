@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from phonopy.cui.phonopy_argparse import get_init_parser, get_run_parser
 
+from phonopy_mlp.cli.arguments import RelaxOptions
 from phonopy_mlp.cli.options import drop, is_option, own_parser, parse
 from phonopy_mlp.errors import SettingsError
 
@@ -39,18 +40,18 @@ def test_our_own_options_have_names_that_phonopy_lacks(monkeypatch):
 )
 def test_the_structure_is_found_wherever_it_stands(line):
     options = parse(line.split(), "phonopy")
-    assert (options.structure, options.model, options.supercell) == (Path("Cu.cif"), "emt", ("2", "2", "2"))
+    assert (options.structure, options.calculator.model, options.supercell) == (Path("Cu.cif"), "emt", ("2", "2", "2"))
     assert options.arguments == ()
 
 
 def test_mlp_alone_means_the_default_model():
     options = parse(["--mlp", "Cu.cif"], "phonopy")
-    assert (options.structure, options.model) == (Path("Cu.cif"), None)
+    assert (options.structure, options.calculator.model) == (Path("Cu.cif"), None)
 
 
 @pytest.mark.parametrize("word", ["mine.model", "mine.safetensors", "mine.json", "unheard-of"])
 def test_a_model_file_or_an_unknown_name_is_the_model(word):
-    assert parse(["--mlp", word, "Cu.cif"], "phonopy").model == word
+    assert parse(["--mlp", word, "Cu.cif"], "phonopy").calculator.model == word
 
 
 def test_the_structure_is_found_behind_an_option_with_many_values():
@@ -93,12 +94,27 @@ def test_symmetrise_has_a_default_and_leaves_the_structure_alone():
     assert parse(["Cu.cif"], "phonopy").symmetrise is None
 
 
+def test_how_a_structure_is_relaxed():
+    assert parse(["Cu.cif"], "phonopy").relaxation is None
+    assert parse(["Cu.cif", "--relax"], "phonopy").relaxation == RelaxOptions()
+    line = "--relax --relax-fmax 1e-4 --relax-steps 50 --relax-cell fixed --fix-atoms 3,1-2 --relax-unconverged"
+    found = parse([*line.split(), "--fix-symmetry", "Cu.cif"], "phonopy")
+    assert found.structure == Path("Cu.cif")
+    assert found.relaxation == RelaxOptions(1e-4, 50, "fixed", 0.0, 1e-2, (0, 1, 2), must_converge=False)
+    under = parse(["Cu.cif", "--relax", "--pressure", "-0.5"], "phonopy").relaxation
+    assert under == RelaxOptions(pressure=-0.5)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("--mlp emt", "No structure was given"),
         ("--mlp emt Cu.cif phonopy_disp.yaml", "More than one structure"),
         ("--mlp emt Cu.cif --symmetrise tight", "not a tolerance"),
+        ("--mlp emt Cu.cif --fix-symmetry loose --relax", "--fix-symmetry loose"),
+        ("--mlp emt Cu.cif --pressure 1", "without --relax"),
+        ("--mlp emt Cu.cif --relax --fix-atoms 0-3", "'0-3' is no atom"),
+        ("--mlp emt Cu.cif --relax --fix-atoms 1-b", "'1-b' is no atom"),
         ("--mlp emt Cu.cif --config missing.conf", "Configuration file 'missing.conf'"),
     ],
 )

@@ -81,13 +81,14 @@ def check_options(options: Options) -> None:
 
 def check_against_input(options: Options, given: RunInput) -> None:
     """Raise `SettingsError` for options that contradict what the input brings with it."""
-    if given.has_forces and (options.relax or options.symmetrise is not None or options.supercell is not None):
+    moves = options.relaxation is not None or options.symmetrise is not None
+    if given.has_forces and (moves or options.supercell is not None):
         raise SettingsError(
             f"'{given.path}' has its forces already",
             "--relax, --symmetrise and --dim would make them wrong",
             "Leave these options out, or start from the structure",
         )
-    if given.dataset is not None and (options.relax or options.symmetrise is not None):
+    if given.dataset is not None and moves:
         raise SettingsError(
             f"'{given.path}' brings its own displacements",
             "they belong to the structure as it is, which --relax and --symmetrise would change",

@@ -19,14 +19,20 @@ from phonopy.cui.phonopy_argparse import (
 from phonopy.cui.settings import PhonopyConfParser, PhonopySettings
 
 from phonopy_mlp.cli import config
+from phonopy_mlp.cli.arguments import (
+    CalculatorOptions,
+    RelaxOptions,
+    add_calculator_options,
+    add_relax_options,
+    read_calculator,
+    read_relaxation,
+    tolerance,
+)
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.force_constants import Method
-from phonopy_mlp.registry import calculator_names, is_model_file
-from phonopy_mlp.relax import FMAX
+from phonopy_mlp.registry import calculator_names
 from phonopy_mlp.supercell import AUTO_LENGTH
 from phonopy_mlp.symmetry import LOOSE
-
-DEFAULT_MODEL = "mof0"
 
 THERMAL_OPTIONS = ("-t", "--thermal-property")
 OTHER_MESH_OPTIONS = ("--dos", "--pdos", "--band", "--band-labels", "--anime")
@@ -44,14 +50,9 @@ class Options:
     ----------
     structure : Path
         Structure file or phonopy yaml.
-    model : str or None
-        Registered name or model file; None where ``--mlp`` stood alone or was absent.
-    device, dtype, head : str, str, str or None
-        Handed to the calculator.
-    relax : bool
-        Relax cell and positions first.
-    relax_fmax : float
-        Goal of the relaxation in eV/A.
+    calculator : CalculatorOptions
+    relaxation : RelaxOptions or None
+        How the structure is relaxed first; None where it is not.
     symmetrise : float or None
         Project onto the space group found at this tolerance (A).
     supercell : tuple of str or None
@@ -84,12 +85,8 @@ class Options:
     """
 
     structure: Path
-    model: str | None
-    device: str
-    dtype: str
-    head: str | None
-    relax: bool
-    relax_fmax: float
+    calculator: CalculatorOptions
+    relaxation: RelaxOptions | None
     symmetrise: float | None
     supercell: tuple[str, ...] | None
     supercell_length: float | None
@@ -117,12 +114,9 @@ def own_parser(program: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     ours = parser.add_argument_group("options of phonopy-mlp")
-    ours.add_argument("--mlp", nargs="?", metavar="MODEL", help="calculator name or model file (default: mof0)")
-    ours.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
-    ours.add_argument("--dtype", default="float64", choices=("float64", "float32"), help="precision of the model")
-    ours.add_argument("--head", help="head of a multi-head model file")
-    ours.add_argument("--relax", action="store_true", help="relax cell and positions first")
-    ours.add_argument("--relax-fmax", type=float, default=FMAX, metavar="F", help=f"in eV/A (default: {FMAX:g})")
+    add_calculator_options(ours)
+    ours.add_argument("--relax", action="store_true", help="relax first; the options below say how")
+    add_relax_options(ours)
     ours.add_argument(
         "--symmetrise",
         nargs="?",
@@ -179,8 +173,9 @@ def parse(argv: Sequence[str], program: str) -> Options:
     """
     own, rest = own_parser(program).parse_known_args(_as_phonopy_writes_them(argv))
     returned: list[str] = []
-    model = _model(own.mlp, returned)
-    symmetrise = _tolerance(own.symmetrise, returned)
+    calculator = read_calculator(own, returned)
+    relaxation = _relaxation(own, returned)
+    symmetrise = tolerance("--symmetrise", own.symmetrise, returned)
     supercell = _supercell(own.dim, returned)
     structure, arguments = _structure([*([own.cell] if own.cell else []), *returned], rest)
     displacement_words = _displacement_words(own)
@@ -191,12 +186,8 @@ def parse(argv: Sequence[str], program: str) -> Options:
     settings, tags = _read_settings(namespace, conf)
     return Options(
         structure=structure,
-        model=model,
-        device=own.device,
-        dtype=own.dtype,
-        head=own.head,
-        relax=own.relax,
-        relax_fmax=own.relax_fmax,
+        calculator=calculator,
+        relaxation=relaxation,
         symmetrise=symmetrise,
         supercell=supercell,
         supercell_length=own.dim_length,
@@ -262,26 +253,15 @@ def _read_settings(namespace: argparse.Namespace, config: Path | None) -> tuple[
     return parser.settings, {name: str(value) for name, value in parser.confs.items()}
 
 
-def _model(word: str | None, returned: list[str]) -> str | None:
-    if word is None or is_model_file(word) or word in calculator_names():
-        return word
-    # The word is the structure, or a name nobody registered; get_calculator tells the close ones.
-    if not Path(word).exists() and not Path(word).suffix:
-        return word
-    returned.append(word)
+def _relaxation(own: argparse.Namespace, returned: list[str]) -> RelaxOptions | None:
+    relaxation = read_relaxation(own, returned)
+    if own.relax:
+        return relaxation
+    if relaxation != RelaxOptions():
+        raise SettingsError(
+            "Options of a relaxation without --relax", "they would have no effect", "Add --relax, or leave them out"
+        )
     return None
-
-
-def _tolerance(word: str | None, returned: list[str]) -> float | None:
-    if word is None:
-        return None
-    try:
-        return float(word)
-    except ValueError:
-        if Path(word).exists():
-            returned.append(word)
-            return LOOSE
-        raise SettingsError(f"--symmetrise {word}", "it is not a tolerance in A", "Give for example 1e-2") from None
 
 
 def _supercell(words: list[str] | None, returned: list[str]) -> tuple[str, ...] | None:

@@ -14,7 +14,7 @@ import numpy as np
 from ase import Atoms
 from phonopy import Phonopy
 
-from phonopy_mlp.cli.options import DEFAULT_MODEL, Options
+from phonopy_mlp.cli.options import Options
 from phonopy_mlp.force_constants import ForceConstantsResult
 from phonopy_mlp.imaginary import CommensurateModes
 from phonopy_mlp.inputs import RunInput
@@ -66,6 +66,9 @@ class RunRecord:
         """Record a relaxation."""
         self.steps[name] = {
             "fmax": result.fmax,
+            "cell": result.cell,
+            "pressure": result.pressure,
+            "converged": result.converged,
             "steps": result.steps,
             "energy_change": result.energy_change,
             "volume_change": result.volume_change,
@@ -112,12 +115,11 @@ class RunRecord:
     def _settings(self, phonon: Phonopy) -> dict[str, Any]:
         options = self.options
         return {
-            "model": None if "forces_from" in self.steps else options.model or DEFAULT_MODEL,
-            "device": options.device,
-            "dtype": options.dtype,
-            "head": options.head,
-            "relax": options.relax,
-            "relax_fmax": options.relax_fmax,
+            "model": None if "forces_from" in self.steps else options.calculator.name,
+            "device": options.calculator.device,
+            "dtype": options.calculator.dtype,
+            "head": options.calculator.head,
+            "relax": None if options.relaxation is None else options.relaxation.keywords(),
             "symmetrise": options.symmetrise,
             "supercell_matrix": phonon.supercell_matrix,
             "primitive_matrix": phonon.primitive_matrix,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from ase.io import write
 
+from phonopy_mlp.cli.arguments import RelaxOptions
 from phonopy_mlp.cli.cells import choose_cells, choose_displacements
 from phonopy_mlp.cli.checks import (
     FORCE_CONSTANTS_TEXT,
@@ -25,7 +26,7 @@ from phonopy_mlp.cli.checks import (
     working_folder,
 )
 from phonopy_mlp.cli.delegate import excludes_gamma_acoustic, phonopy_symmetrises, run_phonopy
-from phonopy_mlp.cli.options import DEFAULT_MODEL, Options
+from phonopy_mlp.cli.options import Options
 from phonopy_mlp.cli.progress import RelaxationBar, bar
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.report import (
@@ -49,7 +50,7 @@ from phonopy_mlp.output import PARAMS_FILE, write_force_constants
 from phonopy_mlp.phonons import MESH, PITCH, compute_phonons
 from phonopy_mlp.plot import plot_phonons, write_figure
 from phonopy_mlp.provenance import read_provenance
-from phonopy_mlp.registry import describe, get_calculator, identify
+from phonopy_mlp.registry import describe, identify
 from phonopy_mlp.relax import relax
 from phonopy_mlp.structures import check_elements
 from phonopy_mlp.symmetry import find_space_group, symmetrise
@@ -89,7 +90,7 @@ def run(options: Options, command: Sequence[str]) -> int:
             stale = (FORCE_CONSTANTS_TEXT,) if given.has_forces else (FORCE_CONSTANTS_TEXT, RELAXED_FILE)
             _remove_earlier(earlier, folder, *stale)
         # The calculator goes with the function that made it: phonopy may need the memory.
-        unfinished = Unfinished(folder / UNFINISHED_FOLDER, **identify(options.model or DEFAULT_MODEL))
+        unfinished = Unfinished(folder / UNFINISHED_FOLDER, **identify(options.calculator.name))
         made = _from_forces(given, record) if given.has_forces else _from_calculator(given, record, folder, unfinished)
         if made is None:
             return 0
@@ -124,9 +125,7 @@ def _from_calculator(given: RunInput, record: RunRecord, folder: Path, unfinishe
     """Compute force constants; None for a dry run."""
     options = record.options
     say(describe_groups(given.atoms, str(given.path)), quiet=options.quiet)
-    calculator = get_calculator(
-        options.model or DEFAULT_MODEL, device=options.device, dtype=options.dtype, head=options.head
-    )
+    calculator = options.calculator.make()
     description = describe(calculator)
     check_elements(given.atoms, description)
     if options.dry_run and options.symmetrise is not None:
@@ -162,16 +161,18 @@ def _prepare(
 ) -> Atoms:
     """Relax and symmetrise as asked."""
     options = record.options
-    if options.relax:
-        atoms = _relax(atoms, calculator, None, "relax", record, unfinished)
+    relaxation = options.relaxation
+    if relaxation is not None:
+        atoms = _relax(atoms, calculator, relaxation, "relax", record, unfinished)
     if options.symmetrise is not None:
         group = find_space_group(atoms, options.symmetrise)
         atoms = symmetrise(atoms, options.symmetrise)
         record.steps["symmetrise"] = {"tolerance": options.symmetrise, "space_group": str(group)}
         say(f"Symmetrised to {group}.", quiet=options.quiet)
-        if options.relax:
-            atoms = _relax(atoms, calculator, options.symmetrise, "relax_in_symmetry", record, unfinished)
-    if options.relax or options.symmetrise is not None:
+        if relaxation is not None:
+            within = replace(relaxation, fix_symmetry=options.symmetrise)
+            atoms = _relax(atoms, calculator, within, "relax_in_symmetry", record, unfinished)
+    if relaxation is not None or options.symmetrise is not None:
         with replacing(folder / RELAXED_FILE) as path:
             write(path, atoms, format="cif")
     return atoms
@@ -180,14 +181,14 @@ def _prepare(
 def _relax(
     atoms: Atoms,
     calculator: BaseCalculator,
-    fix_symmetry: float | None,
+    relaxation: RelaxOptions,
     name: str,
     record: RunRecord,
     unfinished: Unfinished,
 ) -> Atoms:
-    started, fmax = time.perf_counter(), record.options.relax_fmax
-    with RelaxationBar(fmax) as show:
-        result = relax(atoms, calculator, fmax=fmax, fix_symmetry=fix_symmetry, on_step=show, unfinished=unfinished)
+    started = time.perf_counter()
+    with RelaxationBar(relaxation.fmax) as show:
+        result = relax(atoms, calculator, **relaxation.keywords(), on_step=show, unfinished=unfinished)
     record.add_relaxation(name, result, time.perf_counter() - started)
     say(describe_relaxation(result), quiet=record.options.quiet)
     return result.atoms
