@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ from ase.calculators.calculator import BaseCalculator
 from phonopy import Phonopy
 
 from phonopy_mlp.cli.options import Options
-from phonopy_mlp.cli.report import say
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.force_constants import default_distance, displace, make_phonopy
 from phonopy_mlp.inputs import RunInput
@@ -24,7 +24,7 @@ _SAME_SITE = 1e-3
 """Positions closer than this (A) are one site."""
 
 
-def choose_cells(atoms: Atoms, options: Options, given: RunInput) -> Phonopy:
+def choose_cells(atoms: Atoms, options: Options, given: RunInput, say: Callable[[str], None]) -> Phonopy:
     """Return phonopy's object for a unit cell, with the supercell and the primitive cell that were asked for."""
     settings = options.settings
     # As phonopy does: the automatic band path needs the automatic primitive cell.
@@ -34,7 +34,7 @@ def choose_cells(atoms: Atoms, options: Options, given: RunInput) -> Phonopy:
         primitive = settings.primitive_matrix if settings.primitive_matrix is not None else given.primitive_matrix
     phonon = make_phonopy(
         atoms,
-        _supercell_matrix(atoms, options, given),
+        _supercell_matrix(atoms, options, given, say),
         primitive_matrix="auto" if primitive is None else primitive,
         symprec=choose_tolerance(options, given),
         is_symmetry=settings.is_symmetry,
@@ -100,7 +100,9 @@ def choose_displacements(
     )
 
 
-def _supercell_matrix(atoms: Atoms, options: Options, given: RunInput) -> np.ndarray[Any, Any]:
+def _supercell_matrix(
+    atoms: Atoms, options: Options, given: RunInput, say: Callable[[str], None]
+) -> np.ndarray[Any, Any]:
     if options.supercell is None:
         if given.supercell_matrix is not None:
             return given.supercell_matrix
@@ -117,6 +119,5 @@ def _supercell_matrix(atoms: Atoms, options: Options, given: RunInput) -> np.nda
     say(
         f"Supercell {' x '.join(str(n) for n in np.diag(matrix))}: the smallest whose shortest image distance "
         f"({distance:.2f} A) exceeds {length:g} A.",
-        quiet=options.quiet,
     )
     return matrix

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from phonopy_mlp.cli.options import Options
+from phonopy_mlp.cli.prepare import RELAXED_FILE
 from phonopy_mlp.errors import OutputError, SettingsError
 from phonopy_mlp.files import check_folder
 from phonopy_mlp.inputs import RunInput
@@ -19,7 +20,6 @@ from phonopy_mlp.supercell import parse_supercell
 
 BORN_FILE = "BORN"
 FORCE_CONSTANTS_TEXT = "FORCE_CONSTANTS"
-RELAXED_FILE = "relaxed.cif"
 
 
 @dataclass(frozen=True, slots=True)

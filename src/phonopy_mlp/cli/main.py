@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
+from phonopy_mlp.cli import relax_command
 from phonopy_mlp.cli import run as run_command
 from phonopy_mlp.cli.config import expand
 from phonopy_mlp.cli.options import own_parser, parse
@@ -19,6 +20,7 @@ Phonons from any ASE calculator, with phonopy's options and files.
 
 commands:
   run          force constants, and everything phonopy makes of them (same as 'phonopy --mlp')
+  relax        a structure at the calculator's minimum
   calculators  list the registered calculators
 
 'phonopy-mlp COMMAND --help' tells the options.
@@ -34,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     command, *rest = arguments
     if command == "run":
         return _guarded(lambda: _run(rest, "phonopy-mlp run"), rest)
+    if command == "relax":
+        return _guarded(lambda: relax_command.run(rest), rest)
     if command == "calculators":
         if rest:
             print("usage: phonopy-mlp calculators\n\nList the registered calculators, one name a line.")

@@ -1,4 +1,4 @@
-"""What a run leaves in ``phonopy_mlp.yaml``."""
+"""What a command has done so far: said on the terminal, and left in ``phonopy_mlp.yaml``."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ase import Atoms
-from phonopy import Phonopy
 
-from phonopy_mlp.cli.options import Options
 from phonopy_mlp.force_constants import ForceConstantsResult
 from phonopy_mlp.imaginary import CommensurateModes
 from phonopy_mlp.inputs import RunInput
 from phonopy_mlp.provenance import Provenance, write_provenance
 from phonopy_mlp.relax import RelaxResult
 from phonopy_mlp.structures import structure_digest
+from phonopy_mlp.unfinished import Unfinished
 
 
 @dataclass(slots=True)
@@ -29,10 +27,14 @@ class RunRecord:
 
     Attributes
     ----------
-    options : Options
-        The command line, parsed.
     command : sequence of str
         The command line, program name first.
+    folder : Path
+        Where the results go.
+    unfinished : Unfinished
+        What is finished of them already.
+    quiet : bool
+        Print nothing but warnings, errors, and what was asked for.
     steps : dict
         An entry for each step done.
     warnings : list of str
@@ -40,8 +42,10 @@ class RunRecord:
 
     """
 
-    options: Options
     command: Sequence[str]
+    folder: Path
+    unfinished: Unfinished
+    quiet: bool
     steps: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -55,6 +59,11 @@ class RunRecord:
             for hidden in (DeprecationWarning, FutureWarning):
                 warnings.simplefilter("ignore", hidden)
             yield
+
+    def say(self, text: str) -> None:
+        """Print a line, at once, unless the user wants quiet."""
+        if not self.quiet:
+            print(text, flush=True)
 
     def _show(self, message: Warning | str, *_: Any, **__: Any) -> None:
         text = str(message)
@@ -92,13 +101,11 @@ class RunRecord:
             "seconds": round(result.seconds, 2),
         }
 
-    def write(
-        self, given: RunInput, atoms: Atoms, phonon: Phonopy, calculator: Mapping[str, Any], folder: Path
-    ) -> None:
+    def write(self, given: RunInput, atoms: Atoms, calculator: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         """Write the provenance file of the run."""
         provenance = Provenance(
             command=tuple(self.command),
-            settings=self._settings(phonon),
+            settings=settings,
             input={
                 "file": str(given.path),
                 "file_digest": given.digest,
@@ -110,29 +117,4 @@ class RunRecord:
             steps=self.steps,
             warnings=tuple(self.warnings),
         )
-        write_provenance(provenance, folder)
-
-    def _settings(self, phonon: Phonopy) -> dict[str, Any]:
-        options = self.options
-        return {
-            "model": None if "forces_from" in self.steps else options.calculator.name,
-            "device": options.calculator.device,
-            "dtype": options.calculator.dtype,
-            "head": options.calculator.head,
-            "relax": None if options.relaxation is None else options.relaxation.keywords(),
-            "symmetrise": options.symmetrise,
-            "supercell_matrix": phonon.supercell_matrix,
-            "primitive_matrix": phonon.primitive_matrix,
-            "symmetry_tolerance": phonon.symmetry.tolerance,
-            "displacements": _displacement_length(phonon),
-            "symmetrise_force_constants": options.settings.fc_symmetry,
-            "phonopy_arguments": list(options.arguments),
-            "phonopy_tags": options.tags,
-        }
-
-
-def _displacement_length(phonon: Phonopy) -> dict[str, Any]:
-    dataset = phonon.dataset
-    assert dataset is not None
-    lengths = np.linalg.norm(np.asarray(phonon.displacements)[..., -3:], axis=-1)
-    return {"count": len(lengths), "length": float(lengths.max()), "random": "displacements" in dataset}
+        write_provenance(provenance, self.folder)

@@ -23,12 +23,6 @@ from phonopy_mlp.symmetry import LOOSE, TIGHT, find_space_group
 _GIGABYTE = 1e9
 
 
-def say(text: str, *, quiet: bool = False) -> None:
-    """Print a line, at once, unless the user wants quiet."""
-    if not quiet:
-        print(text, flush=True)
-
-
 def describe_groups(atoms: Atoms, name: str) -> str:
     """Return formula and space groups of a structure."""
     groups = "; ".join(str(find_space_group(atoms, tolerance)) for tolerance in (TIGHT, LOOSE))

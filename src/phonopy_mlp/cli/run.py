@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import BaseCalculator
-from ase.io import write
 
-from phonopy_mlp.cli.arguments import RelaxOptions
 from phonopy_mlp.cli.cells import choose_cells, choose_displacements
 from phonopy_mlp.cli.checks import (
     FORCE_CONSTANTS_TEXT,
-    RELAXED_FILE,
     EarlierRun,
     check_against_input,
     check_options,
@@ -27,17 +22,15 @@ from phonopy_mlp.cli.checks import (
 )
 from phonopy_mlp.cli.delegate import excludes_gamma_acoustic, phonopy_symmetrises, run_phonopy
 from phonopy_mlp.cli.options import Options
-from phonopy_mlp.cli.progress import RelaxationBar, bar
+from phonopy_mlp.cli.prepare import RELAXED_FILE, prepare
+from phonopy_mlp.cli.progress import bar
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.report import (
     describe_groups,
     describe_modes,
     describe_plan,
-    describe_relaxation,
-    say,
     summarise,
 )
-from phonopy_mlp.files import replacing
 from phonopy_mlp.force_constants import (
     ForceConstantsResult,
     choose_method,
@@ -51,9 +44,8 @@ from phonopy_mlp.phonons import MESH, PITCH, compute_phonons
 from phonopy_mlp.plot import plot_phonons, write_figure
 from phonopy_mlp.provenance import read_provenance
 from phonopy_mlp.registry import describe, identify
-from phonopy_mlp.relax import relax
 from phonopy_mlp.structures import check_elements
-from phonopy_mlp.symmetry import find_space_group, symmetrise
+from phonopy_mlp.symmetry import symmetrise
 from phonopy_mlp.unfinished import UNFINISHED_FOLDER, Unfinished
 
 LARGE_FORCE = 1e-2
@@ -76,27 +68,27 @@ def run(options: Options, command: Sequence[str]) -> int:
         Bad input, a calculator that fails, or a folder that cannot be written.
 
     """
-    record = RunRecord(options, command)
+    folder = working_folder()
+    unfinished = Unfinished(folder / UNFINISHED_FOLDER, **identify(options.calculator.name))
+    record = RunRecord(command, folder, unfinished, options.quiet)
     with record.collecting_warnings():
-        folder = working_folder()
         check_options(options)
         earlier = check_surroundings(options, folder)
         given = read_input(options.structure)
         check_against_input(options, given)
         if given.has_forces and options.dry_run:
-            say(f"'{given.path}' has its forces already: no displacement would be computed.")
+            print(f"'{given.path}' has its forces already: no displacement would be computed.")
             return 0
         if not options.dry_run:
             stale = (FORCE_CONSTANTS_TEXT,) if given.has_forces else (FORCE_CONSTANTS_TEXT, RELAXED_FILE)
             _remove_earlier(earlier, folder, *stale)
         # The calculator goes with the function that made it: phonopy may need the memory.
-        unfinished = Unfinished(folder / UNFINISHED_FOLDER, **identify(options.calculator.name))
-        made = _from_forces(given, record) if given.has_forces else _from_calculator(given, record, folder, unfinished)
+        made = (_from_forces if given.has_forces else _from_calculator)(given, options, record)
         if made is None:
             return 0
-        _write(given, made, record, folder)
+        _write(given, made, options, record)
         unfinished.remove()
-        return _finish(made, record)
+        return _finish(made, options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +100,9 @@ class _Made:
     description: Mapping[str, Any]
 
 
-def _from_forces(given: RunInput, record: RunRecord) -> _Made:
-    options = record.options
-    say(f"Forces were read from '{given.path}'; the calculator is not needed.", quiet=options.quiet)
-    phonon = choose_cells(given.atoms, options, given)
+def _from_forces(given: RunInput, options: Options, record: RunRecord) -> _Made:
+    record.say(f"Forces were read from '{given.path}'; the calculator is not needed.")
+    phonon = choose_cells(given.atoms, options, given, record.say)
     phonon.dataset = given.dataset
     result = force_constants_from_dataset(phonon, symmetrise=options.settings.fc_symmetry)
     origin = read_provenance(given.path.parent) or {}
@@ -121,10 +112,9 @@ def _from_forces(given: RunInput, record: RunRecord) -> _Made:
     return _Made(given.atoms, result, {"name": "unknown", **calculator})
 
 
-def _from_calculator(given: RunInput, record: RunRecord, folder: Path, unfinished: Unfinished) -> _Made | None:
+def _from_calculator(given: RunInput, options: Options, record: RunRecord) -> _Made | None:
     """Compute force constants; None for a dry run."""
-    options = record.options
-    say(describe_groups(given.atoms, str(given.path)), quiet=options.quiet)
+    record.say(describe_groups(given.atoms, str(given.path)))
     calculator = options.calculator.make()
     description = describe(calculator)
     check_elements(given.atoms, description)
@@ -133,81 +123,39 @@ def _from_calculator(given: RunInput, record: RunRecord, folder: Path, unfinishe
     elif options.dry_run:
         atoms = given.atoms
     else:
-        atoms = _prepare(given.atoms, calculator, record, folder, unfinished)
-    phonon = choose_cells(atoms, options, given)
+        atoms = prepare(given.atoms, calculator, options.relaxation, options.symmetrise, record)
+    phonon = choose_cells(atoms, options, given, record.say)
     chosen = given.dataset is not None or bool(options.displacement_words)
     method = choose_method(calculator, options.method, given=chosen)
     choose_displacements(phonon, options, given, calculator, linear=method == "linear-response")
     if options.dry_run:
-        say(describe_plan(phonon, atoms, calculator, method))
+        print(describe_plan(phonon, atoms, calculator, method))
         return None
-    say(
-        f"{len(phonon.displacements)} displacements in a supercell of {len(phonon.supercell)} atoms, {method}.",
-        quiet=options.quiet,
-    )
+    record.say(f"{len(phonon.displacements)} displacements in a supercell of {len(phonon.supercell)} atoms, {method}.")
     result = compute_force_constants(
         phonon,
         calculator,
         symmetrise=options.settings.fc_symmetry,
         method=method,
         progress=bar,
-        unfinished=unfinished,
+        unfinished=record.unfinished,
     )
     return _Made(atoms, result, description)
 
 
-def _prepare(
-    atoms: Atoms, calculator: BaseCalculator, record: RunRecord, folder: Path, unfinished: Unfinished
-) -> Atoms:
-    """Relax and symmetrise as asked."""
-    options = record.options
-    relaxation = options.relaxation
-    if relaxation is not None:
-        atoms = _relax(atoms, calculator, relaxation, "relax", record, unfinished)
-    if options.symmetrise is not None:
-        group = find_space_group(atoms, options.symmetrise)
-        atoms = symmetrise(atoms, options.symmetrise)
-        record.steps["symmetrise"] = {"tolerance": options.symmetrise, "space_group": str(group)}
-        say(f"Symmetrised to {group}.", quiet=options.quiet)
-        if relaxation is not None:
-            within = replace(relaxation, fix_symmetry=options.symmetrise)
-            atoms = _relax(atoms, calculator, within, "relax_in_symmetry", record, unfinished)
-    if relaxation is not None or options.symmetrise is not None:
-        with replacing(folder / RELAXED_FILE) as path:
-            write(path, atoms, format="cif")
-    return atoms
-
-
-def _relax(
-    atoms: Atoms,
-    calculator: BaseCalculator,
-    relaxation: RelaxOptions,
-    name: str,
-    record: RunRecord,
-    unfinished: Unfinished,
-) -> Atoms:
-    started = time.perf_counter()
-    with RelaxationBar(relaxation.fmax) as show:
-        result = relax(atoms, calculator, **relaxation.keywords(), on_step=show, unfinished=unfinished)
-    record.add_relaxation(name, result, time.perf_counter() - started)
-    say(describe_relaxation(result), quiet=record.options.quiet)
-    return result.atoms
-
-
-def _write(given: RunInput, made: _Made, record: RunRecord, folder: Path) -> None:
+def _write(given: RunInput, made: _Made, options: Options, record: RunRecord) -> None:
     """Look for imaginary modes, and write the files."""
-    options, result = record.options, made.result
+    result, folder = made.result, record.folder
     modes = compute_commensurate_modes(result.phonon)
     record.add_force_constants(made.atoms, result, modes)
-    say(describe_modes(modes), quiet=options.quiet)
+    record.say(describe_modes(modes))
     _warn(result, modes)
     write_force_constants(result, folder, keep_params=given.path.resolve() == (folder / PARAMS_FILE).resolve())
-    record.write(given, made.atoms, result.phonon, made.description, folder)
+    record.write(given, made.atoms, made.description, _settings(options, result, given))
 
 
-def _finish(made: _Made, record: RunRecord) -> int:
+def _finish(made: _Made, options: Options) -> int:
     """Draw the figure, and let phonopy do the rest."""
-    options = record.options
     if options.figure is not None:
         _draw(made, options.figure, options)
     return run_phonopy(
@@ -251,8 +199,34 @@ def _draw(made: _Made, figure: Path, options: Options) -> None:
     )
     title = f"{options.structure.name} ({made.atoms.get_chemical_formula()}), {made.description['name']}"
     write_figure(plot_phonons(phonons, title), figure)
-    say(f"Figure: {figure}")
-    say(summarise(phonons, made.atoms, made.result))
+    print(f"Figure: {figure}", summarise(phonons, made.atoms, made.result), sep="\n", flush=True)
+
+
+def _settings(options: Options, result: ForceConstantsResult, given: RunInput) -> dict[str, Any]:
+    """Return every setting in force, for the record."""
+    phonon, relaxation = result.phonon, options.relaxation
+    lengths = np.linalg.norm(np.asarray(phonon.displacements)[..., -3:], axis=-1)
+    dataset = phonon.dataset
+    assert dataset is not None
+    return {
+        "model": None if given.has_forces else options.calculator.name,
+        "device": options.calculator.device,
+        "dtype": options.calculator.dtype,
+        "head": options.calculator.head,
+        "relax": None if relaxation is None else relaxation.keywords(),
+        "symmetrise": options.symmetrise,
+        "supercell_matrix": phonon.supercell_matrix,
+        "primitive_matrix": phonon.primitive_matrix,
+        "symmetry_tolerance": phonon.symmetry.tolerance,
+        "displacements": {
+            "count": len(lengths),
+            "length": float(lengths.max()),
+            "random": "displacements" in dataset,
+        },
+        "symmetrise_force_constants": options.settings.fc_symmetry,
+        "phonopy_arguments": list(options.arguments),
+        "phonopy_tags": options.tags,
+    }
 
 
 def _remove_earlier(earlier: EarlierRun, folder: Path, *names: str) -> None:
