@@ -221,7 +221,7 @@ def _optimise(
     while steps < max_steps and not largest <= fmax:
         before = largest
         optimiser = (FIRE if stalled else LBFGS)(target, logfile=os.devnull)
-        for _ in _quietly(optimiser.irun(fmax=fmax, steps=min(_STEPS_PER_ROUND, max_steps - steps))):
+        for _ in quietly(optimiser.irun(fmax=fmax, steps=min(_STEPS_PER_ROUND, max_steps - steps))):
             largest = _largest(target.get_forces())
             _check_motion(moving, largest, steps + optimiser.nsteps, volume)
             if on_step is not None:
@@ -231,7 +231,7 @@ def _optimise(
     return steps, largest
 
 
-def _quietly(steps: Iterator[Any]) -> Iterator[Any]:
+def quietly(steps: Iterator[Any]) -> Iterator[Any]:
     """Go on without scipy's warnings of 1e-13 in the logarithm of the cell's deformation."""
     while True:
         with warnings.catch_warnings():

@@ -12,7 +12,7 @@ from ase.constraints import FixAtoms
 from ase.optimize import FIRE
 
 from phonopy_mlp.evaluator import calling
-from phonopy_mlp.relax import Cell, make_target
+from phonopy_mlp.relax import Cell, make_target, quietly
 from phonopy_mlp.structures import bare
 
 MOST_STEPS = 500
@@ -27,6 +27,7 @@ def descend(
     calculator: BaseCalculator,
     *,
     below: float,
+    fmax: float,
     cell: Cell,
     pressure: float,
     fixed: Sequence[int],
@@ -35,7 +36,8 @@ def descend(
 
     Quasi-Newton methods such as L-BFGS go to the nearest stationary point, and where the curvature is negative that is
     the saddle point itself: a crystal rattled by 0.01 A comes back to where it was. FIRE only ever moves along forces.
-    It stops when the energy is below that of the saddle point and the force has passed its maximum.
+    It stops when the energy is below that of the saddle point and the force has passed its maximum, or where no force
+    is left.
 
     Parameters
     ----------
@@ -45,7 +47,7 @@ def descend(
         ASE calculator.
     below : float
         Energy in eV that is to be left behind, with the work of the pressure.
-    cell, pressure, fixed
+    fmax, cell, pressure, fixed
         As of `relax`.
 
     Raises
@@ -60,7 +62,7 @@ def descend(
     with calling(f"the descent of {moving.get_chemical_formula()}"):
         target = make_target(moving, cell, pressure)
         steepest = 0.0
-        for _ in FIRE(target, logfile=os.devnull).irun(fmax=0.0, steps=MOST_STEPS):
+        for _ in quietly(FIRE(target, logfile=os.devnull).irun(fmax=fmax, steps=MOST_STEPS)):
             if target.get_potential_energy(force_consistent=False) > below:
                 continue
             force = float(np.linalg.norm(target.get_forces(), axis=1).max())

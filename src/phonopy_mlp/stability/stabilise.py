@@ -210,6 +210,7 @@ class _Relaxation:
                 atoms,
                 self.calculator,
                 below=below * len(atoms),
+                fmax=self.fmax,
                 cell=self.cell,
                 pressure=self.pressure,
                 fixed=fixed,

@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
 import yaml
+from ase.build import bulk
+from ase.calculators.emt import EMT
 from double_wells import EDGES, DoubleWells, Noisy, Shearing, argon, caesium_chloride
 from numpy.testing import assert_allclose
 
 from phonopy_mlp.errors import CalculatorError, SettingsError, StabilityError
 from phonopy_mlp.provenance import plain
+from phonopy_mlp.relax import relax
 from phonopy_mlp.stability.dynamics import Dynamics
 from phonopy_mlp.stability.follow import Follow, search_line
 from phonopy_mlp.stability.proposals import Proposal
@@ -92,6 +95,16 @@ def test_a_mode_with_complex_eigenvectors_triples_the_cell():
         energies.append((x**2 / 2 + 5 * x**4).sum() - 0.25 * pairs)
     assert calculator.get_property("energy", result.atoms) == pytest.approx(min(energies), abs=1e-6)
     assert np.abs(w).max() > 0.1
+
+
+def test_body_centred_copper_becomes_hexagonal():
+    # Burgers' path: the transverse mode at the zone boundary N.
+    result = stabilise(bulk("Cu", "bcc", a=2.87), EMT(), supercell_matrix=TWO, fmax=1e-5)
+    assert result.stable
+    assert sorted(result.trail[-1].qpoint) == [0, 0, 0.5]
+    assert [group.number for group in result.trail[-1].groups_after] == [194, 194]
+    hexagonal = relax(bulk("Cu", "hcp", a=2.55), EMT(), fmax=1e-5)
+    assert EMT().get_potential_energy(result.atoms) == pytest.approx(hexagonal.energy, abs=1e-6)
 
 
 def test_a_stable_crystal_stays_untouched():
