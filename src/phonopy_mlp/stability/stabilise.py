@@ -67,8 +67,8 @@ def stabilise(
 
     Each round checks the crystal with `check_stability`, and lets the methods propose structures in their order. The
     first whose relaxation lowers the energy per atom by more than its noise is the crystal of the next round; all
-    others are recorded as rejected. It ends when the check finds nothing unstable, no method finds anything lower, or
-    `max_rounds` is reached. What is unstable in the end stands in the result.
+    others are recorded as rejected. It ends when the check finds nothing unstable, no method finds anything lower, long
+    waves alone are left in a fixed cell, or `max_rounds` is reached. What is unstable in the end stands in the result.
 
     A mode off Gamma makes the cell as many times larger as it needs to repeat. The next check is made in exactly the
     same supercell in space as the first one, which every cell that holds a commensurate mode divides.
@@ -139,7 +139,8 @@ def stabilise(
             progress=progress,
             unfinished=unfinished,
         )
-        if check.stable or number == max_rounds:
+        hopeless = cell == "fixed" and not check.unstable_modes
+        if check.stable or hopeless or number == max_rounds:
             break
         attempt = _Attempt(crystal, check, relaxation, reduce_cell, seed + len(trail), record)
         improved = attempt.run(chosen)
