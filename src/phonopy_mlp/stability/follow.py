@@ -55,11 +55,11 @@ class Follow:
         for mode in one_of_each_star(problem.check.unstable_modes, operations):
             rows = find_periodic_cell(mode.qpoint, problem.atoms.cell.array)
             lines = [_along_mode(problem, mode, rows, phase) for phase in distinct_phases(mode.qpoint)]
-            found = _lowest_point(problem, lines, self.largest)
+            found = _lowest_point(problem, lines, self.largest, "A")
             yield Proposal(found.atoms, rows, mode, amplitude=found.amplitude, refusal=found.refusal)
         for wave in problem.check.unstable_waves if problem.strains else ():
             lines = [partial(_strained, problem.atoms, wave, sign) for sign in (1, -1)]
-            found = _lowest_point(problem, lines, self.largest_strain)
+            found = _lowest_point(problem, lines, self.largest_strain, "strain")
             rows = np.eye(3, dtype=int)
             yield Proposal(found.atoms, rows, wave=wave, amplitude=found.amplitude, refusal=found.refusal)
 
@@ -87,20 +87,22 @@ def _strained(atoms: Atoms, wave: SoundWave, sign: int, amplitude: float) -> Ato
     return strain_along(atoms, wave, sign * amplitude)
 
 
-def _lowest_point(problem: Problem, lines: Sequence[Line], largest: float) -> _Point:
+def _lowest_point(problem: Problem, lines: Sequence[Line], largest: float, unit: str) -> _Point:
     points = []
     for line in lines:
 
         def energy(amplitude: float, line: Line = line) -> float:
             moved = line(amplitude)
             with calling(f"a displacement of {amplitude:.3g} along a mode of {moved.get_chemical_formula()}"):
-                return float(problem.calculator.get_property("energy", moved) + problem.pressure * moved.get_volume())
+                found = float(problem.calculator.get_property("energy", moved) + problem.pressure * moved.get_volume())
+            # Where a potential knows no energy the line ends as at a wall.
+            return found if np.isfinite(found) else np.inf
 
         found = search_line(energy, largest=largest, noise=problem.energy_noise * len(line(0.0)))
         if found is not None:
             points.append((found[1], _Point(line(found[0]), found[0])))
     if not points:
-        return _Point(None, None, f"no lower energy along it up to {largest:g}")
+        return _Point(None, None, f"no lower energy along it up to {largest:g} {unit}")
     return min(points, key=lambda point: point[0])[1]
 
 

@@ -290,6 +290,22 @@ def test_a_calculator_that_fails_on_the_way_is_recorded():
     assert_allclose(result.atoms.positions, caesium_chloride().positions, atol=1e-9)
 
 
+class Bounded(DoubleWells):
+    """Has no energy beyond the wells."""
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=()):
+        super().calculate(atoms, properties, system_changes)
+        if np.abs(self.displacements(atoms)).max() > 0.3:
+            self.results["energy"] = np.nan
+
+
+def test_a_line_ends_where_the_energy_is_no_number():
+    calculator = Bounded((5, 5, -1), b=20.0)
+    result = stabilise(caesium_chloride(), calculator, supercell_matrix=ONE, methods=["follow"])
+    assert result.stable
+    assert calculator.get_property("energy", result.atoms) == pytest.approx(-1 / 80, abs=1e-6)
+
+
 def test_a_calculator_that_fails_at_once_is_an_error():
     moved = caesium_chloride()
     moved.positions[1] += 0.1
