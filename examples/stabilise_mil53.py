@@ -1,12 +1,12 @@
-"""From a symmetric metal-organic framework to a structure without imaginary modes, on the embedded model mini.
+"""From the symmetric parent of MIL-53 to a structure without imaginary modes, on the embedded model mini.
 
 MIL-53 as it ships with mace-mof-calc is monoclinic (C2/c), a distortion of the orthorhombic large-pore form (Imma).
 That parent is made again here by symmetrising with a tolerance of 0.5 A and relaxing with its symmetry kept. mini was
 trained on MOF-5 alone, so energies and final structures are its own and not MIL-53's; the instabilities are real ones
 of this potential, at Gamma and at the zone boundary, where following them makes the cell larger.
 
-    python examples/stabilise_mof.py                              # modes at Gamma alone, the cell relaxes
-    python examples/stabilise_mof.py --dim 1 2 1 --cell fixed     # at the zone boundary as well
+    python examples/stabilise_mil53.py                            # modes at Gamma alone, the cell relaxes
+    python examples/stabilise_mil53.py --dim 1 2 1 --cell fixed   # at the zone boundary as well
 
 It prints a line for each step, then what is left, and writes ``stabilised.cif`` and ``stabilised.yaml`` (the trail)
 into the folder it runs in.
@@ -49,7 +49,6 @@ def show(step: Step) -> None:
 def main() -> None:
     """Make the parent, stabilise it, and say what is left."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--structure", choices=structures.names(), default="MIL-53")
     parser.add_argument("--dim", nargs=3, type=int, default=[1, 1, 1], help="supercell of the checks")
     parser.add_argument("--fmax", type=float, default=1e-5, help="goal of the relaxations in eV/A")
     parser.add_argument("--cell", choices=get_args(Cell), default="free", help="what the cell may do")
@@ -57,9 +56,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     calculator = get_calculator("mini")
-    parent = relax(
-        symmetrise(structures.load(arguments.structure), 0.5), calculator, fix_symmetry=1e-2, fmax=arguments.fmax
-    )
+    parent = relax(symmetrise(structures.load("MIL-53"), 0.5), calculator, fix_symmetry=1e-2, fmax=arguments.fmax)
     print(
         f"{time.perf_counter() - STARTED:5.0f} s  parent: {parent.final_groups[0]}, {len(parent.atoms)} atoms",
         flush=True,
