@@ -38,6 +38,10 @@ class ConvergenceError(PhonopyMlpError, RuntimeError):
     """A relaxation that did not reach its goal."""
 
 
+class StabilityError(PhonopyMlpError, RuntimeError):
+    """A crystal that could not be made stable."""
+
+
 class OutputError(PhonopyMlpError, OSError):
     """A file or folder that cannot be written."""
 

@@ -12,6 +12,36 @@ from phonopy.harmonic.dynmat_to_fc import get_commensurate_points
 THRESHOLD = 1e-4
 """Modes below minus this (THz) count as imaginary, as in the paper."""
 
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ImaginaryMode:
+    """A mode whose squared frequency is negative.
+
+    Attributes
+    ----------
+    qpoint : ndarray
+        In units of the primitive cell's reciprocal vectors. shape=(3,)
+    band : int
+        Its place among the modes of this q-point, lowest first, from 0.
+    frequency : float
+        In THz, negative.
+    effective_mass : float
+        In u: the inverse of the mean of 1 / m_j over the atoms, weighted with their shares of the eigenvector. A
+        force-constant error dPhi along the mode shifts its squared angular frequency by dPhi over this mass.
+    eigenvector : ndarray
+        Normalised; atom j of cell l moves by Re(e_j exp(2 pi i q.l)) / sqrt(m_j), l in units of the primitive cell's
+        vectors, so that it is real wherever 2 q is a reciprocal vector. shape=(3 atoms,), complex, read-only
+
+    """
+
+    qpoint: Array
+    band: int
+    frequency: float
+    effective_mass: float
+    eigenvector: Array
+
 
 @dataclass(frozen=True, slots=True)
 class CommensurateModes:
@@ -24,11 +54,14 @@ class CommensurateModes:
     frequencies : ndarray
         In THz, imaginary ones negative, ascending. At Gamma the three translations are projected out and stand as
         NaN at the end. shape=(q-points, bands)
+    imaginary : tuple of ImaginaryMode
+        Every mode of negative frequency, however small, with its eigenvector; lowest first.
 
     """
 
-    qpoints: np.ndarray[Any, Any]
-    frequencies: np.ndarray[Any, Any]
+    qpoints: Array
+    frequencies: Array
+    imaginary: tuple[ImaginaryMode, ...]
 
     @property
     def lowest(self) -> float:
@@ -43,24 +76,61 @@ class CommensurateModes:
 def compute_commensurate_modes(phonon: Phonopy) -> CommensurateModes:
     """Diagonalise the dynamical matrix at the commensurate q-points, translations projected out at Gamma."""
     matrix = np.rint(np.linalg.inv(phonon.primitive_matrix) @ phonon.supercell_matrix).astype(int)
-    qpoints = get_commensurate_points(matrix)
-    rows = []
+    qpoints = np.asarray(get_commensurate_points(matrix))
+    rows, imaginary = [], []
+    for q, dynamical in zip(qpoints, dynamical_matrices(phonon, qpoints), strict=True):
+        eigenvalues, eigenvectors = _diagonalise(phonon, q, dynamical)
+        frequencies = np.sign(eigenvalues) * np.sqrt(np.abs(eigenvalues)) * phonon.unit_conversion_factor
+        for band in np.flatnonzero(frequencies < 0):
+            vector = _frozen(eigenvectors[:, band].astype(complex))
+            weights = (np.abs(vector.reshape(-1, 3)) ** 2).sum(axis=1)
+            mass = 1 / float((weights / phonon.primitive.masses).sum())
+            imaginary.append(ImaginaryMode(_frozen(q), int(band), float(frequencies[band]), mass, vector))
+        rows.append(np.concatenate([frequencies, np.full(len(dynamical) - len(frequencies), np.nan)]))
+    return CommensurateModes(
+        _frozen(qpoints), _frozen(np.array(rows)), tuple(sorted(imaginary, key=lambda mode: mode.frequency))
+    )
+
+
+def dynamical_matrices(phonon: Phonopy, qpoints: Array) -> Array:
+    """Return phonopy's dynamical matrices in eV/A^2/u, shape=(q-points, 3 atoms, 3 atoms)."""
     phonon.run_qpoints(qpoints, with_dynamical_matrices=True)
     assert phonon.qpoints is not None
     assert phonon.qpoints.dynamical_matrices is not None
-    for q, dynamical in zip(qpoints, phonon.qpoints.dynamical_matrices, strict=True):
-        if np.allclose(q, 0):
-            rest = _without_translations(phonon.primitive.masses)
-            eigenvalues = np.concatenate([np.linalg.eigvalsh(rest.T @ dynamical @ rest), np.full(3, np.nan)])
-        else:
-            eigenvalues = np.linalg.eigvalsh(dynamical)
-        rows.append(np.sign(eigenvalues) * np.sqrt(np.abs(eigenvalues)) * phonon.unit_conversion_factor)
-    frequencies = np.array(rows)
-    frequencies.flags.writeable = False
-    return CommensurateModes(np.asarray(qpoints), frequencies)
+    return np.asarray(phonon.qpoints.dynamical_matrices)
 
 
-def _without_translations(masses: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return an orthonormal basis of the motions without the three translations, shape=(3 atoms, 3 atoms - 3)."""
-    translations = np.kron(np.sqrt(masses)[:, None], np.eye(3))
-    return np.linalg.qr(translations, mode="complete")[0][:, 3:]
+def translations_and_rest(masses: Array) -> tuple[Array, Array]:
+    """Return orthonormal bases of the three translations and of all other motions, in coordinates sqrt(mass) x shift.
+
+    Returns
+    -------
+    translations : ndarray
+        Along x, y and z. shape=(3 atoms, 3)
+    rest : ndarray
+        shape=(3 atoms, 3 atoms - 3)
+
+    """
+    translations = np.kron(np.sqrt(masses / masses.sum())[:, None], np.eye(3))
+    return translations, np.linalg.qr(translations, mode="complete")[0][:, 3:]
+
+
+def _diagonalise(phonon: Phonopy, q: Array, dynamical: Array) -> tuple[Array, Array]:
+    """Return eigenvalues, ascending, and eigenvectors as in `ImaginaryMode`; without translations at Gamma."""
+    # phonopy's phases run with the atoms' positions; without them the matrix is real where 2 q is a reciprocal vector.
+    phases = np.repeat(np.exp(2j * np.pi * phonon.primitive.scaled_positions @ q), 3)
+    periodic = phases[:, None] * dynamical * phases.conj()
+    if np.allclose(2 * q, np.rint(2 * q)):
+        periodic = periodic.real
+    if not np.allclose(q, 0):
+        values, vectors = np.linalg.eigh(periodic)
+        return values, vectors
+    _, rest = translations_and_rest(phonon.primitive.masses)
+    values, vectors = np.linalg.eigh(rest.T @ periodic @ rest)
+    return values, rest @ vectors
+
+
+def _frozen(array: Array) -> Array:
+    frozen = np.array(array)
+    frozen.flags.writeable = False
+    return frozen

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -165,7 +166,7 @@ def relax(
     moving.calc = calculator
     with calling(f"the relaxation of {moving.get_chemical_formula()}"):
         initial_energy, initial_volume = float(moving.get_potential_energy()), float(moving.get_volume())
-        steps, largest = _optimise(moving, _make_target(moving, cell, pressure), fmax, max_steps, on_step)
+        steps, largest = _optimise(moving, make_target(moving, cell, pressure), fmax, max_steps, on_step)
         residual_stress = _residual_stress(moving, cell, pressure)
     converged = bool(largest <= fmax)
     if must_converge and not converged:
@@ -219,8 +220,8 @@ def _check(atoms: Atoms, fmax: float, max_steps: int, cell: str, pressure: float
         )
 
 
-def _make_target(moving: Atoms, cell: Cell, pressure: float) -> Any:
-    """Return what an optimiser moves."""
+def make_target(moving: Atoms, cell: Cell, pressure: float) -> Any:
+    """Return what an optimiser moves to relax atoms, and the cell as far as it may change (pressure in GPa)."""
     if cell == "fixed":
         return moving
     return FrechetCellFilter(moving, constant_volume=cell == "constant-volume", scalar_pressure=pressure * GPa)
@@ -242,7 +243,7 @@ def _optimise(
     while steps < max_steps and not largest <= fmax:
         before = largest
         optimiser = (FIRE if stalled else LBFGS)(target, logfile=os.devnull)
-        for _ in optimiser.irun(fmax=fmax, steps=min(_STEPS_PER_ROUND, max_steps - steps)):
+        for _ in quietly(optimiser.irun(fmax=fmax, steps=min(_STEPS_PER_ROUND, max_steps - steps))):
             largest = _largest(target.get_forces())
             _check_motion(moving, largest, steps + optimiser.nsteps, volume)
             if on_step is not None:
@@ -250,6 +251,18 @@ def _optimise(
         steps += max(optimiser.nsteps, 1)
         stalled = not stalled and largest > _STALLED * before
     return steps, largest
+
+
+def quietly(steps: Iterator[Any]) -> Iterator[Any]:
+    """Go on without scipy's warnings of 1e-13 in the logarithm of the cell's deformation."""
+    while True:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="logm result may be inaccurate")
+            try:
+                found = next(steps)
+            except StopIteration:
+                return
+        yield found
 
 
 def _check_motion(moving: Atoms, largest: float, step: int, volume: float) -> None:

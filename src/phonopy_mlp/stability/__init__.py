@@ -1,0 +1,1 @@
+"""Imaginary modes: found, removed where they can be, and stated where not."""

@@ -1,0 +1,138 @@
+"""Whether a crystal is stable: modes at commensurate q-points, and long waves."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
+
+from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.evaluator import Progress, silent
+from phonopy_mlp.force_constants import ForceConstantsResult, compute_force_constants, make_phonopy
+from phonopy_mlp.imaginary import THRESHOLD, CommensurateModes, ImaginaryMode, compute_commensurate_modes
+from phonopy_mlp.registry import describe
+from phonopy_mlp.stability.long_waves import LongWaves, SoundWave, compute_long_waves, confirm_with_energies
+from phonopy_mlp.stability.noise import estimate_force_constant_error, frequency_noise
+from phonopy_mlp.unfinished import Unfinished
+
+
+@dataclass(frozen=True, slots=True)
+class StabilityCheck:
+    """What is unstable in a crystal.
+
+    Attributes
+    ----------
+    force_constants : ForceConstantsResult
+        What all else was made of. Its primitive cell is the unit cell as given.
+    modes : CommensurateModes
+        At all commensurate q-points of the supercell.
+    threshold : float
+        In THz; smaller imaginary frequencies do not count.
+    force_constant_error : float
+        In eV/A^2, from `estimate_force_constant_error`.
+    long_waves : LongWaves or None
+        None where a mode at Gamma is unstable: sound velocities mean nothing before it is gone.
+    born_stable : bool or None
+        Whether the elastic tensor is positive definite. None: not looked at; nothing here computes that tensor. The
+        place is for whoever does, with `dataclasses.replace`.
+
+    """
+
+    force_constants: ForceConstantsResult
+    modes: CommensurateModes
+    threshold: float
+    force_constant_error: float
+    long_waves: LongWaves | None
+    born_stable: bool | None = None
+
+    def noise(self, mode: ImaginaryMode) -> float:
+        """Return the frequency (THz) below which a mode like this one is noise."""
+        return frequency_noise(self.force_constant_error, mode.effective_mass)
+
+    @property
+    def unstable_modes(self) -> tuple[ImaginaryMode, ...]:
+        """Modes below minus threshold and noise, lowest first."""
+        return tuple(mode for mode in self.modes.imaginary if mode.frequency < -max(self.threshold, self.noise(mode)))
+
+    @property
+    def modes_within_noise(self) -> tuple[ImaginaryMode, ...]:
+        """Modes below minus the threshold that may be noise, lowest first."""
+        return tuple(mode for mode in self.modes.imaginary if -self.noise(mode) <= mode.frequency < -self.threshold)
+
+    @property
+    def unstable_waves(self) -> tuple[SoundWave, ...]:
+        """Long waves that force constants and energies call unstable, lowest first; none where not looked at."""
+        return tuple(wave for wave in self._suspected_waves if (wave.energy_square_velocity or 0.0) < 0)
+
+    @property
+    def contradicted_waves(self) -> tuple[SoundWave, ...]:
+        """Long waves that force constants call unstable, and energies stable: the supercell is too small for them."""
+        return tuple(wave for wave in self._suspected_waves if (wave.energy_square_velocity or 0.0) >= 0)
+
+    @property
+    def _suspected_waves(self) -> tuple[SoundWave, ...]:
+        return () if self.long_waves is None else self.long_waves.suspected
+
+    @property
+    def stable(self) -> bool:
+        """Whether nothing is unstable as far as was looked."""
+        return not self.unstable_modes and not self.unstable_waves and self.born_stable is not False
+
+
+def check_stability(
+    atoms: Atoms,
+    calculator: BaseCalculator,
+    *,
+    supercell_matrix: np.ndarray[Any, Any],
+    threshold: float = THRESHOLD,
+    progress: Progress = silent,
+    unfinished: Unfinished | None = None,
+) -> StabilityCheck:
+    """Look for instabilities of a relaxed crystal.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        Unit cell, at a minimum or a saddle point. It is not reduced: q-points refer to it.
+    calculator : BaseCalculator
+        Any ASE calculator; its linear response is used where it has one.
+    supercell_matrix : ndarray
+        As phonopy's ``--dim``. shape=(3, 3), dtype=int
+    threshold : float, optional
+        In THz.
+    progress : Progress, optional
+        Shows how far the force constants have come.
+    unfinished : Unfinished, optional
+        Keeps finished parts of the force constants.
+
+    Raises
+    ------
+    CalculatorError
+        The calculator failed.
+    SettingsError
+        The supercell matrix is not one, or makes a supercell of too many atoms.
+
+    """
+    matrix = np.asarray(supercell_matrix)
+    if matrix.shape != (3, 3) or round(float(np.linalg.det(matrix))) < 1:
+        raise SettingsError(
+            f"Supercell matrix {matrix.tolist()}",
+            "it must be 3 x 3 with a positive determinant",
+            "Give np.diag([2, 2, 2])",
+        )
+    with warnings.catch_warnings():
+        # A supercell of lower symmetry than the cell costs evaluations, and changes nothing.
+        warnings.filterwarnings("ignore", message="Warning: Point group symmetries")
+        phonon = make_phonopy(atoms, matrix, primitive_matrix=np.eye(3))
+    result = compute_force_constants(phonon, calculator, progress=progress, unfinished=unfinished)
+    error = estimate_force_constant_error(result, describe(calculator).get("force_noise", 0.0))
+    modes = compute_commensurate_modes(phonon)
+    check = StabilityCheck(result, modes, threshold, error, long_waves=None)
+    if any(np.allclose(mode.qpoint, 0) for mode in check.unstable_modes):
+        return check
+    waves = confirm_with_energies(compute_long_waves(phonon, error), atoms, calculator)
+    return replace(check, long_waves=waves)

@@ -1,0 +1,395 @@
+import numpy as np
+import pytest
+import yaml
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from double_wells import EDGES, DoubleWells, Noisy, Shearing, argon, caesium_chloride
+from numpy.testing import assert_allclose
+
+from phonopy_mlp.errors import CalculatorError, SettingsError, StabilityError
+from phonopy_mlp.provenance import plain
+from phonopy_mlp.relax import relax
+from phonopy_mlp.stability.dynamics import Dynamics
+from phonopy_mlp.stability.follow import Follow, search_line
+from phonopy_mlp.stability.proposals import Proposal
+from phonopy_mlp.stability.rattle import Rattle
+from phonopy_mlp.stability.stabilise import stabilise
+from phonopy_mlp.unfinished import Unfinished
+
+ONE, TWO = np.eye(3, dtype=int), np.diag([2, 2, 2])
+
+
+def ferroelectric():
+    return DoubleWells((5, 5, -1), b=20.0)
+
+
+def antiferroelectric():
+    return DoubleWells((5, 5, 1), b=20.0, coupling=-0.1)
+
+
+def test_a_ferroelectric_crystal_comes_to_its_minimum():
+    atoms, calculator = caesium_chloride(), ferroelectric()
+    result = stabilise(atoms, calculator, supercell_matrix=TWO)
+    assert result.stable
+    assert result.check.unstable_modes == ()
+    w = calculator.displacements(result.atoms)[0]
+    assert_allclose(np.abs(w), [0, 0, np.sqrt(1 / 20)], atol=1e-6)
+    assert calculator.get_property("energy", result.atoms) == pytest.approx(-1 / 80, abs=1e-6)
+    assert_allclose(result.atoms.cell.lengths(), EDGES, atol=1e-6)
+    assert_allclose(atoms.positions, caesium_chloride().positions)
+    assert result.rounds == 1
+    relaxed, step = result.trail
+    assert (relaxed.method, relaxed.accepted, relaxed.energy_change) == ("relax", True, 0)
+    assert (step.method, step.accepted, step.reason, step.band, step.seed) == ("follow", True, "", 0, None)
+    assert step.qpoint == (0, 0, 0)
+    assert step.frequency < -2
+    assert step.energy_change == pytest.approx(-1 / 80, abs=1e-6)
+    assert step.energy_after == pytest.approx(-1 / 160, abs=1e-6)
+    assert [group.number for group in (*step.groups_before, *step.groups_after)] == [123, 123, 99, 99]
+    assert (step.atoms_before, step.atoms_after, step.atoms_per_formula) == (2, 2, 2)
+    # Cl is the lighter of the two, and w is shared as the masses are.
+    cs, cl = atoms.get_masses()
+    assert step.amplitude == pytest.approx(np.sqrt(1 / 20) * cs / (cs + cl), rel=0.02)
+
+
+def test_an_alternating_instability_doubles_the_cell():
+    calculator = antiferroelectric()
+    result = stabilise(caesium_chloride(), calculator, supercell_matrix=TWO)
+    assert result.stable
+    assert len(result.atoms) == 4
+    assert_allclose(np.abs(calculator.displacements(result.atoms)[:, 2]), np.sqrt(0.2 / 20), atol=1e-6)
+    assert calculator.get_property("energy", result.atoms) == pytest.approx(-2 * 0.2**2 / 80, abs=1e-6)
+    # The same supercell in space.
+    assert_allclose(np.linalg.det(result.supercell_matrix.T @ result.atoms.cell.array), np.prod(2 * EDGES), rtol=1e-6)
+    step = result.trail[-1]
+    assert step.qpoint == (0.5, 0.5, 0.5)
+    assert (step.atoms_before, step.atoms_after) == (2, 4)
+    assert step.energy_change == pytest.approx(-(0.2**2) / 80, abs=1e-6)
+    assert step.groups_after[0].number == 139
+
+
+def test_a_threefold_instability_ends_in_the_corner():
+    calculator = DoubleWells((-1, -1, -1), b=20.0)
+    result = stabilise(caesium_chloride([4, 4, 4.2]), calculator, supercell_matrix=ONE)
+    assert result.stable
+    assert_allclose(np.abs(calculator.displacements(result.atoms)), np.sqrt(1 / 20), atol=1e-6)
+    assert calculator.get_property("energy", result.atoms) == pytest.approx(-3 / 80, abs=1e-6)
+    energies = [step.energy_after for step in result.trail if step.accepted]
+    assert energies == sorted(energies, reverse=True)
+    assert result.trail[-1].energy_before == energies[-2]
+
+
+def test_a_mode_with_complex_eigenvectors_triples_the_cell():
+    calculator = DoubleWells((5, 5, 1), b=20.0, coupling=-0.5)
+    result = stabilise(caesium_chloride(), calculator, supercell_matrix=np.diag([3, 1, 1]))
+    assert result.stable
+    assert len(result.atoms) == 6
+    w = calculator.displacements(result.atoms)[:, 2]
+    # Of w, -w, 0 and of the other solutions this has the lowest energy: (w, w', w') with w' near -w/2 loses.
+    energies = []
+    for start in ((1, -1, 0), (1, -0.5, -0.5), (1, 1, -1)):
+        x = 0.2 * np.array(start)
+        for _ in range(20000):
+            x = x - 0.05 * (x + 20 * x**3 - 0.5 * (3 * x - x.sum()))
+        pairs = sum((x[i] - x[j]) ** 2 for i, j in ((0, 1), (1, 2), (2, 0)))
+        energies.append((x**2 / 2 + 5 * x**4).sum() - 0.25 * pairs)
+    assert calculator.get_property("energy", result.atoms) == pytest.approx(min(energies), abs=1e-6)
+    assert np.abs(w).max() > 0.1
+
+
+def test_body_centred_copper_becomes_hexagonal():
+    # Burgers' path: the transverse mode at the zone boundary N.
+    result = stabilise(bulk("Cu", "bcc", a=2.87), EMT(), supercell_matrix=TWO, fmax=1e-5)
+    assert result.stable
+    assert sorted(result.trail[-1].qpoint) == [0, 0, 0.5]
+    assert [group.number for group in result.trail[-1].groups_after] == [194, 194]
+    hexagonal = relax(bulk("Cu", "hcp", a=2.55), EMT(), fmax=1e-5)
+    assert EMT().get_potential_energy(result.atoms) == pytest.approx(hexagonal.energy, abs=1e-6)
+
+
+def test_a_stable_crystal_stays_untouched():
+    result = stabilise(caesium_chloride(), DoubleWells((5, 5, 1)), supercell_matrix=TWO)
+    assert result.stable
+    assert len(result.trail) == 1
+    assert_allclose(result.atoms.positions, caesium_chloride().positions, atol=1e-9)
+
+
+def test_noise_is_not_chased():
+    soft = -28 * (0.05 / 15.633) ** 2
+    result = stabilise(caesium_chloride(), Noisy((5, 5, soft)), supercell_matrix=TWO, fmax=1e-3)
+    assert result.stable
+    assert len(result.trail) == 1
+    assert result.describe()["modes_within_noise"]
+
+
+def test_a_long_wave_is_followed_as_a_strain():
+    calculator = Shearing(alpha=0.5, beta=50.0)
+    seen = []
+    result = stabilise(argon(), calculator, supercell_matrix=np.diag([4, 4, 2]), on_event=seen.append)
+    assert result.stable
+    assert tuple(seen) == result.trail
+    assert abs(np.cos(np.deg2rad(result.atoms.cell.angles()[2]))) == pytest.approx(0.1, abs=1e-5)
+    assert calculator.get_property("energy", result.atoms) == pytest.approx(-(0.5**2) / 200, abs=1e-6)
+    step = result.trail[-1]
+    assert (step.qpoint, step.accepted) == (None, True)
+    assert_allclose(np.abs(step.direction), np.abs(np.eye(3)[np.argmax(np.abs(step.direction))]), atol=1e-6)
+
+
+def test_a_long_wave_is_not_followed_where_the_cell_may_not_change():
+    result = stabilise(argon(), Shearing(), supercell_matrix=np.diag([4, 4, 2]), cell="fixed")
+    assert not result.stable
+    assert len(result.trail) == 1
+    assert result.describe()["unstable_long_waves"][0]["square_velocity"] < 0
+
+
+@pytest.mark.parametrize("method", ["rattle", Rattle(carriers_only=True), "md", Dynamics(temperature=7.5, steps=60)])
+def test_random_methods_alone_find_the_minimum_too(method):
+    calculator = antiferroelectric()
+    result = stabilise(caesium_chloride(), calculator, supercell_matrix=TWO, methods=[method], seed=3)
+    assert result.stable
+    assert calculator.get_property("energy", result.atoms) / len(result.atoms) == pytest.approx(-1 / 4000, abs=1e-6)
+    step = result.trail[1]
+    assert (step.accepted, step.seed) == (True, 4)
+    assert 0 < step.amplitude < 0.2
+
+
+def test_rattling_leaves_atoms_alone_that_do_not_carry_the_mode():
+    # Cs does not move in the alternating mode.
+    for proposal in proposals(Rattle(carriers_only=True), antiferroelectric()):
+        moved = np.linalg.norm(proposal.atoms.positions - undisplaced(proposal), axis=1)
+        assert_allclose(moved[proposal.atoms.symbols == "Cs"], 0, atol=1e-12)
+        assert moved[proposal.atoms.symbols == "Cl"].min() > 0
+
+
+def test_held_atoms_do_not_move_in_dynamics():
+    for proposal in proposals(Dynamics(held=("Cs",)), antiferroelectric()):
+        moved = np.linalg.norm(proposal.atoms.positions - undisplaced(proposal), axis=1)
+        assert_allclose(moved[proposal.atoms.symbols == "Cs"], 0, atol=1e-12)
+        assert moved[proposal.atoms.symbols == "Cl"].min() > 0
+
+
+@pytest.mark.parametrize("method", ["follow", "rattle", "md"])
+def test_fixed_atoms_and_their_images_keep_their_place(method):
+    calculator = antiferroelectric()
+    result = stabilise(
+        caesium_chloride(), calculator, supercell_matrix=TWO, methods=[method], fixed=[0], cell="fixed", max_rounds=1
+    )
+    assert len(result.atoms) == 4
+    hosts = result.atoms[result.atoms.symbols == "Cs"]
+    assert_allclose(hosts.positions / EDGES, np.rint(hosts.positions / EDGES), atol=1e-12)
+    assert_allclose(np.abs(calculator.displacements(result.atoms)[:, 2]), np.sqrt(0.2 / 20), atol=1e-6)
+
+
+class Squeezing:
+    """Proposes a cell whose energy is higher however its atoms relax."""
+
+    name = "squeezing"
+
+    def propose(self, problem):
+        atoms = problem.atoms.copy()
+        atoms.set_cell(atoms.cell.array * 0.95, scale_atoms=True)
+        yield Proposal(atoms, ONE, problem.check.unstable_modes[0], amplitude=0.2)
+
+
+class Stacking:
+    """Proposes more of the same, and something lower."""
+
+    name = "stacking"
+
+    def propose(self, problem):
+        atoms = problem.atoms.repeat((2, 1, 1))
+        atoms.positions[atoms.symbols == "Cl", 2] += 0.1
+        yield Proposal(atoms, np.diag([2, 1, 1]))
+
+
+class Breaking:
+    """Cannot propose anything."""
+
+    name = "breaking"
+
+    def propose(self, problem):
+        raise CalculatorError("no", "it broke", "Mend it")
+
+
+def test_what_does_not_lower_the_energy_is_rejected_and_the_next_method_tried():
+    methods = [Squeezing(), Breaking(), "rattle"]
+    result = stabilise(caesium_chloride(), ferroelectric(), supercell_matrix=ONE, methods=methods, cell="fixed")
+    assert result.stable
+    _, squeezing, breaking, rattle = result.trail
+    assert (squeezing.method, squeezing.accepted) == ("squeezing", False)
+    assert "not lower" in squeezing.reason
+    assert squeezing.energy_after > squeezing.energy_before
+    assert (squeezing.amplitude, squeezing.qpoint, squeezing.atoms_after) == (0.2, (0, 0, 0), 2)
+    assert (breaking.accepted, breaking.energy_after, breaking.energy_change) == (False, None, None)
+    assert "it broke" in breaking.reason
+    assert rattle.accepted
+    assert rattle.energy_before == squeezing.energy_before
+
+
+def test_a_larger_cell_that_nothing_distorted_is_reduced():
+    settings = {"supercell_matrix": TWO, "methods": [Stacking()]}
+    result = stabilise(caesium_chloride(), ferroelectric(), **settings)
+    assert len(result.atoms) == 2
+    assert result.trail[-1].atoms_after == 2
+    assert abs(np.linalg.det(result.supercell_matrix)) == pytest.approx(8)
+    assert len(stabilise(caesium_chloride(), ferroelectric(), reduce_cell=False, **settings).atoms) == 4
+
+
+def test_following_finds_nothing_within_too_short_a_line_and_rattling_does():
+    wide = DoubleWells((5, 5, -1e-3), b=20.0)
+    methods = [Follow(largest=1e-3), Rattle()]
+    result = stabilise(caesium_chloride(), wide, supercell_matrix=ONE, methods=methods, seed=1)
+    follow, rattle = result.trail[1:3]
+    assert (follow.method, follow.accepted) == ("follow", False)
+    assert "no lower energy" in follow.reason
+    assert (rattle.method, rattle.accepted) == ("rattle", True)
+    assert result.stable
+
+
+def test_what_is_left_is_stated():
+    result = stabilise(caesium_chloride(), ferroelectric(), supercell_matrix=ONE, max_rounds=0)
+    assert not result.stable
+    (left,) = result.describe()["unstable_modes"]
+    assert left["qpoint"] == [0, 0, 0]
+    assert left["frequency"] < -2
+    assert len(result.trail) == 1
+
+
+def test_a_crystal_that_stays_unstable_is_an_error_when_asked():
+    settings = {"methods": [Squeezing()], "cell": "fixed", "must_be_stable": True}
+    with pytest.raises(StabilityError, match=r"1 imaginary modes, the lowest at -2\.955 THz"):
+        stabilise(caesium_chloride(), ferroelectric(), supercell_matrix=ONE, **settings)
+    with pytest.raises(StabilityError, match="0 imaginary modes, and "):
+        stabilise(argon(), Shearing(), supercell_matrix=np.diag([4, 4, 2]), max_rounds=0, must_be_stable=True)
+
+
+def test_a_seed_makes_it_reproducible():
+    settings = {"supercell_matrix": TWO, "methods": ["md"]}
+    first, again, other = (
+        stabilise(caesium_chloride(), antiferroelectric(), seed=seed, **settings) for seed in (7, 7, 8)
+    )
+    assert first.trail == again.trail
+    assert_allclose(first.atoms.positions, again.atoms.positions, atol=0)
+    assert first.trail[1].amplitude != other.trail[1].amplitude
+
+
+class FailingOffCentre(DoubleWells):
+    """Fails where Cl has moved."""
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=()):
+        super().calculate(atoms, properties, system_changes)
+        if np.abs(self.displacements(atoms)).max() > 0.005:
+            raise RuntimeError("out of memory")
+
+
+def test_a_calculator_that_fails_on_the_way_is_recorded():
+    result = stabilise(caesium_chloride(), FailingOffCentre((5, 5, -1)), supercell_matrix=ONE)
+    assert not result.stable
+    assert [step.method for step in result.trail] == ["relax", "follow", "rattle", "md"]
+    assert all("out of memory" in step.reason for step in result.trail[1:])
+    assert_allclose(result.atoms.positions, caesium_chloride().positions, atol=1e-9)
+
+
+class Bounded(DoubleWells):
+    """Has no energy beyond the wells."""
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=()):
+        super().calculate(atoms, properties, system_changes)
+        if np.abs(self.displacements(atoms)).max() > 0.3:
+            self.results["energy"] = np.nan
+
+
+def test_a_line_ends_where_the_energy_is_no_number():
+    calculator = Bounded((5, 5, -1), b=20.0)
+    result = stabilise(caesium_chloride(), calculator, supercell_matrix=ONE, methods=["follow"])
+    assert result.stable
+    assert calculator.get_property("energy", result.atoms) == pytest.approx(-1 / 80, abs=1e-6)
+
+
+def test_a_calculator_that_fails_at_once_is_an_error():
+    moved = caesium_chloride()
+    moved.positions[1] += 0.1
+    with pytest.raises(CalculatorError, match="out of memory"):
+        stabilise(moved, FailingOffCentre((5, 5, -1)), supercell_matrix=ONE)
+
+
+def test_pressure_is_in_the_energies():
+    result = stabilise(caesium_chloride(), ferroelectric(), supercell_matrix=ONE, pressure=1.0)
+    assert result.stable
+    relaxed, step = result.trail
+    assert relaxed.energy_before == pytest.approx(np.prod(EDGES) / 160.21766 / 2, rel=1e-5)
+    assert relaxed.energy_after < relaxed.energy_before
+    assert step.energy_change == pytest.approx(-1 / 80, abs=1e-4)
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path):
+    first, again = antiferroelectric(), antiferroelectric()
+    results = []
+    for calculator in (first, again):
+        results.append(
+            stabilise(caesium_chloride(), calculator, supercell_matrix=TWO, unfinished=Unfinished(tmp_path / "kept"))
+        )
+    assert again.calls < 0.6 * first.calls
+    assert results[0].trail == results[1].trail
+    assert_allclose(results[0].atoms.positions, results[1].atoms.positions, atol=0)
+
+
+def test_the_trail_is_plain_data():
+    described = stabilise(caesium_chloride(), antiferroelectric(), supercell_matrix=TWO).describe()
+    assert plain(described) == described
+    assert yaml.safe_load(yaml.safe_dump(described)) == described
+    assert described["stable"] is True
+    assert described["born_stable"] is None
+    assert [step["method"] for step in described["trail"]] == ["relax", "follow"]
+    assert described["trail"][1]["space_groups_after"][0] == "I4/mmm (139) at 1e-05 A"
+
+
+def test_both_signs_of_a_mode_at_gamma_have_the_same_energy():
+    lines = []
+    for sign in (1, -1):
+        calculator = ferroelectric()
+
+        def energy(amplitude, sign=sign, calculator=calculator):
+            moved = caesium_chloride()
+            moved.positions[1, 2] += sign * amplitude
+            return calculator.get_property("energy", moved)
+
+        lines.append(search_line(energy, largest=1.0, noise=1e-9))
+    assert_allclose(lines[0], lines[1], rtol=1e-9)
+    assert_allclose(lines[0], [np.sqrt(1 / 20), -1 / 80], rtol=0.02)
+
+
+def test_a_line_that_falls_for_ever_ends_where_it_must():
+    assert search_line(lambda x: -x, largest=1.0, noise=0.0) == (0.64, -0.64)
+    assert search_line(lambda x: x * x, largest=1.0, noise=0.0) is None
+    assert search_line(lambda x: -1e-12 * x, largest=1.0, noise=1e-9) is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"), [({"methods": ["shake"]}, "Method 'shake'"), ({"max_rounds": -1}, "-1 rounds")]
+)
+def test_settings_that_make_no_sense_are_refused(wrong, message):
+    with pytest.raises(SettingsError, match=message):
+        stabilise(caesium_chloride(), ferroelectric(), supercell_matrix=ONE, **wrong)
+
+
+def proposals(method, calculator):
+    """Return what a method proposes first."""
+    found = []
+
+    class Recording:
+        name = method.name
+
+        def propose(self, problem):
+            found.extend(method.propose(problem))
+            return iter(())
+
+    stabilise(caesium_chloride(), calculator, supercell_matrix=TWO, methods=[Recording()])
+    assert found
+    return found
+
+
+def undisplaced(proposal):
+    """Return where the atoms of a proposal would be without it."""
+    sites = np.where((proposal.atoms.symbols == "Cl")[:, None], 0.5, 0.0)
+    return (np.rint(proposal.atoms.positions / EDGES - sites) + sites) * EDGES
