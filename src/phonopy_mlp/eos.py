@@ -221,7 +221,8 @@ def fit_eos(volumes: Array, energies: Array, eos: Eos = "birch_murnaghan") -> Eo
     """Fit an equation of state by least squares.
 
     Standard uncertainties are those of unweighted energies whose scatter is that of the residuals. Such scatter is no
-    noise but the equation's own failure, as a rule, so that they tell the size of an error and not its odds.
+    noise, as a rule, but the equation's own failure, and the true error may be several times as large: soft frameworks
+    do not follow any of these equations over 6 % in volume. Fewer per cent tell how much it matters.
 
     Parameters
     ----------

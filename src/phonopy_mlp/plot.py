@@ -68,7 +68,6 @@ def plot_eos(result: EosResult, title: str) -> Figure:
     name = fit.eos.replace("_", "-").title()
     above.plot(line, _in_mev(fit.energies(line) - fit.energy), color="#0072b2", linewidth=1, label=f"{name} fit")
     above.plot(volumes, _in_mev(result.primitive_energies - fit.energy), "o", color="#d55e00", label="relaxed")
-    above.axvline(fit.volume, color="0.7", linewidth=0.6, zorder=0)
     above.set_ylabel(r"$E - E_0$ (meV/primitive cell)")
     above.legend(frameon=False, loc="center")
     above.text(

@@ -73,6 +73,8 @@ class ElasticResult:
         In g/cm^3.
     space_group : SpaceGroup
         What the averaging went by.
+    standard_rotation : ndarray
+        Takes vectors of the cell as given to the frame of `standard_stiffness`, read-only. shape=(3, 3)
 
     """
 
@@ -84,7 +86,7 @@ class ElasticResult:
     residual_stress: float | None
     density: float
     space_group: SpaceGroup
-    _to_standard: Array
+    standard_rotation: Array
 
     @property
     def standard_stiffness(self) -> Array:
@@ -92,7 +94,7 @@ class ElasticResult:
 
         It has x along a, and z along the reciprocal c: in a cubic crystal C11, C12 and C44 are where they are expected.
         """
-        return tensor.rotate(self.stiffness, self._to_standard)
+        return tensor.rotate(self.stiffness, self.standard_rotation)
 
     @property
     def eigenvalues(self) -> Array:
@@ -223,7 +225,8 @@ def make_result(
     operations = to_standard.T @ lattice @ fractional @ np.linalg.inv(lattice) @ to_standard
     projected = tensor.project(stiffness, operations)
     projected = (projected + projected.T) / 2
-    projected.flags.writeable = False
+    for array in (projected, to_standard):
+        array.flags.writeable = False
     return ElasticResult(
         stiffness=projected,
         method=method,
@@ -233,7 +236,7 @@ def make_result(
         residual_stress=residual_stress,
         density=float(atoms.get_masses().sum() / atoms.get_volume() / _GRAM_PER_CM3),
         space_group=find_space_group(atoms, symprec),
-        _to_standard=to_standard,
+        standard_rotation=to_standard,
     )
 
 
