@@ -9,7 +9,8 @@ from phonopy.qha.eos import get_eos
 from springs import Springs, triclinic_springs
 
 from phonopy_mlp.elasticity import elastic_from_phonons, run_elasticity
-from phonopy_mlp.eos import fit_eos, run_eos
+from phonopy_mlp.eos import run_eos
+from phonopy_mlp.eos_fit import fit_eos
 from phonopy_mlp.errors import ConvergenceError, SettingsError, StructureError
 from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
 from phonopy_mlp.plot import plot_eos, write_figure
@@ -180,6 +181,12 @@ def test_energies_that_are_not_numbers_are_an_error():
 def test_settings_that_make_no_sense_are_refused(wrong, message):
     with pytest.raises(SettingsError, match=message):
         run_eos(bulk("Cu"), EMT(), **wrong)
+
+
+def test_an_unknown_equation_does_not_become_vinets():
+    volumes = KNOWN[3] * np.linspace(0.94, 1.06, 7)
+    with pytest.raises(SettingsError, match="no such equation"):
+        fit_eos(volumes, get_eos("vinet")(volumes, KNOWN), "birch")
 
 
 def test_results_cannot_be_changed_and_the_input_is_not():
