@@ -48,7 +48,7 @@ print(f"residuals of the fit: {1e3 * fit.residual_rms:.4f} meV per primitive cel
 print(f"volumes: {100 * eos.volumes[0] / fit.volume - 100:+.1f} to {100 * eos.volumes[-1] / fit.volume - 100:+.1f} %")
 print(f"residual stress {1e3 * strained.residual_stress:.4f} MPa")
 print(f"averaging over the point group changed {strained.projection_change:.1e} and {waves.projection_change:.1e} GPa")
-print(f"what 21 constants cannot describe: {strained.fit_residual:.1e} and {waves.fit_residual:.1e} GPa")
+print(f"antisymmetric part of stress over strain: {strained.fit_residual:.1e} GPa")
 print(f"elastically stable: {strained.born_stable} (least eigenvalue {strained.eigenvalues[0]:.3f} GPa)")
 hill = strained.hill
 print(

@@ -120,6 +120,18 @@ def test_the_cell_does_not_matter():
         assert result.independent == 3
 
 
+def test_a_supercell_too_small_spoils_the_waves_and_a_low_symmetry_shows_it():
+    atoms = Atoms(
+        "CuAu", cell=hcp().cell.array * 1.3, scaled_positions=[[0.02, 0.01, 0.03], [0.41, 0.58, 0.46]], pbc=True
+    )
+    springs = BondedSprings.within(atoms, 7.0, lambda i, j, distance: 1.0)
+    known = springs.stiffness(atoms) / GPa
+    small, large = (long_waves(atoms, springs, [n, n, n]) for n in (3, 5))
+    assert np.abs(small.stiffness - known).max() > 0.1 * known.max()
+    assert_allclose(large.stiffness, known, atol=1e-9 * known.max())
+    assert small.fit_residual > 0.01 * known.max() > 1e6 * large.fit_residual
+
+
 def test_force_constants_may_be_full():
     phonon = compute_force_constants(make_phonopy(fcc(), np.diag([3, 3, 3])), ExactSprings(K, R0, 1.2 * R0)).phonon
     phonon.produce_force_constants(calculate_full_force_constants=True)

@@ -42,8 +42,9 @@ def elastic_from_phonons(phonon: Phonopy, *, stress: Array | None = None, sympre
     three by three, is q^2 times the Christoffel matrix over the density. All 21 constants are fitted to the Christoffel
     matrices of 13 directions, then averaged over the point group.
 
-    The acoustic sum rule is imposed by the force constants between each atom and itself. Force constants must not reach
-    farther than half of the supercell. A non-analytical term is not applied.
+    The acoustic sum rule is imposed by the force constants between each atom and itself. A non-analytical term is
+    not applied. Force constants that reach farther than half of the supercell spoil the result, and `fit_residual`
+    shows it in crystals of low symmetry alone (never in a cubic one): compare a larger supercell.
 
     Parameters
     ----------

@@ -66,7 +66,8 @@ class ElasticResult:
         Largest change of a constant (GPa) by averaging over the point group.
     fit_residual : float
         Root mean square (GPa) of what 21 constants cannot describe, before that averaging: the antisymmetric part of
-        stress over strain, or Christoffel matrices that belong to no elastic tensor.
+        stress over strain, or Christoffel matrices that belong to no elastic tensor. Symmetry can leave neither of them
+        any room: the latter are 0 in cubic crystals, whatever else is wrong.
     residual_stress : float or None
         Largest component of the unstrained crystal's stress in GPa. None where it is not known.
     density : float
