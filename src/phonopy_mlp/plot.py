@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from phonopy_mlp.eos import EosResult
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.files import replacing
 from phonopy_mlp.phonons import BandStructure, PhononResult
@@ -53,6 +54,36 @@ def plot_phonons(result: PhononResult, title: str, *, low_frequency: float = 10.
             dos.legend(fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
     dos.set_xlabel("DOS (states/THz/primitive cell)")
     _draw_thermal(figure.add_subplot(grid[-1, :]), result)
+    return figure
+
+
+def plot_eos(result: EosResult, title: str) -> Figure:
+    """Draw energies per primitive cell against volume with their equation of state, and what it leaves of them."""
+    figure = Figure(figsize=(6.5, 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    fit, volumes = result.primitive_fit, result.primitive_volumes
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    line = np.linspace(volumes[0], volumes[-1], 200)
+    name = fit.eos.replace("_", "-").title()
+    above.plot(line, _in_mev(fit.energies(line) - fit.energy), color="#0072b2", linewidth=1, label=f"{name} fit")
+    above.plot(volumes, _in_mev(result.primitive_energies - fit.energy), "o", color="#d55e00", label="relaxed")
+    above.set_ylabel(r"$E - E_0$ (meV/primitive cell)")
+    above.legend(frameon=False, loc="center")
+    above.text(
+        0.5,
+        0.95,
+        f"$V_0$ = {fit.volume:.3f} $\\pm$ {fit.volume_error:.1g} $\\mathrm{{\\AA}}^3$\n"
+        f"$B_0$ = {fit.bulk_modulus:.3f} $\\pm$ {fit.bulk_modulus_error:.1g} GPa\n"
+        f"$B_0'$ = {fit.derivative:.2f} $\\pm$ {fit.derivative_error:.1g}",
+        transform=above.transAxes,
+        horizontalalignment="center",
+        verticalalignment="top",
+    )
+    below.stem(volumes, _in_mev(fit.residuals), basefmt=" ", linefmt="#d55e00", markerfmt="o")
+    below.axhline(0, color="#0072b2", linewidth=1, zorder=0)
+    below.set_xlabel(r"Volume ($\mathrm{\AA}^3$/primitive cell)")
+    below.set_ylabel("energy minus fit\n(meV/primitive cell)")
     return figure
 
 
@@ -123,6 +154,10 @@ def _draw_thermal(axes: Axes, result: PhononResult) -> None:
     if len(result.temperatures) > 1:
         axes.set_xlim(float(result.temperatures[0]), float(result.temperatures[-1]))
     axes.legend(handles=handles, loc="center left", frameon=False)
+
+
+def _in_mev(energies: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return energies * 1e3
 
 
 def _cycle(count: int) -> list[str]:

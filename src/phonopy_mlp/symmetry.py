@@ -49,6 +49,12 @@ def find_space_group(atoms: Atoms, tolerance: float) -> SpaceGroup:
         The tolerance is not positive.
 
     """
+    dataset = find_symmetry(atoms, tolerance)
+    return SpaceGroup(dataset.international, int(dataset.number), tolerance)
+
+
+def find_symmetry(atoms: Atoms, tolerance: float) -> spglib.SpglibDataset:
+    """Return all that spglib finds of a structure's symmetry at a tolerance in A; raises as `find_space_group`."""
     if not (np.isfinite(tolerance) and tolerance > 0):
         raise SettingsError(f"Symmetry tolerance {tolerance:g} A", "it must be positive", "Give for example 1e-2")
     cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
@@ -58,7 +64,7 @@ def find_space_group(atoms: Atoms, tolerance: float) -> SpaceGroup:
         raise _not_found(tolerance, str(error)) from error
     if dataset is None:
         raise _not_found(tolerance, "spglib found no space group")
-    return SpaceGroup(dataset.international, int(dataset.number), tolerance)
+    return dataset
 
 
 def symmetrise(atoms: Atoms, tolerance: float) -> Atoms:

@@ -1,0 +1,223 @@
+"""Equation of state of a crystal, its atoms and shape relaxed at fixed volumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
+
+from phonopy_mlp.eos_fit import Eos, EosFit, check_name, fit_eos
+from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.evaluator import Progress, silent
+from phonopy_mlp.relax import FMAX, relax
+from phonopy_mlp.structures import bare
+from phonopy_mlp.symmetry import LOOSE, TIGHT, find_space_group, find_symmetry
+from phonopy_mlp.unfinished import Unfinished
+
+Array = np.ndarray[Any, Any]
+
+STRAIN = 0.02
+POINTS = 7
+"""Default, and least, number of volumes."""
+
+_LARGEST_STRAIN = 0.2
+_FIRST_CUBIC = 195
+
+
+@dataclass(frozen=True, slots=True)
+class EosResult:
+    """Energies at fixed volumes and the equation of state through them.
+
+    Attributes
+    ----------
+    strains : ndarray
+        Strains of the cell lengths, ascending. shape=(volumes,)
+    volumes : ndarray
+        Per cell as given, in A^3. shape=(volumes,)
+    energies : ndarray
+        Per cell as given, in eV. shape=(volumes,)
+    primitive_cells : int
+        Number of primitive cells in the cell as given.
+    shape_relaxed : bool
+        Whether the shape of the cell was relaxed at each volume, besides the positions.
+    fit : EosFit
+        Per cell as given.
+    primitive_fit : EosFit
+        Per primitive cell: the same, its volumes and energies divided.
+    structures : tuple of Atoms
+        Relaxed structures, one per volume; each access gives fresh copies.
+
+    """
+
+    strains: Array
+    volumes: Array
+    energies: Array
+    primitive_cells: int
+    shape_relaxed: bool
+    fit: EosFit
+    primitive_fit: EosFit
+    _structures: tuple[Atoms, ...]
+
+    @property
+    def primitive_volumes(self) -> Array:
+        """Volumes per primitive cell in A^3. shape=(volumes,)."""
+        return self.volumes / self.primitive_cells
+
+    @property
+    def primitive_energies(self) -> Array:
+        """Energies per primitive cell in eV. shape=(volumes,)."""
+        return self.energies / self.primitive_cells
+
+    @property
+    def structures(self) -> tuple[Atoms, ...]:
+        """Copies of the relaxed structures."""
+        return tuple(bare(atoms) for atoms in self._structures)
+
+
+def run_eos(
+    atoms: Atoms,
+    calculator: BaseCalculator,
+    *,
+    strain: float = STRAIN,
+    points: int = POINTS,
+    eos: Eos = "birch_murnaghan",
+    fmax: float = FMAX,
+    relax_shape: bool | Literal["auto"] = "auto",
+    progress: Progress = silent,
+    unfinished: Unfinished | None = None,
+) -> EosResult:
+    """Relax a crystal at several volumes and fit an equation of state to the energies.
+
+    Volumes are taken from the middle outwards, each relaxation starting from the structure at the next volume inwards.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        Crystal, best a relaxed one; not changed.
+    calculator : BaseCalculator
+        ASE calculator with energy, forces and, where the shape relaxes, stress.
+    strain : float, optional
+        The cell lengths go from 1 - strain to 1 + strain times those given, in even steps: 0.02 is 6 % in volume.
+    points : int, optional
+        Number of volumes.
+    eos : str, optional
+        ``birch_murnaghan`` (third order), ``vinet`` or ``murnaghan``.
+    fmax : float, optional
+        Goal of the relaxations in eV/A.
+    relax_shape : bool or "auto", optional
+        Whether the shape of the cell is relaxed at constant volume. ``auto``: where the crystal is not cubic.
+    progress : Progress, optional
+        Shows how far the work has come.
+    unfinished : Unfinished, optional
+        Keeps each finished volume, and has those that were finished by a run that was killed.
+
+    Raises
+    ------
+    StructureError
+        The energy has no minimum between the volumes; says which way it lies.
+    ConvergenceError
+        A relaxation did not reach `fmax`, or the fit did not converge.
+    CalculatorError
+        The calculator failed.
+    SettingsError
+        Strain, number of points or equation of state make no sense.
+
+    """
+    _check(strain, points, eos)
+    shape = find_space_group(atoms, LOOSE).number < _FIRST_CUBIC if relax_shape == "auto" else relax_shape
+    section = None
+    if unfinished is not None:
+        section = unfinished.section(
+            calculator,
+            eos="volumes",
+            numbers=atoms.numbers,
+            cell=atoms.cell.array,
+            positions=atoms.positions,
+            strain=strain,
+            points=points,
+            fmax=fmax,
+            shape=shape,
+        )
+    strains = np.linspace(-strain, strain, points)
+    done: dict[int, tuple[Atoms, float]] = {}
+    for k in progress(np.argsort(np.abs(strains), kind="stable"), points, "Energies at fixed volumes"):
+        kept = None if section is None else section.get(f"volume-{k}")
+        if kept is not None:
+            relaxed = bare(atoms)
+            relaxed.set_cell(kept["cell"])
+            relaxed.positions = kept["positions"]
+            done[k] = relaxed, float(kept["energy"])
+            continue
+        near = min(done, key=lambda other: abs(other - k), default=None)
+        start = atoms if near is None else done[near][0]
+        result = relax(
+            _with_volume(start, atoms.get_volume() * (1 + strains[k]) ** 3),
+            calculator,
+            cell="constant-volume" if shape else "fixed",
+            fmax=fmax,
+        )
+        done[k] = result.atoms, result.energy
+        if section is not None:
+            relaxed = result.atoms
+            section.keep(f"volume-{k}", energy=result.energy, positions=relaxed.positions, cell=relaxed.cell.array)
+    structures, energies = zip(*(done[k] for k in range(points)), strict=True)
+    return _make_result(atoms, strains, structures, np.array(energies), eos, shape_relaxed=shape)
+
+
+def _with_volume(atoms: Atoms, volume: float) -> Atoms:
+    scaled = bare(atoms)
+    scaled.set_cell(atoms.cell.array * (volume / atoms.get_volume()) ** (1 / 3), scale_atoms=True)
+    return scaled
+
+
+def _make_result(
+    atoms: Atoms, strains: Array, structures: tuple[Atoms, ...], energies: Array, eos: Eos, *, shape_relaxed: bool
+) -> EosResult:
+    volumes = np.array([structure.get_volume() for structure in structures])
+    fit = fit_eos(volumes, energies, eos)
+    cells = _count_primitive_cells(atoms)
+    return EosResult(
+        strains=_frozen(strains),
+        volumes=_frozen(volumes),
+        energies=_frozen(energies),
+        primitive_cells=cells,
+        shape_relaxed=shape_relaxed,
+        fit=fit,
+        primitive_fit=replace(
+            fit,
+            volume=fit.volume / cells,
+            volume_error=fit.volume_error / cells,
+            energy=fit.energy / cells,
+            energy_error=fit.energy_error / cells,
+            residuals=_frozen(fit.residuals / cells),
+        ),
+        _structures=structures,
+    )
+
+
+def _count_primitive_cells(atoms: Atoms) -> int:
+    """Return the number of primitive cells that phonopy finds in a cell."""
+    return len(atoms) // (int(max(find_symmetry(atoms, TIGHT).mapping_to_primitive)) + 1)
+
+
+def _check(strain: float, points: int, eos: str) -> None:
+    if not 0 < strain <= _LARGEST_STRAIN:
+        raise SettingsError(
+            f"Strain {strain:g} of an equation of state",
+            f"it must be positive and at most {_LARGEST_STRAIN:g}",
+            f"Give {STRAIN:g}",
+        )
+    if points < POINTS:
+        raise SettingsError(
+            f"An equation of state of {points} volumes", f"its fit takes at least {POINTS}", f"Give {POINTS} or more"
+        )
+    check_name(eos)
+
+
+def _frozen(array: Array) -> Array:
+    frozen = np.array(array)
+    frozen.flags.writeable = False
+    return frozen
