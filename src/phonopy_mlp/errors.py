@@ -38,6 +38,10 @@ class ConvergenceError(PhonopyMlpError, RuntimeError):
     """A relaxation that did not reach its goal."""
 
 
+class ImaginaryModesError(PhonopyMlpError, RuntimeError):
+    """A crystal that is not at a minimum of its energy where a method needs it to be."""
+
+
 class OutputError(PhonopyMlpError, OSError):
     """A file or folder that cannot be written."""
 
