@@ -155,3 +155,53 @@ def compliances(atoms, calculator, h=1e-4):
             stress.append(strained.get_stress())
         stiffness[:, j] = (stress[0] - stress[1]) / (2 * h) * 160.21766208
     return np.linalg.inv((stiffness + stiffness.T) / 2)
+
+
+class QuarticSites(Calculator):
+    """Rock salt whose light atoms are independent quartic oscillators among heavy ones that hardly move.
+
+    E = sum over light atoms and directions of a/2 x^2 + b/4 x^4, x being the displacement from the mean of the six
+    heavy neighbours, and harmonic springs k between heavy neighbours, along their bonds. Nothing changes when all atoms
+    move together.
+
+    Parameters
+    ----------
+    a, b : float
+        In eV/A^2 and eV/A^4.
+    edge : float
+        Of the cube, in A.
+    k : float
+        In eV/A^2.
+
+    """
+
+    implemented_properties = ["energy", "forces"]  # noqa: RUF012
+
+    def __init__(self, a: float, b: float, edge: float, k: float = 5.0) -> None:
+        super().__init__()
+        self.a, self.b, self.edge, self.k = a, b, edge, k
+        self.parameters = {"a": a, "b": b, "edge": edge, "k": k}
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        half = self.edge / 2
+        perfect = np.rint(atoms.positions / half) * half
+        moved = atoms.positions - perfect
+        light = atoms.numbers == atoms.numbers.min()
+        i, j, bonds = neighbor_list(
+            "ijD", Atoms(numbers=atoms.numbers, positions=perfect, cell=atoms.cell, pbc=True), half * 1.45
+        )
+        near = np.linalg.norm(bonds, axis=1) < half * 1.2
+        mean = np.zeros_like(moved)
+        own = near & light[i]
+        np.add.at(mean, i[own], moved[j[own]] / 6)
+        x = np.where(light[:, None], moved - mean, 0)
+        pull = self.a * x + self.b * x**3
+        forces = -pull
+        np.add.at(forces, j[own], pull[i[own]] / 6)
+        heavy = ~near & ~light[i]
+        unit = bonds[heavy] / np.linalg.norm(bonds[heavy], axis=1)[:, None]
+        stretch = np.einsum("px,px->p", unit, moved[i[heavy]] - moved[j[heavy]])
+        np.add.at(forces, i[heavy], -self.k * stretch[:, None] * unit)
+        energy = float((self.a / 2 * x**2 + self.b / 4 * x**4).sum()) + 0.25 * self.k * float(stretch @ stretch)
+        self.results = {"energy": energy, "forces": forces}
