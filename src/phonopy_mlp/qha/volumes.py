@@ -342,7 +342,7 @@ def _not_bracketed(side: int, temperature: float, point: LatticePoint, most: int
         remedy = "Choose a larger strain or allow more volumes, or lower temperatures"
     else:
         why = f"it lies at {towards} volumes, where modes are imaginary ({point.describe_mode()})"
-        remedy = "Choose lower temperatures, or remove the instability first"
+        remedy = "Choose a smaller strain or lower temperatures, or remove the instability first"
     return ConvergenceError(
         f"F(V) has no minimum well inside the volumes at {temperature:g} K; the "
         f"{'largest' if side > 0 else 'smallest'} is {point.volume:.3f} A^3 per primitive cell",
