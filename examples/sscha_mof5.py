@@ -15,12 +15,13 @@ from mace_mof_calc.structures import load
 from phonopy_mlp.anharmonic import run_sscha
 from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
 from phonopy_mlp.imaginary import compute_commensurate_modes
+from phonopy_mlp.plot import plot_sscha, write_figure
 from phonopy_mlp.registry import get_calculator
 from phonopy_mlp.relax import relax
 from phonopy_mlp.unfinished import UNFINISHED_FOLDER, Unfinished
 
 SUPERCELL = np.diag([1, 1, 1])
-SNAPSHOTS, ITERATIONS, TRANSIENT = 100, 6, 2
+SNAPSHOTS, ITERATIONS, TRANSIENT = 150, 10, 5
 
 
 def _told(plan, total, label):
@@ -60,6 +61,7 @@ def main() -> None:
     print("harmonic THz ", np.round(lowest, 3))
     lowest = np.sort(point.modes.frequencies[np.isfinite(point.modes.frequencies)])[:10]
     print("at 300 K THz ", np.round(lowest, 3))
+    write_figure(plot_sscha(result, "MOF-5, mini, 106 atoms", harmonic=harmonic), folder / "sscha.png")
     unfinished.remove()
 
 

@@ -38,7 +38,7 @@ class SschaPoint:
     free_energy_error : float
         Its statistical error in eV.
     force_constants : ndarray
-        Mean of what the iterations that count made of their snapshots, compact, in eV/A^2.
+        Mean of those that the iterations that count ended with, compact, in eV/A^2.
         shape=(atoms in primitive cell, atoms in supercell, 3, 3)
     modes : CommensurateModes
         Frequencies of `force_constants` at the q-points that the supercell represents exactly.
@@ -47,7 +47,7 @@ class SschaPoint:
     history_errors : ndarray
         Their statistical errors in eV. shape=(iterations,)
     lowest_frequencies : ndarray
-        Lowest commensurate frequency of the force constants that each iteration made, in THz. shape=(iterations,)
+        Lowest commensurate frequency of the force constants that each iteration ended with, in THz. shape=(iterations,)
     mean_frequencies : ndarray
         Mean of the commensurate frequencies of the same, in THz. shape=(iterations,)
     transient : int
@@ -108,6 +108,7 @@ class _Iteration:
 @dataclass(frozen=True, slots=True)
 class _Settings:
     snapshots: int
+    mixing: float
     mesh: Sequence[int]
     seed: int
 
@@ -133,7 +134,8 @@ def run_sscha(
     temperatures: Sequence[float],
     snapshots: int = 100,
     iterations: int = 10,
-    transient: int = 3,
+    transient: int = 5,
+    mixing: float = 0.5,
     mesh: Sequence[int] = MESH,
     seed: int = 0,
     progress: Progress = silent,
@@ -141,10 +143,11 @@ def run_sscha(
 ) -> SschaResult:
     """Find the force constants that reproduce themselves when the crystal vibrates with them.
 
-    Each iteration draws supercells from the canonical ensemble of the current force constants, evaluates them, and fits
-    new ones (phonopy's `MLPSSCHA`, with symfc). The first temperature starts from the force constants of `phonon`, each
-    other from the last of the one before. Positions and lattice stay as they are. Imaginary modes of the current force
-    constants are drawn as if their frequencies were real, so that a run may start from an unstable crystal.
+    Each iteration draws supercells from the canonical ensemble of the current force constants, evaluates them, fits new
+    ones (phonopy's `MLPSSCHA`, with symfc), and goes part of the way to them. The first temperature starts from the
+    force constants of `phonon`, each other from the last of the one before. Positions and lattice stay as they are.
+    Imaginary modes of the current force constants are drawn as if their frequencies were real, so that a run may start
+    from an unstable crystal.
 
     Parameters
     ----------
@@ -160,6 +163,9 @@ def run_sscha(
         Iterations at each temperature. The budget is ``(snapshots + 1) * iterations * len(temperatures)`` evaluations.
     transient : int, optional
         First iterations at each temperature that do not count.
+    mixing : float, optional
+        Share of the fitted force constants in those of the next iteration, above 0 and at most 1; the rest is the
+        current ones. Where anharmonicity is strong large shares overshoot, and small ones lessen the noise of the fits.
     mesh : sequence of int, optional
         Mesh of the harmonic part of the free energy. shape=(3,)
     seed : int, optional
@@ -182,8 +188,8 @@ def run_sscha(
     A. Togo et al., phonopy, ``phonopy.sscha``.
 
     """
-    _check(phonon, temperatures, snapshots, iterations, transient)
-    settings = _Settings(snapshots, mesh, seed)
+    _check(phonon, temperatures, snapshots, iterations, transient, mixing)
+    settings = _Settings(snapshots, mixing, mesh, seed)
     section = None
     if unfinished is not None:
         section = unfinished.section(
@@ -195,6 +201,7 @@ def run_sscha(
             force_constants=phonon.force_constants,
             temperatures=list(temperatures),
             snapshots=snapshots,
+            mixing=mixing,
             mesh=list(mesh),
             seed=seed,
         )
@@ -259,12 +266,20 @@ def _sample(
             random_seed=seed,
         ).run()
     (found,) = sscha.history
+    current, fitted = _compact(phonon), full_fc_to_compact_fc(sscha.phonopy.primitive, sscha.force_constants)
     return _Iteration(
         free_energy=found.free_energy,
         error=found.free_energy_error,
         static_energy=sscha.supercell_energy / sscha.n_cell,
-        force_constants=full_fc_to_compact_fc(sscha.phonopy.primitive, sscha.force_constants),
+        force_constants=current + settings.mixing * (fitted - current),
     )
+
+
+def _compact(phonon: Phonopy) -> Array:
+    force_constants = np.array(phonon.force_constants)
+    if force_constants.shape[0] == force_constants.shape[1]:
+        force_constants = full_fc_to_compact_fc(phonon.primitive, force_constants)
+    return force_constants
 
 
 def _average(
@@ -296,7 +311,9 @@ def _mean_force_constants(done: Sequence[_Iteration]) -> Array:
     return mean
 
 
-def _check(phonon: Phonopy, temperatures: Sequence[float], snapshots: int, iterations: int, transient: int) -> None:
+def _check(
+    phonon: Phonopy, temperatures: Sequence[float], snapshots: int, iterations: int, transient: int, mixing: float
+) -> None:
     if phonon.force_constants is None:
         raise SettingsError("A crystal without force constants", "there is nothing to start from", "Compute them first")
     if len(temperatures) == 0 or not (np.isfinite(temperatures).all() and np.min(temperatures) >= 0):
@@ -311,6 +328,8 @@ def _check(phonon: Phonopy, temperatures: Sequence[float], snapshots: int, itera
             "at least one must count",
             "Give more iterations",
         )
+    if not 0 < mixing <= 1:
+        raise SettingsError(f"Mixing {mixing:g}", "it must be above 0 and at most 1", "Give for example 0.5")
 
 
 def _frozen(array: Any) -> Array:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from lattices import QuarticSites
+from phonopy.harmonic.force_constants import compact_fc_to_full_fc
 from phonopy.physical_units import get_physical_units
 from scipy.optimize import brentq
 
@@ -55,7 +56,7 @@ def found():
     phonon = crystal(calculator)
     before = phonon.force_constants.copy()
     result = run_sscha(
-        phonon, calculator, temperatures=[0, 300], snapshots=60, iterations=7, transient=3, mesh=(3, 3, 3), seed=1
+        phonon, calculator, temperatures=[0, 300], snapshots=50, iterations=8, transient=4, mesh=(3, 3, 3), seed=1
     )
     assert np.array_equal(phonon.force_constants, before)
     return result
@@ -95,11 +96,11 @@ def test_free_energy_is_right_within_its_error(found, number):
 
 def test_the_history_shows_convergence_and_the_budget_is_told(found):
     for point in found.points:
-        assert len(point.history) == len(point.history_errors) == len(point.mean_frequencies) == 7
+        assert len(point.history) == len(point.history_errors) == len(point.mean_frequencies) == 8
         assert np.abs(point.departures[point.transient :]).max() < 4
-        assert (point.transient, point.snapshots) == (3, 60)
-        assert point.mean_frequencies[3:].std() < 0.1 * point.mean_frequencies.mean()
-    assert found.evaluations == 2 * 7 * 61
+        assert (point.transient, point.snapshots) == (4, 50)
+        assert point.mean_frequencies[4:].std() < 0.02 * point.mean_frequencies.mean()
+    assert found.evaluations == 2 * 8 * 51
     with pytest.raises(ValueError, match="read-only"):
         found.points[0].history[0] = 0
 
@@ -176,10 +177,23 @@ def test_supercells_come_in_batches_and_another_seed_gives_other_ones():
     assert other.points[0].free_energy != first.points[0].free_energy
 
 
+def test_the_fixed_point_does_not_depend_on_how_far_each_step_goes():
+    calculator = QuarticSites(A, B, EDGE)
+    phonon = crystal(calculator)
+    phonon.force_constants = compact_fc_to_full_fc(phonon.primitive, phonon.force_constants)
+    result = run_sscha(
+        phonon, calculator, temperatures=[300], snapshots=30, iterations=6, transient=2, mixing=1.0, mesh=(3, 3, 3)
+    )
+    own = result.points[0].modes.frequencies[1:, -3:]
+    assert own.mean() == pytest.approx(self_consistent(300)[0], rel=0.02)
+
+
 WRONG = [
     ({"temperatures": []}, "0 K or more"),
     ({"temperatures": [-10]}, "0 K or more"),
     ({"snapshots": 1}, "1 snapshots"),
+    ({"mixing": 0.0}, "Mixing 0"),
+    ({"mixing": 1.1}, "Mixing 1.1"),
     ({"iterations": 1, "transient": 1}, "at least one must count"),
 ]
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from types import SimpleNamespace
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from phonopy.physical_units import get_physical_units
-from phonopy.qha.qha import QHAResult, run_qha
-from phonopy.structure.symmetry import NosymDataset
+from phonopy.qha.qha import QHAResult
 
 from phonopy_mlp.errors import ConvergenceError, ImaginaryModesError, SettingsError
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.phonons import MESH
 from phonopy_mlp.qha.crystal import Crystal, make_crystal
+from phonopy_mlp.qha.fit import Eos, fit_volumes
 from phonopy_mlp.qha.point import LatticePoint, Workshop, compute_point, frozen, relax_lattice
 from phonopy_mlp.qha.thermal import check_temperatures, with_one_more
 from phonopy_mlp.relax import FMAX, Cell
@@ -27,7 +25,6 @@ from phonopy_mlp.unfinished import Unfinished
 
 Array = np.ndarray[Any, Any]
 
-Eos = Literal["vinet", "murnaghan", "birch_murnaghan"]
 Imaginary = Literal["stop", "exclude"]
 """What becomes of a volume with imaginary modes."""
 
@@ -190,7 +187,7 @@ def run_mlp_qha(
     half = volumes // 2
     ladder.climb(progress(sorted(range(-half, half + 1), key=abs), volumes, "Volumes"))
     ladder.extend(most_added)
-    fitted = _fit(ladder.used, every, eos)
+    fitted = fit_volumes(ladder.used, every, eos)
     return _make_result(ladder, fitted, every)
 
 
@@ -244,41 +241,6 @@ def _find_open_end(points: Sequence[LatticePoint], temperatures: Array) -> tuple
         if lowest < _MARGIN:
             return -1, float(temperature)
     return None
-
-
-def _fit(points: Sequence[LatticePoint], temperatures: Array, eos: Eos) -> QHAResult:
-    """Run phonopy's quasi-harmonic approximation on thermal properties that are there already."""
-    stand_ins: Any = [_stand_in(point) for point in points]
-    with warnings.catch_warnings():
-        # Fits that fail are missed below, and the static lattice parameters are not kept.
-        warnings.simplefilter("ignore")
-        try:
-            result = run_qha(stand_ins, temperatures, [point.energy for point in points], eos=eos)
-        except RuntimeError as error:
-            raise _fit_failed(eos, str(error)) from error
-    if len(result.temperatures) != len(temperatures) - 1:
-        missed = sorted(set(temperatures[:-1]) - set(result.temperatures))
-        raise _fit_failed(eos, f"at {len(missed) or 1} temperatures, from {min(missed, default=temperatures[-1]):g} K")
-    return replace(result, lattice=None)
-
-
-def _stand_in(point: LatticePoint) -> SimpleNamespace:
-    """Return what `run_qha` asks of a Phonopy object, with the answers that are known: nothing is computed twice."""
-    units = get_physical_units()
-    thermal = SimpleNamespace(
-        free_energy=point.thermal.free_energy * units.EvTokJmol,
-        entropy=point.thermal.entropy * units.EvTokJmol * 1000,
-        heat_capacity=point.thermal.heat_capacity * units.EvTokJmol * 1000,
-    )
-    none = NosymDataset(np.eye(3, dtype=int)[None], np.zeros((1, 3)), np.eye(3), "1")
-    return SimpleNamespace(
-        primitive=SimpleNamespace(volume=point.volume),
-        unitcell=SimpleNamespace(cell=point.atoms.cell.array),
-        symmetry=SimpleNamespace(dataset=none),
-        force_constants=(),
-        run_mesh=lambda *_, **__: None,
-        run_thermal_properties=lambda **_: thermal,
-    )
 
 
 def _make_result(ladder: _Ladder, fitted: QHAResult, temperatures: Array) -> MlpQhaResult:
@@ -348,12 +310,4 @@ def _not_bracketed(side: int, temperature: float, point: LatticePoint, most: int
         f"{'largest' if side > 0 else 'smallest'} is {point.volume:.3f} A^3 per primitive cell",
         why,
         remedy,
-    )
-
-
-def _fit_failed(eos: str, reason: str) -> ConvergenceError:
-    return ConvergenceError(
-        f"The equation of state '{eos}' could not be fitted to F(V)",
-        reason,
-        "Look at F(V), and choose another equation of state, strain or temperatures",
     )

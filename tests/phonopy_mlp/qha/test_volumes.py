@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from springs import Springs
 from phonopy_mlp.errors import CalculatorError, ConvergenceError, ImaginaryModesError, SettingsError
 from phonopy_mlp.evaluator import Evaluator
 from phonopy_mlp.force_constants import make_phonopy
+from phonopy_mlp.qha.fit import fit_volumes
 from phonopy_mlp.qha.output import write_qha
 from phonopy_mlp.qha.plot import plot_qha
 from phonopy_mlp.qha.thermal import compute_thermal, mode_properties, sample_mesh, without_translations
@@ -249,6 +251,19 @@ def test_a_minimum_among_imaginary_modes_is_an_error():
         run_mlp_qha(atoms, calculator, strain=0.02, **settings)
     with pytest.raises(ImaginaryModesError, match=r"Only 3 of 5 volumes.*12\.\d+ A\^3: -"):
         run_mlp_qha(atoms, calculator, strain=0.02, volumes=5, **settings)
+
+
+@pytest.mark.parametrize(
+    ("energies", "message"),
+    [
+        (np.linspace(0, -1, 9), "minimum at 0 K is at .* outside"),
+        (np.where(np.arange(9) % 2, 1e6, -1e6), "could not be fitted"),
+    ],
+)
+def test_a_fit_that_fails_is_an_error(exact, energies, message):
+    points = [replace(point, energy=energy) for point, energy in zip(exact[1].points[:9], energies, strict=True)]
+    with pytest.raises(ConvergenceError, match=message):
+        fit_volumes(points, exact[1].all_temperatures, "vinet")
 
 
 class Killed(Exception):
