@@ -36,7 +36,8 @@ class SschaPoint:
         In eV per primitive cell, measured from the energy of the undisplaced crystal: mean over the iterations that
         count.
     free_energy_error : float
-        Its statistical error in eV.
+        Its statistical error in eV: that of the snapshots, or the standard error of the iterations' scatter where it is
+        larger, for each iteration's own error does not know of the noise in the force constants that it samples with.
     force_constants : ndarray
         Mean of those that the iterations that count ended with, compact, in eV/A^2.
         shape=(atoms in primitive cell, atoms in supercell, 3, 3)
@@ -290,11 +291,12 @@ def _average(
         phonon.force_constants = np.array(force_constants)
         modes.append(compute_commensurate_modes(phonon))
     free_energies, errors = np.array([[each.free_energy, each.error] for each in done]).T
-    counted = errors[transient:]
+    sampling = float(np.sqrt((errors[transient:] ** 2).sum()) / len(errors[transient:]))
+    scatter = _standard_error(free_energies[transient:])
     return SschaPoint(
         temperature=float(temperature),
         free_energy=float(free_energies[transient:].mean()),
-        free_energy_error=float(np.sqrt((counted**2).sum()) / len(counted)),
+        free_energy_error=max(sampling, scatter),
         force_constants=_frozen(_mean_force_constants(done[transient:])),
         modes=modes[-1],
         history=_frozen(free_energies),
@@ -304,6 +306,10 @@ def _average(
         transient=transient,
         snapshots=snapshots,
     )
+
+
+def _standard_error(values: Array) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
 def _mean_force_constants(done: Sequence[_Iteration]) -> Array:

@@ -165,7 +165,7 @@ def _tied_vectors(crystal: Crystal) -> list[list[int]]:
     raise SettingsError(
         f"Free lengths of a crystal of space group {number}",
         "the angles of monoclinic and triclinic cells expand, too",
-        "Use compute_expansion_tensor, which takes elastic compliances",
+        "Use compute_expansion_tensor, or a larger symprec if the relaxed crystal is a little off a higher symmetry",
     )
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import yaml
 from phonopy.physical_units import get_physical_units
-from phonopy.qha import output
+from phonopy.qha import anisotropic_output, output
 
 from phonopy_mlp.files import replacing
+from phonopy_mlp.qha.axes import AxialQhaResult
 from phonopy_mlp.qha.point import LatticePoint
 from phonopy_mlp.qha.volumes import MlpQhaResult
 
@@ -25,6 +26,13 @@ _WRITERS: dict[str, Callable[..., None]] = {
     "enthalpy-temperature.dat": output.write_enthalpy_temperature,
     "bulk_modulus-temperature.dat": output.write_bulk_modulus_temperature,
     "gruneisen-temperature.dat": output.write_gruneisen_temperature,
+}
+
+_AXIAL_WRITERS: dict[str, Callable[..., None]] = {
+    "lattice_parameters-temperature.dat": anisotropic_output.write_lattice_parameters_temperature,
+    "axial_thermal_expansion.dat": anisotropic_output.write_axial_thermal_expansion,
+    "volume-temperature.dat": anisotropic_output.write_volume_temperature,
+    "free_energy-temperature.dat": anisotropic_output.write_free_energy_temperature,
 }
 
 _HEAT_CAPACITY_FILES = ("Cp-temperature.dat", "entropy-volume.dat", "Cv-volume.dat", "dsdv-temperature.dat")
@@ -58,6 +66,20 @@ def write_qha(result: MlpQhaResult, folder: Path) -> None:
     with ExitStack() as stack:
         paths = [stack.enter_context(replacing(folder / name)) for name in _HEAT_CAPACITY_FILES]
         output.write_heat_capacity_P(result.phonopy, *paths)
+
+
+def write_axial_qha(result: AxialQhaResult, folder: Path) -> None:
+    """Write the files of phonopy-anisotropic-qha: lengths (A), axial coefficients (1/K), volume, free energy (eV).
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+
+    """
+    for name, write in _AXIAL_WRITERS.items():
+        with replacing(folder / name) as path:
+            write(result.phonopy, filename=path)
 
 
 def _thermal(result: MlpQhaResult, point: LatticePoint) -> dict[str, Any]:

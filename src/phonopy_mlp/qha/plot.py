@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from phonopy.qha import plot
+from matplotlib import pyplot
+from phonopy.qha import anisotropic_plot, plot
 
 from phonopy_mlp.files import replacing
+from phonopy_mlp.qha.axes import AxialQhaResult
 from phonopy_mlp.qha.volumes import MlpQhaResult
 
 _PLOTS: dict[str, Callable[..., Any]] = {
@@ -37,9 +39,26 @@ def plot_qha(result: MlpQhaResult, folder: Path, *, suffix: str = "pdf") -> None
         with warnings.catch_warnings():
             # matplotlib's, of a legend that is taller than its small figure.
             warnings.filterwarnings("ignore", message="Tight layout not applied")
-            pyplot = draw(result.phonopy)
+            draw(result.phonopy)
         try:
             with replacing(folder / f"{name}.{suffix}") as path:
                 pyplot.savefig(path, format=suffix, dpi=150)
         finally:
             pyplot.close()
+
+
+def plot_axial_qha(result: AxialQhaResult, folder: Path, *, suffix: str = "pdf") -> None:
+    """Draw ``anisotropic_qha`` into a folder: lengths, volume, and axial and volumetric expansion side by side.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+
+    """
+    figure = anisotropic_plot.plot_anisotropic_qha(result.phonopy)
+    try:
+        with replacing(folder / f"anisotropic_qha.{suffix}") as path:
+            figure.savefig(path, format=suffix, dpi=150)
+    finally:
+        pyplot.close(figure)

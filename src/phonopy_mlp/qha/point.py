@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -120,7 +121,10 @@ def relax_lattice(workshop: Workshop, atoms: Atoms, cell: Cell, name: str) -> tu
     """
     kept = workshop.get(f"relaxed-{name}")
     if kept is None:
-        found = relax(atoms, workshop.calculator, fmax=workshop.fmax, cell=cell)
+        with warnings.catch_warnings():
+            # Of ASE's cell filter, at errors of 5e-13; what was reached is judged by the forces.
+            warnings.filterwarnings("ignore", message="logm result may be inaccurate")
+            found = relax(atoms, workshop.calculator, fmax=workshop.fmax, cell=cell)
         kept = workshop.keep(
             f"relaxed-{name}", cell=found.atoms.cell.array, positions=found.atoms.positions, energy=found.energy
         )

@@ -1,5 +1,6 @@
 """Expansion of the axes: free energy over the lattice, Grueneisen tensor, and direct minimisation agree."""
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from ase import Atoms
@@ -12,6 +13,8 @@ from numpy.testing import assert_allclose
 from phonopy_mlp.errors import CalculatorError, ConvergenceError, ImaginaryModesError, SettingsError
 from phonopy_mlp.qha.axes import run_axial_qha
 from phonopy_mlp.qha.crystal import conventional_lattice, find_invariant_strains, make_crystal
+from phonopy_mlp.qha.output import write_axial_qha
+from phonopy_mlp.qha.plot import plot_axial_qha
 from phonopy_mlp.qha.point import Workshop, compute_point
 from phonopy_mlp.qha.tensor import compute_expansion_tensor
 from phonopy_mlp.qha.volumes import run_mlp_qha
@@ -189,6 +192,17 @@ def test_strains_that_keep_the_symmetry(atoms, count):
 def test_conventional_lattice_is_that_of_a_centred_crystal():
     crystal = make_crystal(bulk("Cu", a=3.6), np.eye(3), symprec=1e-5)
     assert_allclose(np.linalg.norm(conventional_lattice(crystal), axis=1), 3.6)
+
+
+def test_files_and_figure(axial, tmp_path):
+    mpl.use("Agg")
+    write_axial_qha(axial, tmp_path)
+    plot_axial_qha(axial, tmp_path, suffix="png")
+    written = np.loadtxt(tmp_path / "axial_thermal_expansion.dat")
+    assert_allclose(written[:, 0], axial.temperatures)
+    assert_allclose(written[:, 1:4], axial.axial_expansion, atol=1e-15)
+    assert_allclose(np.loadtxt(tmp_path / "lattice_parameters-temperature.dat")[:, 1:], axial.lengths)
+    assert (tmp_path / "anisotropic_qha.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_one_free_length_of_a_cubic_crystal_is_what_volumes_give():

@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from ase.build import bulk, make_supercell
@@ -154,10 +155,7 @@ def test_phonopy_qha_the_command_on_the_files_we_write(copper, tmp_path):
     assert (tmp_path / "qha_volumes.yaml").read_text().count("used: true") == len(inputs)
 
 
-def test_figures(copper, tmp_path, monkeypatch):
-    monkeypatch.setenv("MPLBACKEND", "Agg")
-    import matplotlib as mpl
-
+def test_figures(copper, tmp_path):
     mpl.use("Agg")
     plot_qha(copper, tmp_path, suffix="png")
     assert {path.stem for path in tmp_path.iterdir()} >= {"qha", "helmholtz-volume", "thermal_expansion"}
