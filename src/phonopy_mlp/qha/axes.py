@@ -21,7 +21,7 @@ from phonopy_mlp.qha.crystal import Crystal, conventional_lattice, make_crystal
 from phonopy_mlp.qha.point import LatticePoint, Workshop, compute_point, frozen, relax_lattice
 from phonopy_mlp.qha.thermal import check_temperatures, with_one_more
 from phonopy_mlp.relax import FMAX
-from phonopy_mlp.symmetry import TIGHT
+from phonopy_mlp.symmetry import TIGHT, symmetrise
 from phonopy_mlp.unfinished import Unfinished
 
 Array = np.ndarray[Any, Any]
@@ -129,7 +129,8 @@ def run_axial_qha(
             mesh=list(mesh), fmax=fmax,
         )  # fmt: skip
     workshop = Workshop(calculator, fmax, mesh, every, section)
-    relaxed = crystal.moved_to(relax_lattice(workshop, crystal.atoms, "free", "centre")[0])
+    # Lengths that symmetry ties must be equal, not nearly so.
+    relaxed = crystal.moved_to(symmetrise(relax_lattice(workshop, crystal.atoms, "free", "centre")[0], symprec))
     tied = _tied_vectors(relaxed)
     lattice = conventional_lattice(relaxed)
     combinations = list(product(strains, repeat=len(tied)))

@@ -140,11 +140,11 @@ def compute_expansion_tensor(
     workshop = Workshop(calculator, fmax, mesh, asked, section)
     strains = find_invariant_strains(crystal)
     steps = [np.zeros((3, 3)), *(sign * step * strain for strain in strains for sign in (1, -1))]
-    phonons = [
-        _compute_strained(workshop, crystal, strain, str(number))
-        for number, strain in enumerate(progress(steps, len(steps), "Strained cells"))
-    ]
-    _check_stable(phonons[0])
+    phonons: list[Phonopy] = []
+    for number, strain in enumerate(progress(steps, len(steps), "Strained cells")):
+        phonons.append(_compute_strained(workshop, crystal, strain, str(number)))
+        if number == 0:
+            _check_stable(phonons[0])
     points = sample_mesh(phonons[0], mesh)
     frequencies, gammas = compute_mode_gruneisen(phonons[0], phonons[1::2], phonons[2::2], step, points.qpoints)
     heat_capacity, sums = _sum_modes(frequencies, gammas, points.weights, asked)
@@ -229,7 +229,7 @@ def _compute_strained(workshop: Workshop, crystal: Crystal, strain: Array, name:
     start = crystal.atoms
     start.set_cell(start.cell.array @ (np.eye(3) + strain), scale_atoms=True)
     relaxed, _ = relax_lattice(workshop, start, "fixed", name)
-    # The forces stay in the folder, as there is no room for finished force constants that is smaller.
+    # The forces stay in the folder until the whole is finished: force constants would take no less room.
     return compute_lattice_phonons(workshop, crystal.moved_to(relaxed), workshop.inner(f"force_constants-{name}"))
 
 

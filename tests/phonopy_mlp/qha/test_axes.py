@@ -215,6 +215,16 @@ def test_one_free_length_of_a_cubic_crystal_is_what_volumes_give():
     assert_allclose(lengths.axial_expansion[-1], volumes.linear_expansion[-1], rtol=0.02)
 
 
+def test_a_crystal_a_little_off_its_symmetry_is_put_onto_it():
+    atoms, calculator = tetragonal()
+    atoms.set_cell(atoms.cell.array * [[1 + 3e-5], [1], [1]])
+    # Relaxed this loosely, it stays where it is.
+    found = run_axial_qha(
+        atoms, calculator, temperatures=[0, 50], strains=[-0.002, 0, 0.004, 0.006], fmax=0.1, symprec=1e-3, **SMALL
+    )
+    assert_allclose(found.lengths[:, 0], found.lengths[:, 1], rtol=1e-12)
+
+
 def test_strains_that_do_not_hold_the_minimum():
     atoms, calculator = tetragonal()
     with pytest.raises(ConvergenceError, match=r"no minimum within the strains at 0 K.*would be.*larger strains"):

@@ -264,6 +264,15 @@ def test_a_fit_that_fails_is_an_error(exact, energies, message):
         fit_volumes(points, exact[1].all_temperatures, "vinet")
 
 
+@pytest.mark.parametrize("eos", ["murnaghan", "birch_murnaghan"])
+def test_other_equations_of_state(exact, eos):
+    points = [point for point, used in zip(exact[1].points, exact[1].used, strict=True) if used]
+    fitted = fit_volumes(points, exact[1].all_temperatures, eos)
+    assert fitted.eos_name == eos
+    assert_allclose(fitted.equilibrium_volumes, exact[1].volume, rtol=1e-3)
+    assert not np.array_equal(fitted.equilibrium_volumes, exact[1].volume)
+
+
 class Killed(Exception):
     pass
 
