@@ -75,8 +75,8 @@ def test_exact_volume_and_bulk_modulus(exact, temperature):
     h = 0.02
     curvature = (free_energy(volume + h) - 2 * free_energy(volume) + free_energy(volume - h)) / h**2
     k = int(np.flatnonzero(result.temperatures == temperature)[0])
-    assert result.volume[k] == pytest.approx(volume, rel=2e-5)
-    assert result.bulk_modulus[k] == pytest.approx(volume * curvature / GPa, rel=5e-3)
+    assert result.volume[k] == pytest.approx(volume, rel=1e-6)
+    assert result.bulk_modulus[k] == pytest.approx(volume * curvature / GPa, rel=1e-4)
 
 
 def test_exact_expansion(exact):
