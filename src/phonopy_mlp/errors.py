@@ -42,6 +42,10 @@ class StabilityError(PhonopyMlpError, RuntimeError):
     """A crystal that could not be made stable."""
 
 
+class ImaginaryModesError(PhonopyMlpError, RuntimeError):
+    """A crystal that is not at a minimum of its energy where a method needs it to be."""
+
+
 class OutputError(PhonopyMlpError, OSError):
     """A file or folder that cannot be written."""
 

@@ -10,9 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from phonopy_mlp.anharmonic import SschaResult
 from phonopy_mlp.eos import EosResult
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.files import replacing
+from phonopy_mlp.imaginary import CommensurateModes
 from phonopy_mlp.phonons import BandStructure, PhononResult
 
 _ELEMENT_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
@@ -84,6 +86,54 @@ def plot_eos(result: EosResult, title: str) -> Figure:
     below.axhline(0, color="#0072b2", linewidth=1, zorder=0)
     below.set_xlabel(r"Volume ($\mathrm{\AA}^3$/primitive cell)")
     below.set_ylabel("energy minus fit\n(meV/primitive cell)")
+    return figure
+
+
+def plot_sscha(result: SschaResult, title: str, *, harmonic: CommensurateModes | None = None) -> Figure:
+    """Draw how a self-consistent harmonic calculation converged, and its frequencies against temperature.
+
+    Parameters
+    ----------
+    result : SschaResult
+        What to draw.
+    title : str
+        Over the figure.
+    harmonic : CommensurateModes, optional
+        Harmonic frequencies at the same q-points, drawn beside the self-consistent ones.
+
+    Returns
+    -------
+    Figure
+        Free energy of each iteration with its statistical error, the iterations that do not count being hollow;
+        mean commensurate frequency of each iteration; all commensurate frequencies at each temperature.
+
+    """
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    energies, means, levels = figure.subplots(1, 3)
+    for point, colour in zip(result.points, _cycle(len(result.points)), strict=True):
+        numbers = np.arange(1, len(point.history) + 1)
+        departure, errors = 1000 * (point.history - point.free_energy), 1000 * point.history_errors
+        label = f"{point.temperature:g} K"
+        fills = ["none"] * point.transient + [colour] * (len(numbers) - point.transient)
+        energies.errorbar(numbers, departure, errors, color=colour, capsize=2, lw=0.8, zorder=1)
+        energies.scatter(numbers, departure, facecolors=fills, edgecolors=colour, zorder=2, label=label)
+        means.plot(numbers, point.mean_frequencies, "o-", color=colour, lw=0.8, label=label)
+    energies.axhline(0, color="0.4", linewidth=0.6, zorder=0)
+    energies.set_ylabel("F - mean (meV per primitive cell)")
+    means.set_ylabel("Mean commensurate frequency (THz)")
+    for axes in (energies, means):
+        axes.set_xlabel("Iteration")
+        axes.legend(frameon=False)
+    columns = [(f"{point.temperature:g} K", point.modes.frequencies) for point in result.points]
+    if harmonic is not None:
+        columns.insert(0, ("harmonic", harmonic.frequencies))
+    for place, (_, frequencies) in enumerate(columns):
+        known = frequencies[np.isfinite(frequencies)]
+        levels.hlines(known, place - 0.4, place + 0.4, color="#0072b2", lw=0.4)
+    levels.set_xticks(range(len(columns)), [name for name, _ in columns])
+    levels.set_ylabel("Commensurate frequencies (THz)")
     return figure
 
 

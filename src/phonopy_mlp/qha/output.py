@@ -1,0 +1,125 @@
+"""Files of the quasi-harmonic approximation, those of phonopy-qha."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import yaml
+from phonopy.physical_units import get_physical_units
+from phonopy.qha import anisotropic_output, output
+
+from phonopy_mlp.files import replacing
+from phonopy_mlp.qha.axes import AxialQhaResult
+from phonopy_mlp.qha.point import LatticePoint
+from phonopy_mlp.qha.volumes import MlpQhaResult
+
+_WRITERS: dict[str, Callable[..., None]] = {
+    "helmholtz-volume.dat": output.write_helmholtz_volume,
+    "helmholtz-volume_fitted.dat": output.write_helmholtz_volume_fitted,
+    "volume-temperature.dat": output.write_volume_temperature,
+    "thermal_expansion.dat": output.write_thermal_expansion,
+    "gibbs-temperature.dat": output.write_gibbs_temperature,
+    "entropy-temperature.dat": output.write_entropy_temperature,
+    "enthalpy-temperature.dat": output.write_enthalpy_temperature,
+    "bulk_modulus-temperature.dat": output.write_bulk_modulus_temperature,
+    "gruneisen-temperature.dat": output.write_gruneisen_temperature,
+}
+
+_AXIAL_WRITERS: dict[str, Callable[..., None]] = {
+    "lattice_parameters-temperature.dat": anisotropic_output.write_lattice_parameters_temperature,
+    "axial_thermal_expansion.dat": anisotropic_output.write_axial_thermal_expansion,
+    "volume-temperature.dat": anisotropic_output.write_volume_temperature,
+    "free_energy-temperature.dat": anisotropic_output.write_free_energy_temperature,
+}
+
+_HEAT_CAPACITY_FILES = ("Cp-temperature.dat", "entropy-volume.dat", "Cv-volume.dat", "dsdv-temperature.dat")
+
+
+def write_qha(result: MlpQhaResult, folder: Path) -> None:
+    """Write what phonopy-qha reads and what it writes, in its units.
+
+    ``e-v.dat`` (A^3, eV) and ``thermal_properties-1.yaml`` and so on are its input, of the volumes that were used, per
+    primitive cell. The rest, ``volume-temperature.dat``, ``thermal_expansion.dat`` (volumetric, 1/K) and others, comes
+    from phonopy's own writers. ``qha_volumes.yaml`` tells of every volume, also those left out.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+
+    """
+    used = [point for point, is_used in zip(result.points, result.used, strict=True) if is_used]
+    _write_text(
+        folder / "e-v.dat",
+        "# volume (A^3) and static energy (eV) per primitive cell\n"
+        + "".join(f"{point.volume:20.10f} {point.energy:20.10f}\n" for point in used),
+    )
+    for k, point in enumerate(used, start=1):
+        _write_text(folder / f"thermal_properties-{k}.yaml", yaml.safe_dump(_thermal(result, point), sort_keys=False))
+    _write_text(folder / "qha_volumes.yaml", yaml.safe_dump(_volumes(result), sort_keys=False))
+    for name, write in _WRITERS.items():
+        with replacing(folder / name) as path:
+            write(result.phonopy, filename=path)
+    with ExitStack() as stack:
+        paths = [stack.enter_context(replacing(folder / name)) for name in _HEAT_CAPACITY_FILES]
+        output.write_heat_capacity_P(result.phonopy, *paths)
+
+
+def write_axial_qha(result: AxialQhaResult, folder: Path) -> None:
+    """Write the files of phonopy-anisotropic-qha: lengths (A), axial coefficients (1/K), volume, free energy (eV).
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+
+    """
+    for name, write in _AXIAL_WRITERS.items():
+        with replacing(folder / name) as path:
+            write(result.phonopy, filename=path)
+
+
+def _thermal(result: MlpQhaResult, point: LatticePoint) -> dict[str, Any]:
+    units = get_physical_units()
+    rows = zip(
+        result.all_temperatures,
+        point.thermal.free_energy * units.EvTokJmol,
+        point.thermal.entropy * units.EvTokJmol * 1000,
+        point.thermal.heat_capacity * units.EvTokJmol * 1000,
+        strict=True,
+    )
+    names = ("temperature", "free_energy", "entropy", "heat_capacity")
+    return {
+        "unit": {"temperature": "K", "free_energy": "kJ/mol", "entropy": "J/K/mol", "heat_capacity": "J/K/mol"},
+        "natom": len(point.atoms),
+        "volume": point.volume,
+        "thermal_properties": [dict(zip(names, map(float, row), strict=True)) for row in rows],
+    }
+
+
+def _volumes(result: MlpQhaResult) -> dict[str, Any]:
+    return {
+        "unit": {"volume": "angstrom^3", "energy": "eV", "lowest_frequency": "THz"},
+        "per": "primitive cell",
+        "imaginary": result.imaginary,
+        "volumes": [
+            {
+                "volume": point.volume,
+                "energy": point.energy,
+                "lowest_frequency": point.lowest_frequency,
+                "lowest_qpoint": point.lowest_qpoint.tolist(),
+                "imaginary_modes": point.imaginary_modes,
+                "share_of_mesh_modes_left_out": point.thermal.left_out,
+                "used": is_used,
+            }
+            for point, is_used in zip(result.points, result.used, strict=True)
+        ],
+    }
+
+
+def _write_text(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text)

@@ -1,0 +1,202 @@
+"""One lattice of a quasi-harmonic calculation: relaxed, checked for imaginary modes, and its thermal properties."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
+from phonopy import Phonopy
+
+from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
+from phonopy_mlp.imaginary import THRESHOLD, CommensurateModes, compute_commensurate_modes
+from phonopy_mlp.qha.crystal import Crystal
+from phonopy_mlp.qha.thermal import ThermalProperties, compute_thermal
+from phonopy_mlp.relax import Cell, relax
+from phonopy_mlp.structures import bare
+from phonopy_mlp.unfinished import Section, Unfinished
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What all lattices of one calculation have in common.
+
+    Attributes
+    ----------
+    calculator : BaseCalculator
+        Any ASE calculator.
+    fmax : float
+        Goal of the relaxations in eV/A.
+    mesh : sequence of int
+        Gamma-centred sampling mesh. shape=(3,)
+    temperatures : ndarray
+        In K. shape=(temperatures,)
+    section : Section, optional
+        Keeps each finished lattice, and has those that were finished before.
+
+    """
+
+    calculator: BaseCalculator
+    fmax: float
+    mesh: Sequence[int]
+    temperatures: Array
+    section: Section | None
+
+    def get(self, name: str) -> Mapping[str, Array] | None:
+        """Return a part that was finished before."""
+        return None if self.section is None else self.section.get(name)
+
+    def keep(self, name: str, **arrays: Array | float) -> Mapping[str, Array]:
+        """Keep a finished part, and return it as `get` would."""
+        if self.section is not None:
+            self.section.keep(name, **arrays)
+        return {key: np.asarray(value) for key, value in arrays.items()}
+
+    def inner(self, name: str) -> Unfinished | None:
+        """Return a folder for parts of a part, which goes when that is finished, or with the whole."""
+        return None if self.section is None else Unfinished(self.section.path / name)
+
+
+@dataclass(frozen=True, slots=True)
+class LatticePoint:
+    """A crystal with one lattice; everything per primitive cell.
+
+    Attributes
+    ----------
+    atoms : Atoms
+        Relaxed primitive cell; each access gives a fresh copy. A.
+    volume : float
+        In A^3.
+    energy : float
+        Static energy in eV.
+    lowest_frequency : float
+        Lowest frequency at the commensurate q-points, translations left out, in THz; negative where imaginary.
+    lowest_qpoint : ndarray
+        Where it is, in units of the primitive cell's reciprocal vectors. shape=(3,)
+    imaginary_modes : int
+        Number of modes at the commensurate q-points that are imaginary.
+    thermal : ThermalProperties
+        Vibrational free energy, entropy, heat capacity.
+
+    """
+
+    _atoms: Atoms
+    volume: float
+    energy: float
+    lowest_frequency: float
+    lowest_qpoint: Array
+    imaginary_modes: int
+    thermal: ThermalProperties
+
+    @property
+    def atoms(self) -> Atoms:
+        """A copy of the relaxed primitive cell."""
+        return bare(self._atoms)
+
+    @property
+    def is_stable(self) -> bool:
+        """Whether no commensurate mode is imaginary."""
+        return self.imaginary_modes == 0
+
+    def describe_mode(self) -> str:
+        """Return the lowest mode in words."""
+        q = " ".join(f"{component:g}" for component in np.round(self.lowest_qpoint, 4) + 0.0)
+        return f"{self.lowest_frequency:.4f} THz at q = ({q})"
+
+
+def relax_lattice(workshop: Workshop, atoms: Atoms, cell: Cell, name: str) -> tuple[Atoms, float]:
+    """Return a relaxed structure and its energy in eV, per cell as given.
+
+    Raises
+    ------
+    ConvergenceError
+        The relaxation did not reach its goal.
+
+    """
+    kept = workshop.get(f"relaxed-{name}")
+    if kept is None:
+        with warnings.catch_warnings():
+            # Of ASE's cell filter, at errors of 5e-13; what was reached is judged by the forces.
+            warnings.filterwarnings("ignore", message="logm result may be inaccurate")
+            found = relax(atoms, workshop.calculator, fmax=workshop.fmax, cell=cell)
+        kept = workshop.keep(
+            f"relaxed-{name}", cell=found.atoms.cell.array, positions=found.atoms.positions, energy=found.energy
+        )
+    relaxed = bare(atoms)
+    relaxed.set_cell(kept["cell"])
+    relaxed.set_positions(kept["positions"])
+    return relaxed, float(kept["energy"])
+
+
+def compute_lattice_phonons(workshop: Workshop, crystal: Crystal, inner: Unfinished | None) -> Phonopy:
+    """Return phonopy's object of a relaxed crystal, with force constants."""
+    phonon = make_phonopy(crystal.atoms, crystal.supercell_matrix, primitive_matrix=np.eye(3), symprec=crystal.symprec)
+    return compute_force_constants(phonon, workshop.calculator, unfinished=inner).phonon
+
+
+def compute_point(workshop: Workshop, crystal: Crystal, cell: Cell, name: str) -> LatticePoint:
+    """Relax a crystal as far as `cell` lets it, and compute its phonons.
+
+    Raises
+    ------
+    ConvergenceError
+        The relaxation did not reach its goal.
+    CalculatorError
+        The calculator failed.
+    SettingsError
+        The mesh is not three positive integers.
+
+    """
+    relaxed, energy = relax_lattice(workshop, crystal.atoms, cell, name)
+    kept = workshop.get(f"phonons-{name}")
+    if kept is None:
+        inner = workshop.inner(f"force_constants-{name}")
+        phonon = compute_lattice_phonons(workshop, crystal.moved_to(relaxed), inner)
+        modes = compute_commensurate_modes(phonon)
+        thermal = compute_thermal(phonon, workshop.mesh, workshop.temperatures)
+        kept = workshop.keep(
+            f"phonons-{name}",
+            lowest_frequency=modes.lowest,
+            lowest_qpoint=find_lowest(modes),
+            imaginary_modes=modes.count_imaginary(THRESHOLD),
+            free_energy=thermal.free_energy,
+            entropy=thermal.entropy,
+            heat_capacity=thermal.heat_capacity,
+            left_out=thermal.left_out,
+        )
+        if inner is not None:
+            inner.remove()
+    return LatticePoint(
+        _atoms=relaxed,
+        volume=float(relaxed.get_volume()),
+        energy=energy,
+        lowest_frequency=float(kept["lowest_frequency"]),
+        lowest_qpoint=frozen(kept["lowest_qpoint"]),
+        imaginary_modes=int(kept["imaginary_modes"]),
+        thermal=ThermalProperties(
+            frozen(kept["free_energy"]),
+            frozen(kept["entropy"]),
+            frozen(kept["heat_capacity"]),
+            float(kept["left_out"]),
+        ),
+    )
+
+
+def find_lowest(modes: CommensurateModes) -> Array:
+    """Return the q-point of the lowest mode."""
+    frequencies = np.where(np.isnan(modes.frequencies), np.inf, modes.frequencies)
+    lowest: Array = modes.qpoints[frequencies.min(axis=1).argmin()]
+    return lowest
+
+
+def frozen(array: Any) -> Array:
+    """Return a read-only copy."""
+    copy = np.array(array)
+    copy.flags.writeable = False
+    return copy
