@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -121,10 +120,7 @@ def relax_lattice(workshop: Workshop, atoms: Atoms, cell: Cell, name: str) -> tu
     """
     kept = workshop.get(f"relaxed-{name}")
     if kept is None:
-        with warnings.catch_warnings():
-            # Of ASE's cell filter, at errors of 5e-13; what was reached is judged by the forces.
-            warnings.filterwarnings("ignore", message="logm result may be inaccurate")
-            found = relax(atoms, workshop.calculator, fmax=workshop.fmax, cell=cell)
+        found = relax(atoms, workshop.calculator, fmax=workshop.fmax, cell=cell)
         kept = workshop.keep(
             f"relaxed-{name}", cell=found.atoms.cell.array, positions=found.atoms.positions, energy=found.energy
         )
