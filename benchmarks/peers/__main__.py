@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     record = {
         "processor": identity.processor(),
         "cores": os.cpu_count(),
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "model": bench.model.stem,
         "threads": bench.threads,
         "displacement": DISTANCE,
