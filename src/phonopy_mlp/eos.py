@@ -128,29 +128,9 @@ def run_eos(
     """
     _check(strain, points, eos)
     shape = find_space_group(atoms, LOOSE).number < _FIRST_CUBIC if relax_shape == "auto" else relax_shape
-    section = None
-    if unfinished is not None:
-        section = unfinished.section(
-            calculator,
-            eos="volumes",
-            numbers=atoms.numbers,
-            cell=atoms.cell.array,
-            positions=atoms.positions,
-            strain=strain,
-            points=points,
-            fmax=fmax,
-            shape=shape,
-        )
     strains = np.linspace(-strain, strain, points)
     done: dict[int, tuple[Atoms, float]] = {}
     for k in progress(np.argsort(np.abs(strains), kind="stable"), points, "Energies at fixed volumes"):
-        kept = None if section is None else section.get(f"volume-{k}")
-        if kept is not None:
-            relaxed = bare(atoms)
-            relaxed.set_cell(kept["cell"])
-            relaxed.positions = kept["positions"]
-            done[k] = relaxed, float(kept["energy"])
-            continue
         near = min(done, key=lambda other: abs(other - k), default=None)
         start = atoms if near is None else done[near][0]
         result = relax(
@@ -158,11 +138,9 @@ def run_eos(
             calculator,
             cell="constant-volume" if shape else "fixed",
             fmax=fmax,
+            unfinished=unfinished,
         )
         done[k] = result.atoms, result.energy
-        if section is not None:
-            relaxed = result.atoms
-            section.keep(f"volume-{k}", energy=result.energy, positions=relaxed.positions, cell=relaxed.cell.array)
     structures, energies = zip(*(done[k] for k in range(points)), strict=True)
     return _make_result(atoms, strains, structures, np.array(energies), eos, shape_relaxed=shape)
 
