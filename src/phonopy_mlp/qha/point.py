@@ -118,16 +118,10 @@ def relax_lattice(workshop: Workshop, atoms: Atoms, cell: Cell, name: str) -> tu
         The relaxation did not reach its goal.
 
     """
-    kept = workshop.get(f"relaxed-{name}")
-    if kept is None:
-        found = relax(atoms, workshop.calculator, fmax=workshop.fmax, cell=cell)
-        kept = workshop.keep(
-            f"relaxed-{name}", cell=found.atoms.cell.array, positions=found.atoms.positions, energy=found.energy
-        )
-    relaxed = bare(atoms)
-    relaxed.set_cell(kept["cell"])
-    relaxed.set_positions(kept["positions"])
-    return relaxed, float(kept["energy"])
+    found = relax(
+        atoms, workshop.calculator, fmax=workshop.fmax, cell=cell, unfinished=workshop.inner(f"relaxed-{name}")
+    )
+    return found.atoms, found.energy
 
 
 def compute_lattice_phonons(workshop: Workshop, crystal: Crystal, inner: Unfinished | None) -> Phonopy:
