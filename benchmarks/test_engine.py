@@ -60,6 +60,13 @@ def test_mace(benchmark, module, atoms):
     benchmark.pedantic(moving(atoms, lambda a: calculator.get_property("forces", a)), rounds=3, warmup_rounds=1)
 
 
+@pytest.mark.benchmark(group="energy, forces and stress")
+def test_mace_torch_compile(benchmark, module, atoms):
+    """mace's own ``compile_mode``; the first evaluation, which compiles, is not counted."""
+    calculator = MACECalculator(models=[module], device="cpu", default_dtype="float64", compile_mode="default")
+    benchmark.pedantic(moving(atoms, lambda a: calculator.get_property("forces", a)), rounds=3, warmup_rounds=1)
+
+
 @pytest.fixture(params=["compiled", "pytorch"])
 def backend(request):
     return request.param

@@ -9,8 +9,7 @@ from phonopy.qha.eos import get_eos
 from springs import Springs, triclinic_springs
 
 from phonopy_mlp.elasticity import elastic_from_phonons, run_elasticity
-from phonopy_mlp.eos import run_eos
-from phonopy_mlp.eos_fit import fit_eos
+from phonopy_mlp.eos import fit_eos, run_eos
 from phonopy_mlp.errors import ConvergenceError, SettingsError, StructureError
 from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
 from phonopy_mlp.plot import plot_eos, write_figure

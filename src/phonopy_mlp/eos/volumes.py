@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
-from phonopy_mlp.eos_fit import Eos, EosFit, check_name, fit_eos
+from phonopy_mlp.eos.fit import Eos, EosFit, check_name, fit_eos
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.relax import FMAX, relax
