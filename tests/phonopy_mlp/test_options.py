@@ -40,7 +40,7 @@ def test_our_own_options_have_names_that_phonopy_lacks(monkeypatch):
 )
 def test_the_structure_is_found_wherever_it_stands(line):
     options = parse(line.split(), "phonopy")
-    assert (options.structure, options.calculator.model, options.supercell) == (Path("Cu.cif"), "emt", ("2", "2", "2"))
+    assert (options.structure, options.calculator.model, options.supercell.words) == (Path("Cu.cif"), "emt", ("2", "2", "2"))
     assert options.arguments == ()
 
 

@@ -1,20 +1,27 @@
-"""Options that several commands share: the calculator, and how a structure is relaxed."""
+"""Options that several commands share: the calculator, how a structure is relaxed, and the supercell."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
+from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.registry import calculator_names, get_calculator, is_model_file
 from phonopy_mlp.relax import FMAX, MAX_STEPS, Cell
+from phonopy_mlp.supercell import AUTO_LENGTH, auto_supercell, parse_supercell, shortest_image_distance
 from phonopy_mlp.symmetry import LOOSE
 
 DEFAULT_MODEL = "mof0"
+
+SUPERCELL = (2, 2, 2)
+"""Default supercell, the paper's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,45 @@ class RelaxOptions:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class SupercellOptions:
+    """Which supercell.
+
+    Attributes
+    ----------
+    words : tuple of str or None
+        Words after ``--dim``; None where it was not given.
+    length : float or None
+        What ``--dim auto`` must exceed, in A; None where it was not said.
+
+    """
+
+    words: tuple[str, ...] | None
+    length: float | None
+
+    def check(self) -> None:
+        """Raise `SettingsError` for words that make no supercell."""
+        if self.words not in (None, ("auto",)):
+            parse_supercell(self.words)
+        if self.length is not None and self.words != ("auto",):
+            raise SettingsError("--dim-length without --dim auto", "it would have no effect", "Add --dim auto")
+
+    def choose(self, atoms: Atoms, say: Callable[[str], None]) -> np.ndarray[Any, Any]:
+        """Return the matrix for a unit cell, the default one where none was asked for. shape=(3, 3)."""
+        if self.words is None:
+            return np.diag(SUPERCELL)
+        if self.words != ("auto",):
+            return parse_supercell(self.words)
+        length = AUTO_LENGTH if self.length is None else self.length
+        matrix = auto_supercell(atoms, length)
+        distance = shortest_image_distance(matrix @ atoms.cell.array)
+        say(
+            f"Supercell {' x '.join(str(n) for n in np.diag(matrix))}: the smallest whose shortest image distance "
+            f"({distance:.2f} A) exceeds {length:g} A.",
+        )
+        return matrix
+
+
 def add_calculator_options(group: Any) -> None:
     """Add the options that choose a calculator."""
     group.add_argument("--mlp", nargs="?", metavar="MODEL", help=f"calculator or model file (default: {DEFAULT_MODEL})")
@@ -89,6 +135,17 @@ def add_relax_options(group: Any) -> None:
     group.add_argument("--relax-unconverged", action="store_true", help="go on where the goal was not reached")
 
 
+def add_supercell_options(group: Any) -> None:
+    """Add the options that say which supercell, named as in phonopy-init."""
+    group.add_argument("--dim", nargs="+", metavar="N", help="supercell: 3 or 9 integers, or auto (default: 2 2 2)")
+    group.add_argument(
+        "--dim-length",
+        type=float,
+        metavar="L",
+        help=f"A that the shortest image distance of '--dim auto' exceeds (default: {AUTO_LENGTH:g})",
+    )
+
+
 def read_calculator(own: argparse.Namespace, returned: list[str]) -> CalculatorOptions:
     """Return the calculator's options; a word after ``--mlp`` that is the structure is put back into `returned`."""
     return CalculatorOptions(_model(own.mlp, returned), own.device, own.dtype, own.head)
@@ -113,6 +170,14 @@ def read_relaxation(own: argparse.Namespace, returned: list[str]) -> RelaxOption
     }
     chosen = {name: value for name, value in given.items() if value is not None}
     return RelaxOptions(**chosen, must_converge=not own.relax_unconverged)
+
+
+def read_supercell(own: argparse.Namespace, returned: list[str]) -> SupercellOptions:
+    """Return which supercell; a last word that is the structure is put back into `returned`."""
+    words = own.dim
+    if words is not None and len(words) > 1 and Path(words[-1]).is_file():
+        returned.append(words.pop())
+    return SupercellOptions(None if words is None else tuple(" ".join(words).split()), own.dim_length)
 
 
 def tolerance(option: str, word: str | None, returned: list[str]) -> float | None:

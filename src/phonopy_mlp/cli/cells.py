@@ -14,11 +14,7 @@ from phonopy_mlp.cli.options import Options
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.force_constants import default_distance, displace, make_phonopy
 from phonopy_mlp.inputs import RunInput
-from phonopy_mlp.supercell import AUTO_LENGTH, auto_supercell, parse_supercell, shortest_image_distance
 from phonopy_mlp.symmetry import TIGHT
-
-SUPERCELL = (2, 2, 2)
-"""Default supercell, the paper's."""
 
 _SAME_SITE = 1e-3
 """Positions closer than this (A) are one site."""
@@ -103,21 +99,10 @@ def choose_displacements(
 def _supercell_matrix(
     atoms: Atoms, options: Options, given: RunInput, say: Callable[[str], None]
 ) -> np.ndarray[Any, Any]:
-    if options.supercell is None:
-        if given.supercell_matrix is not None:
-            return given.supercell_matrix
-        if options.settings.supercell_matrix is not None:
-            return np.asarray(options.settings.supercell_matrix)
-        return np.diag(SUPERCELL)
-    if given.dataset is not None:
+    if given.dataset is not None and options.supercell.words is not None:
         raise SettingsError(f"'{given.path}' brings its own supercell", "--dim would contradict it", "Leave --dim out")
-    if options.supercell != ("auto",):
-        return parse_supercell(options.supercell)
-    length = AUTO_LENGTH if options.supercell_length is None else options.supercell_length
-    matrix = auto_supercell(atoms, length)
-    distance = shortest_image_distance(matrix @ atoms.cell.array)
-    say(
-        f"Supercell {' x '.join(str(n) for n in np.diag(matrix))}: the smallest whose shortest image distance "
-        f"({distance:.2f} A) exceeds {length:g} A.",
-    )
-    return matrix
+    if options.supercell.words is None and given.supercell_matrix is not None:
+        return given.supercell_matrix
+    if options.supercell.words is None and options.settings.supercell_matrix is not None:
+        return np.asarray(options.settings.supercell_matrix)
+    return options.supercell.choose(atoms, say)

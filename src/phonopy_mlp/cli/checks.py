@@ -16,7 +16,6 @@ from phonopy_mlp.inputs import RunInput
 from phonopy_mlp.output import PARAMS_FILE
 from phonopy_mlp.plot import check_figure
 from phonopy_mlp.provenance import read_provenance
-from phonopy_mlp.supercell import parse_supercell
 
 BORN_FILE = "BORN"
 FORCE_CONSTANTS_TEXT = "FORCE_CONSTANTS"
@@ -50,10 +49,7 @@ def check_options(options: Options) -> None:
     """Raise `SettingsError` for values that make no sense, whatever the structure is."""
     settings = options.settings
     _check_mesh(options)
-    if options.supercell not in (None, ("auto",)):
-        parse_supercell(options.supercell)
-    if options.supercell_length is not None and options.supercell != ("auto",):
-        raise SettingsError("--dim-length without --dim auto", "it would have no effect", "Add --dim auto")
+    options.supercell.check()
     if settings.is_thermal_properties or options.figure is not None:
         _check_temperatures(options)
     if settings.random_displacement_temperature is not None:
@@ -82,7 +78,7 @@ def check_options(options: Options) -> None:
 def check_against_input(options: Options, given: RunInput) -> None:
     """Raise `SettingsError` for options that contradict what the input brings with it."""
     moves = options.relaxation is not None or options.symmetrise is not None
-    if given.has_forces and (moves or options.supercell is not None):
+    if given.has_forces and (moves or options.supercell.words is not None):
         raise SettingsError(
             f"'{given.path}' has its forces already",
             "--relax, --symmetrise and --dim would make them wrong",

@@ -22,16 +22,18 @@ from phonopy_mlp.cli import config
 from phonopy_mlp.cli.arguments import (
     CalculatorOptions,
     RelaxOptions,
+    SupercellOptions,
     add_calculator_options,
     add_relax_options,
+    add_supercell_options,
     read_calculator,
     read_relaxation,
+    read_supercell,
     tolerance,
 )
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.force_constants import Method
 from phonopy_mlp.registry import calculator_names
-from phonopy_mlp.supercell import AUTO_LENGTH
 from phonopy_mlp.symmetry import LOOSE
 
 THERMAL_OPTIONS = ("-t", "--thermal-property")
@@ -55,10 +57,7 @@ class Options:
         How the structure is relaxed first; None where it is not.
     symmetrise : float or None
         Project onto the space group found at this tolerance (A).
-    supercell : tuple of str or None
-        Words after ``--dim``.
-    supercell_length : float or None
-        What ``--dim auto`` must exceed, in A; None where it was not said.
+    supercell : SupercellOptions
     method : str
         ``auto``, ``linear-response`` or ``finite-displacement``.
     diagonal, trigonal : bool
@@ -88,8 +87,7 @@ class Options:
     calculator: CalculatorOptions
     relaxation: RelaxOptions | None
     symmetrise: float | None
-    supercell: tuple[str, ...] | None
-    supercell_length: float | None
+    supercell: SupercellOptions
     method: Method
     diagonal: bool
     trigonal: bool
@@ -125,12 +123,6 @@ def own_parser(program: str) -> argparse.ArgumentParser:
         help=f"project onto the space group found at TOL (A, default: {LOOSE:g}), after --relax where both are given",
     )
     ours.add_argument(
-        "--dim-length",
-        type=float,
-        metavar="L",
-        help=f"A that the shortest image distance of '--dim auto' exceeds (default: {AUTO_LENGTH:g})",
-    )
-    ours.add_argument(
         "--fc-method",
         default="auto",
         choices=get_args(Method),
@@ -146,7 +138,7 @@ def own_parser(program: str) -> argparse.ArgumentParser:
     )
     ours.add_argument("--debug", action="store_true", help="show the traceback of an error")
     init = parser.add_argument_group("options of phonopy-init")
-    init.add_argument("--dim", nargs="+", metavar="N", help="supercell: 3 or 9 integers, or auto (default: 2 2 2)")
+    add_supercell_options(init)
     init.add_argument("-c", "--cell", metavar="FILE", help="the structure, as phonopy-init names it")
     init.add_argument("--nodiag", action="store_true", help="displacements along the axes alone")
     init.add_argument("--trigonal", action="store_true", help="displacements for trigonal symmetry")
@@ -176,7 +168,7 @@ def parse(argv: Sequence[str], program: str) -> Options:
     calculator = read_calculator(own, returned)
     relaxation = _relaxation(own, returned)
     symmetrise = tolerance("--symmetrise", own.symmetrise, returned)
-    supercell = _supercell(own.dim, returned)
+    supercell = read_supercell(own, returned)
     structure, arguments = _structure([*([own.cell] if own.cell else []), *returned], rest)
     displacement_words = _displacement_words(own)
     with _program_name("phonopy"):
@@ -190,7 +182,6 @@ def parse(argv: Sequence[str], program: str) -> Options:
         relaxation=relaxation,
         symmetrise=symmetrise,
         supercell=supercell,
-        supercell_length=own.dim_length,
         method=own.fc_method,
         diagonal=not own.nodiag,
         trigonal=own.trigonal,
@@ -262,14 +253,6 @@ def _relaxation(own: argparse.Namespace, returned: list[str]) -> RelaxOptions | 
             "Options of a relaxation without --relax", "they would have no effect", "Add --relax, or leave them out"
         )
     return None
-
-
-def _supercell(words: list[str] | None, returned: list[str]) -> tuple[str, ...] | None:
-    if words is None:
-        return None
-    if len(words) > 1 and Path(words[-1]).is_file():
-        returned.append(words.pop())
-    return tuple(" ".join(words).split())
 
 
 def _displacement_words(own: argparse.Namespace) -> list[str]:
