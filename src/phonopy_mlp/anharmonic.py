@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,9 @@ from phonopy_mlp.phonons import MESH
 from phonopy_mlp.unfinished import Section, Unfinished
 
 Array = np.ndarray[Any, Any]
+
+SNAPSHOTS, ITERATIONS, TRANSIENT, MIXING = 100, 10, 5, 0.5
+"""Defaults of `run_sscha`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,21 @@ class SschaPoint:
         """How far each iteration's free energy is from the mean, in its own errors: near 1 once converged."""
         return np.asarray((self.history - self.free_energy) / self.history_errors)
 
+    def describe(self) -> Mapping[str, Any]:
+        """Return the point as plain data, without its force constants."""
+        columns = (self.history, self.history_errors, self.lowest_frequencies, self.mean_frequencies)
+        names = ("free_energy", "free_energy_error", "lowest_frequency", "mean_frequency")
+        return {
+            "temperature": self.temperature,
+            "free_energy": self.free_energy,
+            "free_energy_error": self.free_energy_error,
+            "lowest_frequency": self.modes.lowest,
+            "imaginary_modes": self.modes.count_imaginary(),
+            "snapshots": self.snapshots,
+            "transient": self.transient,
+            "iterations": [dict(zip(names, map(float, row), strict=True)) for row in zip(*columns, strict=True)],
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class SschaResult:
@@ -94,6 +112,14 @@ class SschaResult:
     points: tuple[SschaPoint, ...]
     static_energy: float
     evaluations: int
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return the result as plain data, without force constants: eV per primitive cell, THz, K."""
+        return {
+            "static_energy": self.static_energy,
+            "evaluations": self.evaluations,
+            "temperatures": [point.describe() for point in self.points],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +159,10 @@ def run_sscha(
     calculator: BaseCalculator,
     *,
     temperatures: Sequence[float],
-    snapshots: int = 100,
-    iterations: int = 10,
-    transient: int = 5,
-    mixing: float = 0.5,
+    snapshots: int = SNAPSHOTS,
+    iterations: int = ITERATIONS,
+    transient: int = TRANSIENT,
+    mixing: float = MIXING,
     mesh: Sequence[int] = MESH,
     seed: int = 0,
     progress: Progress = silent,
@@ -189,7 +215,9 @@ def run_sscha(
     A. Togo et al., phonopy, ``phonopy.sscha``.
 
     """
-    _check(phonon, temperatures, snapshots, iterations, transient, mixing)
+    if phonon.force_constants is None:
+        raise SettingsError("A crystal without force constants", "there is nothing to start from", "Compute them first")
+    check_settings(temperatures, snapshots, iterations, transient, mixing)
     settings = _Settings(snapshots, mixing, mesh, seed)
     section = None
     if unfinished is not None:
@@ -317,11 +345,10 @@ def _mean_force_constants(done: Sequence[_Iteration]) -> Array:
     return mean
 
 
-def _check(
-    phonon: Phonopy, temperatures: Sequence[float], snapshots: int, iterations: int, transient: int, mixing: float
+def check_settings(
+    temperatures: Sequence[float], snapshots: int, iterations: int, transient: int, mixing: float
 ) -> None:
-    if phonon.force_constants is None:
-        raise SettingsError("A crystal without force constants", "there is nothing to start from", "Compute them first")
+    """Raise `SettingsError` for settings of `run_sscha` that make no sense."""
     if len(temperatures) == 0 or not (np.isfinite(temperatures).all() and np.min(temperatures) >= 0):
         raise SettingsError(
             f"Temperatures {list(temperatures)}", "they must be 0 K or more", "Give for example 100 300"

@@ -7,6 +7,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from phonopy_mlp.errors import OutputError
 
@@ -36,6 +39,13 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def write_yaml(path: Path, content: Any) -> None:
+    """Write plain data as YAML, in the order they have."""
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def check_folder(folder: Path) -> None:

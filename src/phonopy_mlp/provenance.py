@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 from phonopy_mlp.errors import SettingsError
-from phonopy_mlp.files import replacing
+from phonopy_mlp.files import write_yaml
 
 PROVENANCE_FILE = "phonopy_mlp.yaml"
 
@@ -53,8 +53,8 @@ class Provenance:
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
-def write_provenance(provenance: Provenance, folder: Path) -> None:
-    """Write ``phonopy_mlp.yaml`` into a folder."""
+def write_provenance(provenance: Provenance, path: Path) -> None:
+    """Write a record."""
     record = {
         "phonopy_mlp": {
             "command": list(provenance.command),
@@ -67,8 +67,7 @@ def write_provenance(provenance: Provenance, folder: Path) -> None:
             "warnings": list(provenance.warnings),
         }
     }
-    with replacing(folder / PROVENANCE_FILE) as path:
-        path.write_text(yaml.safe_dump(plain(record), sort_keys=False, allow_unicode=True, width=110), encoding="utf-8")
+    write_yaml(path, plain(record))
 
 
 def read_provenance(folder: Path) -> Mapping[str, Any] | None:

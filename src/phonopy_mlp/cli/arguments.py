@@ -180,6 +180,37 @@ def read_supercell(own: argparse.Namespace, returned: list[str]) -> SupercellOpt
     return SupercellOptions(None if words is None else tuple(" ".join(words).split()), own.dim_length)
 
 
+def unused_relaxation(relaxation: RelaxOptions) -> None:
+    """Raise `SettingsError` for options of a relaxation that there will not be."""
+    if relaxation != RelaxOptions():
+        raise SettingsError(
+            "Options of a relaxation without --relax", "they would have no effect", "Add --relax, or leave them out"
+        )
+
+
+def read_numbers(option: str, words: list[str] | None, returned: list[str]) -> tuple[float, ...] | None:
+    """Return the numbers after an option; a last word that is the structure is put back into `returned`.
+
+    Raises
+    ------
+    SettingsError
+        A word is neither a number nor a file.
+
+    """
+    if words is None:
+        return None
+    numbers: list[float] = []
+    for word in words:
+        try:
+            numbers.append(float(word))
+        except ValueError:
+            if word is words[-1] and numbers and Path(word).is_file():
+                returned.append(word)
+                continue
+            raise SettingsError(f"{option} {' '.join(words)}", f"'{word}' is no number", "Give numbers") from None
+    return tuple(numbers)
+
+
 def tolerance(option: str, word: str | None, returned: list[str]) -> float | None:
     """Return the tolerance (A) after an option, the loose one where the word there is the structure.
 

@@ -16,12 +16,14 @@ from phonopy_mlp.force_constants import default_distance, displace, make_phonopy
 from phonopy_mlp.inputs import RunInput
 from phonopy_mlp.symmetry import TIGHT
 
+Array = np.ndarray[Any, Any]
+
 _SAME_SITE = 1e-3
 """Positions closer than this (A) are one site."""
 
 
-def choose_cells(atoms: Atoms, options: Options, given: RunInput, say: Callable[[str], None]) -> Phonopy:
-    """Return phonopy's object for a unit cell, with the supercell and the primitive cell that were asked for."""
+def choose_cells(atoms: Atoms, supercell_matrix: Array, options: Options, given: RunInput) -> Phonopy:
+    """Return phonopy's object for a unit cell and a supercell, with the primitive cell that was asked for."""
     settings = options.settings
     # As phonopy does: the automatic band path needs the automatic primitive cell.
     if isinstance(settings.band_paths, str) and settings.band_paths == "auto":
@@ -30,7 +32,7 @@ def choose_cells(atoms: Atoms, options: Options, given: RunInput, say: Callable[
         primitive = settings.primitive_matrix if settings.primitive_matrix is not None else given.primitive_matrix
     phonon = make_phonopy(
         atoms,
-        _supercell_matrix(atoms, options, given, say),
+        supercell_matrix,
         primitive_matrix="auto" if primitive is None else primitive,
         symprec=choose_tolerance(options, given),
         is_symmetry=settings.is_symmetry,
@@ -96,9 +98,8 @@ def choose_displacements(
     )
 
 
-def _supercell_matrix(
-    atoms: Atoms, options: Options, given: RunInput, say: Callable[[str], None]
-) -> np.ndarray[Any, Any]:
+def choose_supercell(atoms: Atoms, options: Options, given: RunInput, say: Callable[[str], None]) -> Array:
+    """Return the supercell matrix that was asked for, that of the input, or the default one. shape=(3, 3)."""
     if given.dataset is not None and options.supercell.words is not None:
         raise SettingsError(f"'{given.path}' brings its own supercell", "--dim would contradict it", "Leave --dim out")
     if options.supercell.words is None and given.supercell_matrix is not None:

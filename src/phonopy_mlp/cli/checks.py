@@ -10,6 +10,7 @@ import numpy as np
 
 from phonopy_mlp.cli.options import Options
 from phonopy_mlp.cli.prepare import RELAXED_FILE
+from phonopy_mlp.cli.steps.stabilise import STABILISED_FILE
 from phonopy_mlp.errors import OutputError, SettingsError
 from phonopy_mlp.files import check_folder
 from phonopy_mlp.inputs import RunInput
@@ -65,6 +66,13 @@ def check_options(options: Options) -> None:
         raise SettingsError(
             "Magnetic moments", "the calculators of phonopy-mlp know no spin", "Leave --magmom or MAGMOM out"
         )
+    for step in (options.stabilisation, *options.steps):
+        if step is not None:
+            step.check(options.mesh, options.qha_temperatures)
+    if options.stabilisation is not None and settings.primitive_matrix is not None:
+        raise SettingsError(
+            "--stabilise with --pa", "the cell may grow, and with it its primitive cell", "Leave --pa out"
+        )
     if options.figure is not None:
         check_figure(options.figure)
         if settings.sigma is not None or settings.classical:
@@ -77,17 +85,23 @@ def check_options(options: Options) -> None:
 
 def check_against_input(options: Options, given: RunInput) -> None:
     """Raise `SettingsError` for options that contradict what the input brings with it."""
-    moves = options.relaxation is not None or options.symmetrise is not None
+    moves = any(each is not None for each in (options.relaxation, options.stabilisation, options.symmetrise))
     if given.has_forces and (moves or options.supercell.words is not None):
         raise SettingsError(
             f"'{given.path}' has its forces already",
-            "--relax, --symmetrise and --dim would make them wrong",
+            "--relax, --stabilise, --symmetrise and --dim would make them wrong",
             "Leave these options out, or start from the structure",
+        )
+    if given.has_forces and options.steps:
+        raise SettingsError(
+            f"'{given.path}' has its forces already",
+            "--eos, --elastic, --qha and --sscha compute others, of a structure",
+            "Start from the structure",
         )
     if given.dataset is not None and moves:
         raise SettingsError(
             f"'{given.path}' brings its own displacements",
-            "they belong to the structure as it is, which --relax and --symmetrise would change",
+            "they belong to the structure as it is, which --relax, --stabilise and --symmetrise would change",
             "Leave these options out, or start from the structure",
         )
     if given.dataset is not None and options.displacement_words:
@@ -137,6 +151,8 @@ def _earlier_run(folder: Path) -> EarlierRun:
     origin = (steps.get("forces_from") or {}).get("steps") or {}
     if {"relax", "symmetrise"} & {*steps, *origin}:
         wrote.append(RELAXED_FILE)
+    if "stabilise" in {*steps, *origin}:
+        wrote.append(STABILISED_FILE)
     if "write_force_constants" in (settings.get("phonopy_tags") or {}):
         wrote.append(FORCE_CONSTANTS_TEXT)
     return EarlierRun(tuple(wrote))

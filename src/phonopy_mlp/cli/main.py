@@ -7,20 +7,22 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
-from phonopy_mlp.cli import relax_command
+from phonopy_mlp.cli import command as step_command
 from phonopy_mlp.cli import run as run_command
 from phonopy_mlp.cli.config import expand
 from phonopy_mlp.cli.options import own_parser, parse
 from phonopy_mlp.errors import PhonopyMlpError
 from phonopy_mlp.registry import calculator_names
 
-_COMMANDS = """usage: phonopy-mlp COMMAND [options]
+_STEPS = "\n".join(f"  {name:<12} {command.summary}" for name, command in step_command.COMMANDS.items())
+
+_COMMANDS = f"""usage: phonopy-mlp COMMAND [options]
 
 Phonons from any ASE calculator, with phonopy's options and files.
 
 commands:
   run          force constants, and everything phonopy makes of them (same as 'phonopy --mlp')
-  relax        a structure at the calculator's minimum
+{_STEPS}
   calculators  list the registered calculators
 
 'phonopy-mlp COMMAND --help' tells the options.
@@ -36,8 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     command, *rest = arguments
     if command == "run":
         return _guarded(lambda: _run(rest, "phonopy-mlp run"), rest)
-    if command == "relax":
-        return _guarded(lambda: relax_command.run(rest), rest)
+    if command in step_command.COMMANDS:
+        return _guarded(lambda: step_command.run(command, rest), rest)
     if command == "calculators":
         if rest:
             print("usage: phonopy-mlp calculators\n\nList the registered calculators, one name a line.")

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+import numpy as np
 from phonopy.cui.phonopy_argparse import (
     fix_deprecated_option_names,
     get_run_parser,
@@ -30,9 +31,15 @@ from phonopy_mlp.cli.arguments import (
     read_relaxation,
     read_supercell,
     tolerance,
+    unused_relaxation,
 )
+from phonopy_mlp.cli.steps.options import add_step_options, read_stabilisation, read_steps
+from phonopy_mlp.cli.steps.qha import TMAX
+from phonopy_mlp.cli.steps.stabilise import StabiliseStep
+from phonopy_mlp.cli.steps.start import Step
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.force_constants import Method
+from phonopy_mlp.phonons import MESH
 from phonopy_mlp.registry import calculator_names
 from phonopy_mlp.symmetry import LOOSE
 
@@ -55,6 +62,10 @@ class Options:
     calculator : CalculatorOptions
     relaxation : RelaxOptions or None
         How the structure is relaxed first; None where it is not.
+    stabilisation : StabiliseStep or None
+        How imaginary modes are removed then; None where they are not.
+    fmax : float
+        Goal of all relaxations in eV/A.
     symmetrise : float or None
         Project onto the space group found at this tolerance (A).
     supercell : SupercellOptions
@@ -62,6 +73,8 @@ class Options:
         ``auto``, ``linear-response`` or ``finite-displacement``.
     diagonal, trigonal : bool
         Displacement directions, as phonopy-init.
+    steps : tuple of Step
+        What is done besides phonons, in this order.
     figure : Path or None
         PNG file of bands, DOS and thermal properties.
     use_born : bool
@@ -86,11 +99,14 @@ class Options:
     structure: Path
     calculator: CalculatorOptions
     relaxation: RelaxOptions | None
+    stabilisation: StabiliseStep | None
+    fmax: float
     symmetrise: float | None
     supercell: SupercellOptions
     method: Method
     diagonal: bool
     trigonal: bool
+    steps: tuple[Step, ...]
     figure: Path | None
     use_born: bool
     dry_run: bool
@@ -100,6 +116,19 @@ class Options:
     config: Path | None
     displacement_words: tuple[str, ...]
     arguments: tuple[str, ...]
+
+    @property
+    def mesh(self) -> tuple[int, ...]:
+        """Sampling mesh, the default one where none was given; of other than three numbers where it is no plain one."""
+        numbers = self.settings.mesh_numbers
+        return MESH if numbers is None else tuple(int(n) for n in np.asarray(numbers).ravel())
+
+    @property
+    def qha_temperatures(self) -> np.ndarray[Any, Any]:
+        """Temperatures of the quasi-harmonic approximation in K, by phonopy's options, but for the highest one."""
+        settings = self.settings
+        highest = settings.max_temperature if "tmax" in self.tags else TMAX
+        return np.arange(settings.min_temperature, highest + settings.temperature_step / 2, settings.temperature_step)
 
 
 def own_parser(program: str) -> argparse.ArgumentParser:
@@ -137,6 +166,7 @@ def own_parser(program: str) -> argparse.ArgumentParser:
         config.OPTION, metavar="YAML", help="take options from a file, or from the record of an earlier run"
     )
     ours.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_step_options(parser)
     init = parser.add_argument_group("options of phonopy-init")
     add_supercell_options(init)
     init.add_argument("-c", "--cell", metavar="FILE", help="the structure, as phonopy-init names it")
@@ -166,9 +196,13 @@ def parse(argv: Sequence[str], program: str) -> Options:
     own, rest = own_parser(program).parse_known_args(_as_phonopy_writes_them(argv))
     returned: list[str] = []
     calculator = read_calculator(own, returned)
-    relaxation = _relaxation(own, returned)
+    relaxation = read_relaxation(own, returned)
+    stabilisation = read_stabilisation(own, relaxation)
+    if not own.relax and stabilisation is None:
+        unused_relaxation(relaxation)
     symmetrise = tolerance("--symmetrise", own.symmetrise, returned)
     supercell = read_supercell(own, returned)
+    steps = read_steps(own, returned)
     structure, arguments = _structure([*([own.cell] if own.cell else []), *returned], rest)
     displacement_words = _displacement_words(own)
     with _program_name("phonopy"):
@@ -179,12 +213,15 @@ def parse(argv: Sequence[str], program: str) -> Options:
     return Options(
         structure=structure,
         calculator=calculator,
-        relaxation=relaxation,
+        relaxation=relaxation if own.relax else None,
+        stabilisation=stabilisation,
+        fmax=relaxation.fmax,
         symmetrise=symmetrise,
         supercell=supercell,
         method=own.fc_method,
         diagonal=not own.nodiag,
         trigonal=own.trigonal,
+        steps=steps,
         figure=own.figure,
         use_born=own.use_born,
         dry_run=own.dry_run,
@@ -242,17 +279,6 @@ def _read_settings(namespace: argparse.Namespace, config: Path | None) -> tuple[
             f"A value in {where} cannot be read", f"{type(error).__name__}: {error}", "See phonopy's manual"
         ) from error
     return parser.settings, {name: str(value) for name, value in parser.confs.items()}
-
-
-def _relaxation(own: argparse.Namespace, returned: list[str]) -> RelaxOptions | None:
-    relaxation = read_relaxation(own, returned)
-    if own.relax:
-        return relaxation
-    if relaxation != RelaxOptions():
-        raise SettingsError(
-            "Options of a relaxation without --relax", "they would have no effect", "Add --relax, or leave them out"
-        )
-    return None
 
 
 def _displacement_words(own: argparse.Namespace) -> list[str]:

@@ -15,7 +15,7 @@ from ase import Atoms
 from phonopy_mlp.force_constants import ForceConstantsResult
 from phonopy_mlp.imaginary import CommensurateModes
 from phonopy_mlp.inputs import RunInput
-from phonopy_mlp.provenance import Provenance, write_provenance
+from phonopy_mlp.provenance import PROVENANCE_FILE, Provenance, write_provenance
 from phonopy_mlp.relax import RelaxResult
 from phonopy_mlp.structures import structure_digest
 from phonopy_mlp.unfinished import Unfinished
@@ -101,8 +101,16 @@ class RunRecord:
             "seconds": round(result.seconds, 2),
         }
 
-    def write(self, given: RunInput, atoms: Atoms, calculator: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        """Write the provenance file of the run."""
+    def write(
+        self,
+        given: RunInput,
+        atoms: Atoms,
+        calculator: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        *,
+        name: str = PROVENANCE_FILE,
+    ) -> None:
+        """Write the provenance file of the command."""
         provenance = Provenance(
             command=tuple(self.command),
             settings=settings,
@@ -117,4 +125,4 @@ class RunRecord:
             steps=self.steps,
             warnings=tuple(self.warnings),
         )
-        write_provenance(provenance, self.folder)
+        write_provenance(provenance, self.folder / name)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 
-from phonopy_mlp.cli.cells import choose_cells, choose_displacements
+from phonopy_mlp.cli.cells import choose_cells, choose_displacements, choose_supercell, choose_tolerance
 from phonopy_mlp.cli.checks import (
     FORCE_CONSTANTS_TEXT,
     EarlierRun,
@@ -31,6 +31,8 @@ from phonopy_mlp.cli.report import (
     describe_plan,
     summarise,
 )
+from phonopy_mlp.cli.steps.stabilise import STABILISED_FILE
+from phonopy_mlp.cli.steps.start import Start
 from phonopy_mlp.force_constants import (
     ForceConstantsResult,
     choose_method,
@@ -47,6 +49,8 @@ from phonopy_mlp.registry import describe, identify
 from phonopy_mlp.structures import check_elements
 from phonopy_mlp.symmetry import symmetrise
 from phonopy_mlp.unfinished import UNFINISHED_FOLDER, Unfinished
+
+_STRUCTURES = (RELAXED_FILE, STABILISED_FILE)
 
 LARGE_FORCE = 1e-2
 """Residual force in eV/A above which the structure is not a minimum that phonons could be expanded about."""
@@ -80,13 +84,12 @@ def run(options: Options, command: Sequence[str]) -> int:
             print(f"'{given.path}' has its forces already: no displacement would be computed.")
             return 0
         if not options.dry_run:
-            stale = (FORCE_CONSTANTS_TEXT,) if given.has_forces else (FORCE_CONSTANTS_TEXT, RELAXED_FILE)
+            stale = (FORCE_CONSTANTS_TEXT,) if given.has_forces else (FORCE_CONSTANTS_TEXT, *_STRUCTURES)
             _remove_earlier(earlier, folder, *stale)
         # The calculator goes with the function that made it: phonopy may need the memory.
         made = (_from_forces if given.has_forces else _from_calculator)(given, options, record)
         if made is None:
             return 0
-        _write(given, made, options, record)
         unfinished.remove()
         return _finish(made, options)
 
@@ -102,18 +105,20 @@ class _Made:
 
 def _from_forces(given: RunInput, options: Options, record: RunRecord) -> _Made:
     record.say(f"Forces were read from '{given.path}'; the calculator is not needed.")
-    phonon = choose_cells(given.atoms, options, given, record.say)
+    phonon = choose_cells(given.atoms, choose_supercell(given.atoms, options, given, record.say), options, given)
     phonon.dataset = given.dataset
     result = force_constants_from_dataset(phonon, symmetrise=options.settings.fc_symmetry)
     origin = read_provenance(given.path.parent) or {}
     if origin:
         record.steps["forces_from"] = origin
     calculator = {**origin.get("calculator", {}), "forces": f"read from {given.path}"}
-    return _Made(given.atoms, result, {"name": "unknown", **calculator})
+    made = _Made(given.atoms, result, {"name": "unknown", **calculator})
+    _write(given, made, options, record)
+    return made
 
 
 def _from_calculator(given: RunInput, options: Options, record: RunRecord) -> _Made | None:
-    """Compute force constants; None for a dry run."""
+    """Compute and write force constants, and do the other steps; None for a dry run."""
     record.say(describe_groups(given.atoms, str(given.path)))
     calculator = options.calculator.make()
     description = describe(calculator)
@@ -124,12 +129,27 @@ def _from_calculator(given: RunInput, options: Options, record: RunRecord) -> _M
         atoms = given.atoms
     else:
         atoms = prepare(given.atoms, calculator, options.relaxation, options.symmetrise, record)
-    phonon = choose_cells(atoms, options, given, record.say)
+    start = Start(
+        title=_title(options, atoms, description),
+        atoms=atoms,
+        calculator=calculator,
+        supercell_matrix=choose_supercell(atoms, options, given, record.say),
+        symprec=choose_tolerance(options, given),
+        fmax=options.fmax,
+        mesh=options.mesh,
+        temperatures=options.qha_temperatures,
+    )
+    if options.stabilisation is not None and not options.dry_run:
+        options.stabilisation.run(start, record)
+    atoms = start.atoms
+    phonon = choose_cells(atoms, start.supercell_matrix, options, given)
     chosen = given.dataset is not None or bool(options.displacement_words)
     method = choose_method(calculator, options.method, given=chosen)
     choose_displacements(phonon, options, given, calculator, linear=method == "linear-response")
     if options.dry_run:
         print(describe_plan(phonon, atoms, calculator, method))
+        if options.stabilisation is not None or options.steps:
+            print("Only force constants of the structure as given are in this estimate.")
         return None
     record.say(f"{len(phonon.displacements)} displacements in a supercell of {len(phonon.supercell)} atoms, {method}.")
     result = compute_force_constants(
@@ -140,7 +160,14 @@ def _from_calculator(given: RunInput, options: Options, record: RunRecord) -> _M
         progress=bar,
         unfinished=record.unfinished,
     )
-    return _Made(atoms, result, description)
+    made = _Made(atoms, result, description)
+    _write(given, made, options, record)
+    start.force_constants = result
+    for step in options.steps:
+        step.run(start, record)
+    if options.steps:
+        _write_record(given, made, options, record)
+    return made
 
 
 def _write(given: RunInput, made: _Made, options: Options, record: RunRecord) -> None:
@@ -151,7 +178,11 @@ def _write(given: RunInput, made: _Made, options: Options, record: RunRecord) ->
     record.say(describe_modes(modes))
     _warn(result, modes)
     write_force_constants(result, folder, keep_params=given.path.resolve() == (folder / PARAMS_FILE).resolve())
-    record.write(given, made.atoms, made.description, _settings(options, result, given))
+    _write_record(given, made, options, record)
+
+
+def _write_record(given: RunInput, made: _Made, options: Options, record: RunRecord) -> None:
+    record.write(given, made.atoms, made.description, _settings(options, made.result, given))
 
 
 def _finish(made: _Made, options: Options) -> int:
@@ -197,9 +228,12 @@ def _draw(made: _Made, figure: Path, options: Options) -> None:
         gamma_centred=settings.is_gamma_center,
         exclude_gamma_acoustic=excludes_gamma_acoustic(options),
     )
-    title = f"{options.structure.name} ({made.atoms.get_chemical_formula()}), {made.description['name']}"
-    write_figure(plot_phonons(phonons, title), figure)
+    write_figure(plot_phonons(phonons, _title(options, made.atoms, made.description)), figure)
     print(f"Figure: {figure}", summarise(phonons, made.atoms, made.result), sep="\n", flush=True)
+
+
+def _title(options: Options, atoms: Atoms, description: Mapping[str, Any]) -> str:
+    return f"{options.structure.name} ({atoms.get_chemical_formula()}), {description['name']}"
 
 
 def _settings(options: Options, result: ForceConstantsResult, given: RunInput) -> dict[str, Any]:
@@ -215,6 +249,8 @@ def _settings(options: Options, result: ForceConstantsResult, given: RunInput) -
         "head": options.calculator.head,
         "relax": None if relaxation is None else relaxation.keywords(),
         "symmetrise": options.symmetrise,
+        "stabilise": _plain_step(options.stabilisation),
+        "steps": [_plain_step(step) for step in options.steps],
         "supercell_matrix": phonon.supercell_matrix,
         "primitive_matrix": phonon.primitive_matrix,
         "symmetry_tolerance": phonon.symmetry.tolerance,
@@ -227,6 +263,10 @@ def _settings(options: Options, result: ForceConstantsResult, given: RunInput) -
         "phonopy_arguments": list(options.arguments),
         "phonopy_tags": options.tags,
     }
+
+
+def _plain_step(step: Any) -> dict[str, Any] | None:
+    return None if step is None else {"step": type(step).__name__.removesuffix("Step").lower(), **asdict(step)}
 
 
 def _remove_earlier(earlier: EarlierRun, folder: Path, *names: str) -> None:

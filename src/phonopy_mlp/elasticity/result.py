@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,6 +158,34 @@ class ElasticResult:
         """
         voigt, reuss = self.voigt, self.reuss
         return 5 * voigt.shear / reuss.shear + voigt.bulk / reuss.bulk - 6
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return the result as plain data: GPa, g/cm^3, and vectors as rows; averages where the crystal is stable."""
+        averages = {}
+        if self.born_stable:
+            for name, moduli in (("voigt", self.voigt), ("reuss", self.reuss), ("hill", self.hill)):
+                averages[name] = {
+                    "bulk_modulus": moduli.bulk,
+                    "shear_modulus": moduli.shear,
+                    "young_modulus": moduli.young,
+                    "poisson_ratio": moduli.poisson,
+                }
+        return {
+            "method": self.method,
+            "space_group": str(self.space_group),
+            "independent_constants": self.independent,
+            "stiffness": self.stiffness.tolist(),
+            "stiffness_in_standard_axes": self.standard_stiffness.tolist(),
+            "rotation_to_standard_axes": self.standard_rotation.tolist(),
+            "eigenvalues": self.eigenvalues.tolist(),
+            "born_stable": self.born_stable,
+            **averages,
+            "universal_anisotropy": self.universal_anisotropy if self.born_stable else None,
+            "density": self.density,
+            "changed_by_symmetry": self.projection_change,
+            "fit_residual": self.fit_residual,
+            "residual_stress": self.residual_stress,
+        }
 
     def young_moduli(self, directions: Array) -> Array:
         """Return Young's modulus in GPa along some directions, shape=(..., 3) to (...). Raises as `compliance` does."""

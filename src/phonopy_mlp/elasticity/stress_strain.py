@@ -73,10 +73,7 @@ def run_elasticity(
         The strain is not positive, or larger than 5 %.
 
     """
-    if not 0 < strain <= _LARGEST_STRAIN:
-        raise SettingsError(
-            f"Elastic strain {strain:g}", f"it must be positive and at most {_LARGEST_STRAIN:g}", f"Give {STRAIN:g}"
-        )
+    check_strain(strain)
     rest = relax(atoms, calculator, cell="fixed", fmax=fmax).atoms
     residual_stress = largest_in_gpa(_stress(rest, calculator))
     if residual_stress > STRESS_LIMIT:
@@ -110,6 +107,14 @@ def run_elasticity(
         residual_stress=residual_stress,
         symprec=symprec,
     )
+
+
+def check_strain(strain: float) -> None:
+    """Raise `SettingsError` for a strain of `run_elasticity` that makes no sense."""
+    if not 0 < strain <= _LARGEST_STRAIN:
+        raise SettingsError(
+            f"Elastic strain {strain:g}", f"it must be positive and at most {_LARGEST_STRAIN:g}", f"Give {STRAIN:g}"
+        )
 
 
 def _slope(rest: Atoms, calculator: BaseCalculator, component: int, strain: float, fmax: float) -> Array:

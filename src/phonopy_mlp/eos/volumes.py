@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -76,6 +77,23 @@ class EosResult:
         """Copies of the relaxed structures."""
         return tuple(bare(atoms) for atoms in self._structures)
 
+    def describe(self) -> Mapping[str, Any]:
+        """Return the result per primitive cell as plain data: A^3, eV, GPa, each value with its uncertainty."""
+        fit = self.primitive_fit
+        points = zip(self.strains, self.primitive_volumes, self.primitive_energies, fit.residuals, strict=True)
+        names = ("strain", "volume", "energy", "energy_minus_fit")
+        return {
+            "equation": fit.eos,
+            "primitive_cells_in_cell": self.primitive_cells,
+            "shape_relaxed": self.shape_relaxed,
+            "volume": [fit.volume, fit.volume_error],
+            "energy": [fit.energy, fit.energy_error],
+            "bulk_modulus": [fit.bulk_modulus, fit.bulk_modulus_error],
+            "bulk_modulus_derivative": [fit.derivative, fit.derivative_error],
+            "residual_rms": fit.residual_rms,
+            "points": [dict(zip(names, map(float, point), strict=True)) for point in points],
+        }
+
 
 def run_eos(
     atoms: Atoms,
@@ -126,7 +144,7 @@ def run_eos(
         Strain, number of points or equation of state make no sense.
 
     """
-    _check(strain, points, eos)
+    check_settings(strain, points, eos)
     shape = find_space_group(atoms, LOOSE).number < _FIRST_CUBIC if relax_shape == "auto" else relax_shape
     strains = np.linspace(-strain, strain, points)
     done: dict[int, tuple[Atoms, float]] = {}
@@ -181,7 +199,8 @@ def _count_primitive_cells(atoms: Atoms) -> int:
     return len(atoms) // (int(max(find_symmetry(atoms, TIGHT).mapping_to_primitive)) + 1)
 
 
-def _check(strain: float, points: int, eos: str) -> None:
+def check_settings(strain: float, points: int, eos: str) -> None:
+    """Raise `SettingsError` for settings of `run_eos` that make no sense."""
     if not 0 < strain <= _LARGEST_STRAIN:
         raise SettingsError(
             f"Strain {strain:g} of an equation of state",

@@ -113,12 +113,7 @@ def run_axial_qha(
         A relaxation did not converge, or the free energy has no minimum within the strains; says along which length.
 
     """
-    if len(strains) < DEGREE + 1 or not (np.diff(strains) > 0).all() or not np.abs(strains).max() < 0.2:
-        raise SettingsError(
-            f"Strains {list(strains)}",
-            f"they must ascend between -0.2 and 0.2, at least {DEGREE + 1} of them",
-            "Give for example -0.01 -0.005 0 0.005 0.01",
-        )
+    check_strains(strains)
     asked = check_temperatures(temperatures)
     every = with_one_more(asked)
     crystal = make_crystal(atoms, supercell_matrix, symprec=symprec)
@@ -156,6 +151,16 @@ def run_axial_qha(
         volumetric_expansion=frozen(found.thermal_expansion),
         phonopy=found,
     )
+
+
+def check_strains(strains: Sequence[float]) -> None:
+    """Raise `SettingsError` for strains of `run_axial_qha` that make no sense."""
+    if len(strains) < DEGREE + 1 or not (np.diff(strains) > 0).all() or not np.abs(strains).max() < 0.2:
+        raise SettingsError(
+            f"Strains {list(strains)}",
+            f"they must ascend between -0.2 and 0.2, at least {DEGREE + 1} of them",
+            "Give for example -0.01 -0.005 0 0.005 0.01",
+        )
 
 
 def _tied_vectors(crystal: Crystal) -> list[list[int]]:

@@ -11,10 +11,13 @@ import yaml
 from phonopy.physical_units import get_physical_units
 from phonopy.qha import anisotropic_output, output
 
-from phonopy_mlp.files import replacing
+from phonopy_mlp.files import replacing, write_yaml
 from phonopy_mlp.qha.axes import AxialQhaResult
 from phonopy_mlp.qha.point import LatticePoint
+from phonopy_mlp.qha.tensor import ExpansionTensorResult
 from phonopy_mlp.qha.volumes import MlpQhaResult
+
+TENSOR_FILE = "expansion_tensor.yaml"
 
 _WRITERS: dict[str, Callable[..., None]] = {
     "helmholtz-volume.dat": output.write_helmholtz_volume,
@@ -80,6 +83,32 @@ def write_axial_qha(result: AxialQhaResult, folder: Path) -> None:
     for name, write in _AXIAL_WRITERS.items():
         with replacing(folder / name) as path:
             write(result.phonopy, filename=path)
+
+
+def write_expansion_tensor(result: ExpansionTensorResult, folder: Path) -> None:
+    """Write ``expansion_tensor.yaml``: coefficients in 1/K, heat capacity in eV/K, at each temperature.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+
+    """
+    columns = {
+        "temperature": result.temperatures,
+        "expansion": result.expansion,
+        "axial_expansion": result.axial_expansion,
+        "volumetric_expansion": result.volumetric_expansion,
+        "heat_capacity": result.heat_capacity,
+        "gruneisen": result.gruneisen,
+    }
+    rows = zip(*columns.values(), strict=True)
+    content = {
+        "unit": {"temperature": "K", "expansion": "1/K", "heat_capacity": "eV/K"},
+        "per": "primitive cell",
+        "temperatures": [{name: value.tolist() for name, value in zip(columns, row, strict=True)} for row in rows],
+    }
+    write_yaml(folder / TENSOR_FILE, content)
 
 
 def _thermal(result: MlpQhaResult, point: LatticePoint) -> dict[str, Any]:

@@ -31,6 +31,9 @@ Imaginary = Literal["stop", "exclude"]
 STRAIN = 0.015
 """Default largest strain of the cell lengths, some 4.5 % in volume."""
 
+VOLUMES = 9
+"""Default number of volumes."""
+
 FEWEST = 5
 """Volumes that phonopy's fits need."""
 
@@ -101,7 +104,7 @@ def run_mlp_qha(
     *,
     supercell_matrix: Array,
     temperatures: Sequence[float] | Array,
-    volumes: int = 9,
+    volumes: int = VOLUMES,
     strain: float = STRAIN,
     most_added: int = MOST_ADDED,
     mesh: Sequence[int] = MESH,
@@ -165,7 +168,7 @@ def run_mlp_qha(
     phonopy: A. Togo, J. Phys. Soc. Jpn. 92, 012001 (2023).
 
     """
-    _check(volumes, strain, most_added, eos, imaginary)
+    check_settings(volumes, strain, most_added, eos, imaginary)
     asked = check_temperatures(temperatures)
     every = with_one_more(asked)
     crystal = make_crystal(atoms, supercell_matrix, symprec=symprec)
@@ -262,7 +265,8 @@ def _make_result(ladder: _Ladder, fitted: QHAResult, temperatures: Array) -> Mlp
     )
 
 
-def _check(volumes: int, strain: float, most_added: int, eos: str, imaginary: str) -> None:
+def check_settings(volumes: int, strain: float, most_added: int, eos: str, imaginary: str) -> None:
+    """Raise `SettingsError` for settings of `run_mlp_qha` that make no sense."""
     if volumes < FEWEST or volumes % 2 == 0:
         raise SettingsError(
             f"{volumes} volumes", f"there must be an odd number of them, at least {FEWEST}", "Give for example 9"

@@ -35,6 +35,9 @@ MethodName = Literal["follow", "rattle", "md"]
 AUTO: tuple[MethodName, ...] = get_args(MethodName)
 """Methods in the order in which each falls back on the next."""
 
+MAX_ROUNDS = 20
+"""Default number of accepted steps after which to give up."""
+
 ENERGY_NOISE = 1e-9
 """Energy in eV per atom that no difference can be trusted to: what an atom at 1e-6 eV/A is above its minimum where the
 stiffness is 5e-4 eV/A^2."""
@@ -48,8 +51,8 @@ def stabilise(
     calculator: BaseCalculator,
     *,
     supercell_matrix: Array,
-    methods: Sequence[MethodName | Method] = AUTO,
-    max_rounds: int = 20,
+    methods: Sequence[str | Method] = AUTO,
+    max_rounds: int = MAX_ROUNDS,
     threshold: float = THRESHOLD,
     seed: int = 0,
     fmax: float = FMAX,
@@ -117,8 +120,7 @@ def stabilise(
         Something is unstable in the end, and `must_be_stable` was asked for.
 
     """
-    if max_rounds < 0:
-        raise SettingsError(f"{max_rounds} rounds", "there cannot be fewer than none", "Give 0 or more")
+    check_settings(methods, max_rounds)
     chosen = [_make_method(method) for method in methods]
     relaxation = _Relaxation(calculator, fmax, max_steps, cell, pressure, unfinished)
     trail: list[Step] = []
@@ -340,11 +342,20 @@ class _Attempt:
         )
 
 
-def _make_method(method: MethodName | Method) -> Method:
+def check_settings(methods: Sequence[str | Method], max_rounds: int) -> None:
+    """Raise `SettingsError` for settings of `stabilise` that make no sense."""
+    for method in methods:
+        if isinstance(method, str) and method not in AUTO:
+            raise SettingsError(
+                f"Method '{method}'", "there is no such way to remove modes", f"Give some of {', '.join(AUTO)}"
+            )
+    if max_rounds < 0:
+        raise SettingsError(f"{max_rounds} rounds", "there cannot be fewer than none", "Give 0 or more")
+
+
+def _make_method(method: str | Method) -> Method:
     if not isinstance(method, str):
         return method
-    if method not in AUTO:
-        raise SettingsError(f"Method '{method}'", "there is no such way to remove modes", f"Give {', '.join(AUTO)}")
     made: dict[str, Method] = {"follow": Follow(), "rattle": Rattle(), "md": Dynamics()}
     return made[method]
 

@@ -1,0 +1,262 @@
+"""``phonopy-mlp relax``, ``stabilise``, ``eos``, ``elastic``, ``qha`` and ``sscha``: one step on a structure."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from phonopy_mlp.cli import config
+from phonopy_mlp.cli.arguments import (
+    CalculatorOptions,
+    RelaxOptions,
+    SupercellOptions,
+    add_calculator_options,
+    add_relax_options,
+    add_supercell_options,
+    read_calculator,
+    read_relaxation,
+    read_supercell,
+    tolerance,
+    unused_relaxation,
+)
+from phonopy_mlp.cli.checks import working_folder
+from phonopy_mlp.cli.prepare import RELAXED_FILE, prepare
+from phonopy_mlp.cli.record import RunRecord
+from phonopy_mlp.cli.report import describe_groups
+from phonopy_mlp.cli.steps import elastic, eos, qha, sscha, stabilise
+from phonopy_mlp.cli.steps.start import Start, Step
+from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.inputs import read_input
+from phonopy_mlp.phonons import MESH
+from phonopy_mlp.registry import describe, identify
+from phonopy_mlp.structures import check_elements
+from phonopy_mlp.symmetry import LOOSE, TIGHT
+from phonopy_mlp.unfinished import UNFINISHED_FOLDER, Unfinished
+
+Reader = Callable[[argparse.Namespace, RelaxOptions, list[str]], Step | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command and the options that it takes besides the calculator and how to relax.
+
+    Attributes
+    ----------
+    summary : str
+        What it does, in a few words.
+    add_options : callable or None
+        Adds the options of its step; None for the relaxation alone.
+    read : callable or None
+        Returns the step.
+    relaxes : bool
+        Whether it always relaxes, and not only with ``--relax``.
+    supercell : bool
+        Whether it takes ``--dim``.
+    sampling : bool
+        Whether it takes ``--mesh`` and temperatures.
+
+    """
+
+    summary: str
+    add_options: Callable[[Any], None] | None = None
+    read: Reader | None = None
+    relaxes: bool = False
+    supercell: bool = False
+    sampling: bool = False
+
+
+COMMANDS: Mapping[str, Command] = {
+    "relax": Command("a structure at the calculator's minimum", relaxes=True),
+    "stabilise": Command(
+        "a structure at a minimum, its imaginary modes removed",
+        stabilise.add_options,
+        lambda own, relaxation, _: stabilise.read(own, relaxation, wanted=True),
+        relaxes=True,
+        supercell=True,
+    ),
+    "eos": Command("equation of state, bulk modulus", eos.add_options, lambda own, *_: eos.read(own, wanted=True)),
+    "elastic": Command(
+        "elastic constants", elastic.add_options, lambda own, *_: elastic.read(own, wanted=True), supercell=True
+    ),
+    "qha": Command(
+        "thermal expansion in the quasi-harmonic approximation",
+        qha.add_options,
+        lambda own, _, returned: qha.read(own, returned, wanted=True),
+        supercell=True,
+        sampling=True,
+    ),
+    "sscha": Command(
+        "self-consistent phonons against temperature",
+        sscha.add_options,
+        lambda own, _, returned: sscha.read(own, returned, wanted=True),
+        supercell=True,
+        sampling=True,
+    ),
+}
+
+
+def run(name: str, argv: Sequence[str]) -> int:
+    """Run a command and return the exit status.
+
+    Raises
+    ------
+    PhonopyMlpError
+        Bad input, a calculator that fails, a step that cannot be done, or a folder that cannot be written.
+
+    """
+    command, words = COMMANDS[name], config.expand(argv)
+    options = _parse(name, command, words)
+    folder = working_folder()
+    unfinished = Unfinished(folder / UNFINISHED_FOLDER, **identify(options.calculator.name))
+    record = RunRecord(["phonopy-mlp", name, *words], folder, unfinished, options.quiet)
+    with record.collecting_warnings():
+        options.supercell.check()
+        if options.step is not None:
+            options.step.check(options.mesh, options.temperatures)
+        given = read_input(options.structure)
+        record.say(describe_groups(given.atoms, str(given.path)))
+        calculator = options.calculator.make()
+        description = describe(calculator)
+        check_elements(given.atoms, description)
+        atoms = prepare(given.atoms, calculator, options.relaxation, options.symmetrise, record)
+        settings = options.settings()
+        if options.step is not None:
+            start = Start(
+                title=f"{given.path.name} ({atoms.get_chemical_formula()}), {description['name']}",
+                atoms=atoms,
+                calculator=calculator,
+                supercell_matrix=options.supercell.choose(atoms, record.say),
+                symprec=options.symprec,
+                fmax=options.fmax,
+                mesh=options.mesh,
+                temperatures=options.temperatures,
+            )
+            if command.supercell:
+                settings["supercell_matrix"] = start.supercell_matrix
+            options.step.run(start, record)
+            atoms = start.atoms
+        record.write(given, atoms, description, settings, name=f"phonopy_mlp-{name}.yaml")
+        unfinished.remove()
+        if options.step is None:
+            record.say(f"Written: {RELAXED_FILE}")
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    structure: Path
+    calculator: CalculatorOptions
+    relaxation: RelaxOptions | None
+    symmetrise: float | None
+    supercell: SupercellOptions
+    symprec: float
+    fmax: float
+    mesh: tuple[int, ...]
+    temperatures: np.ndarray[Any, Any]
+    step: Step | None
+    quiet: bool
+
+    def settings(self) -> dict[str, Any]:
+        """Return every setting in force, for the record."""
+        step: Any = self.step
+        return {
+            "model": self.calculator.name,
+            "device": self.calculator.device,
+            "dtype": self.calculator.dtype,
+            "head": self.calculator.head,
+            "relax": None if self.relaxation is None else self.relaxation.keywords(),
+            "symmetrise": self.symmetrise,
+            "symmetry_tolerance": self.symprec,
+            "mesh": self.mesh,
+            "temperatures": self.temperatures,
+            "step": None if step is None else asdict(step),
+        }
+
+
+def _parse(name: str, command: Command, words: Sequence[str]) -> _Options:
+    own = make_parser(name).parse_args(words)
+    returned: list[str] = [] if own.structure is None else [own.structure]
+    calculator = read_calculator(own, returned)
+    relaxation = read_relaxation(own, returned)
+    symmetrise = tolerance("--symmetrise", own.symmetrise, returned)
+    supercell = read_supercell(own, returned) if command.supercell else SupercellOptions(None, None)
+    step = None if command.read is None else command.read(own, relaxation, returned)
+    if not (command.relaxes or own.relax):
+        unused_relaxation(relaxation)
+    sampling = own if command.sampling else argparse.Namespace(mesh=MESH, tmin=0.0, tmax=qha.TMAX, tstep=qha.TSTEP)
+    relaxes_first = own.relax if step is not None else True
+    return _Options(
+        structure=_one(returned),
+        calculator=calculator,
+        relaxation=relaxation if relaxes_first else None,
+        symmetrise=symmetrise,
+        supercell=supercell,
+        symprec=own.tolerance,
+        fmax=relaxation.fmax,
+        mesh=tuple(sampling.mesh),
+        temperatures=np.arange(sampling.tmin, sampling.tmax + sampling.tstep / 2, sampling.tstep),
+        step=step,
+        quiet=own.quiet,
+    )
+
+
+def make_parser(name: str) -> argparse.ArgumentParser:
+    """Return the parser of a command."""
+    command = COMMANDS[name]
+    parser = argparse.ArgumentParser(
+        prog=f"phonopy-mlp {name}",
+        usage=f"phonopy-mlp {name} [--mlp [MODEL]] STRUCTURE [options]",
+        description=f"{command.summary[0].upper()}{command.summary[1:]}.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("structure", nargs="?", help="CIF, POSCAR, extxyz, ...")
+    add_calculator_options(parser)
+    if not command.relaxes:
+        parser.add_argument("--relax", action="store_true", help="relax first; the options below say how")
+    else:
+        parser.set_defaults(relax=False)
+    add_relax_options(parser)
+    parser.add_argument(
+        "--symmetrise",
+        nargs="?",
+        const=str(LOOSE),
+        metavar="TOL",
+        help=f"project onto the space group found at TOL (A, default: {LOOSE:g}), and relax again within it",
+    )
+    parser.add_argument(
+        "--tolerance", type=float, default=TIGHT, metavar="TOL", help=f"of symmetry, in A (default: {TIGHT:g})"
+    )
+    if command.supercell:
+        add_supercell_options(parser)
+    if command.sampling:
+        _add_sampling_options(parser)
+    if command.add_options is not None:
+        command.add_options(parser)
+    parser.add_argument(config.OPTION, metavar="YAML", help="take options from a file, or from the record of a run")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors alone")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _add_sampling_options(parser: argparse.ArgumentParser) -> None:
+    mesh = " ".join(map(str, MESH))
+    parser.add_argument("--mesh", type=int, nargs=3, default=MESH, metavar="N", help=f"sampling mesh (default: {mesh})")
+    for option, default in (("--tmin", 0.0), ("--tmax", qha.TMAX), ("--tstep", qha.TSTEP)):
+        parser.add_argument(option, type=float, default=default, metavar="T", help=f"in K (default: {default:g})")
+
+
+def _one(structures: Sequence[str]) -> Path:
+    if not structures:
+        raise SettingsError("No structure was given", "there is nothing to compute", "Name a CIF, POSCAR, extxyz, ...")
+    if len(structures) > 1:
+        raise SettingsError(
+            f"{len(structures)} structures were given ({', '.join(structures)})",
+            "one is computed at a time",
+            "Name one",
+        )
+    return Path(structures[0])

@@ -1,0 +1,219 @@
+"""Step ``qha``: thermal expansion in the quasi-harmonic approximation."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+
+from phonopy_mlp.cli.arguments import read_numbers
+from phonopy_mlp.cli.progress import bar
+from phonopy_mlp.cli.record import RunRecord
+from phonopy_mlp.cli.steps.start import Array, Start, given_options
+from phonopy_mlp.elasticity import run_elasticity
+from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.qha.axes import check_strains, run_axial_qha
+from phonopy_mlp.qha.fit import Eos
+from phonopy_mlp.qha.output import write_axial_qha, write_expansion_tensor, write_qha
+from phonopy_mlp.qha.plot import plot_axial_qha, plot_qha
+from phonopy_mlp.qha.tensor import compute_expansion_tensor
+from phonopy_mlp.qha.thermal import check_temperatures
+from phonopy_mlp.qha.volumes import (
+    MOST_ADDED,
+    STRAIN,
+    VOLUMES,
+    Imaginary,
+    MlpQhaResult,
+    check_settings,
+    run_mlp_qha,
+)
+
+TMAX, TSTEP = 300.0, 10.0
+"""Default highest temperature and step in K: many a framework has no minimum of F(V) within reach at phonopy's 1000."""
+
+_TABLE_ROWS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class QhaStep:
+    """How thermal expansion is computed: over volumes, over strains of the lengths if there are any, or as a tensor."""
+
+    strain: float = STRAIN
+    volumes: int = VOLUMES
+    added: int = MOST_ADDED
+    form: Eos = "vinet"
+    imaginary: Imaginary = "stop"
+    lengths: tuple[float, ...] = ()
+    tensor: bool = False
+
+    def check(self, mesh: tuple[int, ...], temperatures: Array) -> None:
+        """Raise `SettingsError` for settings that make no sense."""
+        check_settings(self.volumes, self.strain, self.added, self.form, self.imaginary)
+        check_temperatures(temperatures)
+        check_mesh("--qha", mesh)
+        if self.lengths:
+            check_strains(self.lengths)
+        over_volumes = (self.strain, self.volumes, self.added, self.form, self.imaginary)
+        if bool(self.lengths) + self.tensor + (over_volumes != (STRAIN, VOLUMES, MOST_ADDED, "vinet", "stop")) > 1:
+            raise SettingsError(
+                "--qha-lengths, --qha-tensor and options of a path over volumes",
+                "each is a way of its own to thermal expansion",
+                "Choose one",
+            )
+
+    def run(self, start: Start, record: RunRecord) -> None:
+        """Write the files and figures of phonopy-qha, of phonopy-anisotropic-qha, or ``expansion_tensor.yaml``."""
+        started = time.perf_counter()
+        way = self._over_lengths if self.lengths else self._tensor if self.tensor else self._over_volumes
+        columns = way(start, record)
+        rows = np.unique(np.linspace(0, len(columns["T (K)"]) - 1, _TABLE_ROWS).round().astype(int))
+        record.say(_table(columns, rows))
+        record.steps["qha"] = {
+            **{name: values[rows].tolist() for name, values in columns.items()},
+            "seconds": round(time.perf_counter() - started, 2),
+        }
+
+    def _over_volumes(self, start: Start, record: RunRecord) -> dict[str, Array]:
+        result = run_mlp_qha(
+            start.atoms,
+            start.calculator,
+            supercell_matrix=start.supercell_matrix,
+            temperatures=start.temperatures,
+            volumes=self.volumes,
+            strain=self.strain,
+            most_added=self.added,
+            mesh=start.mesh,
+            eos=self.form,
+            fmax=start.fmax,
+            imaginary=self.imaginary,
+            symprec=start.symprec,
+            progress=bar,
+            unfinished=record.unfinished,
+        )
+        write_qha(result, record.folder)
+        plot_qha(result, record.folder)
+        record.say(_describe_volumes(result))
+        columns = {
+            "T (K)": result.temperatures,
+            "V (A^3)": result.volume,
+            "alpha_V (1e-6/K)": 1e6 * result.volumetric_expansion,
+            "B (GPa)": result.bulk_modulus,
+            "Cp (meV/K)": 1e3 * result.heat_capacity,
+            "Grueneisen": result.gruneisen,
+        }
+        if result.linear_expansion is not None:
+            columns["alpha (1e-6/K)"] = 1e6 * result.linear_expansion
+        return columns
+
+    def _over_lengths(self, start: Start, record: RunRecord) -> dict[str, Array]:
+        result = run_axial_qha(
+            start.atoms,
+            start.calculator,
+            supercell_matrix=start.supercell_matrix,
+            temperatures=start.temperatures,
+            strains=self.lengths,
+            mesh=start.mesh,
+            fmax=start.fmax,
+            symprec=start.symprec,
+            progress=bar,
+            unfinished=record.unfinished,
+        )
+        write_axial_qha(result, record.folder)
+        plot_axial_qha(result, record.folder)
+        return {
+            "T (K)": result.temperatures,
+            **{f"{name} (A)": lengths for name, lengths in zip("abc", result.lengths.T, strict=True)},
+            **_axial(result.axial_expansion),
+            "alpha_V (1e-6/K)": 1e6 * result.volumetric_expansion,
+        }
+
+    def _tensor(self, start: Start, record: RunRecord) -> dict[str, Array]:
+        elastic = run_elasticity(
+            start.atoms, start.calculator, fmax=start.fmax, progress=bar, unfinished=record.unfinished
+        )
+        result = compute_expansion_tensor(
+            start.atoms,
+            start.calculator,
+            compliances=elastic.compliance,
+            supercell_matrix=start.supercell_matrix,
+            temperatures=start.temperatures,
+            mesh=start.mesh,
+            fmax=start.fmax,
+            symprec=start.symprec,
+            progress=bar,
+            unfinished=record.unfinished,
+        )
+        write_expansion_tensor(result, record.folder)
+        return {
+            "T (K)": result.temperatures,
+            **_axial(result.axial_expansion),
+            "alpha_V (1e-6/K)": 1e6 * result.volumetric_expansion,
+        }
+
+
+def add_options(group: Any) -> None:
+    """Add the options of the step."""
+    group.add_argument("--qha", action="store_true", help="thermal expansion: files and figures of phonopy-qha")
+    group.add_argument(
+        "--qha-strain", type=float, metavar="S", help=f"largest strain of the cell lengths (default: {STRAIN:g})"
+    )
+    group.add_argument("--qha-volumes", type=int, metavar="N", help=f"number of volumes, odd (default: {VOLUMES})")
+    group.add_argument(
+        "--qha-added",
+        type=int,
+        metavar="N",
+        help=f"volumes that may be added where F(V) is lowest near the end (default: {MOST_ADDED})",
+    )
+    group.add_argument("--qha-form", choices=get_args(Eos), help="equation of state of F(V) (default: vinet)")
+    group.add_argument(
+        "--qha-imaginary", choices=get_args(Imaginary), help="what becomes of a volume with imaginary modes"
+    )
+    group.add_argument(
+        "--qha-lengths",
+        nargs="+",
+        metavar="S",
+        help="over these strains of each free length instead: expansion of the axes (cubic to orthorhombic)",
+    )
+    group.add_argument(
+        "--qha-tensor", action="store_true", help="from elastic constants and Grueneisen tensors instead: any crystal"
+    )
+
+
+def read(own: argparse.Namespace, returned: list[str], *, wanted: bool = False) -> QhaStep | None:
+    """Return the step's settings, or None where it is not wanted."""
+    own.qha_lengths = read_numbers("--qha-lengths", own.qha_lengths, returned)
+    names = ("strain", "volumes", "added", "form", "imaginary", "lengths", "tensor")
+    given = given_options(own, "--qha", names, wanted=wanted or own.qha)
+    return None if given is None else QhaStep(**given)
+
+
+def check_mesh(flag: str, mesh: tuple[int, ...]) -> None:
+    """Raise `SettingsError` for a mesh that is not three numbers."""
+    if len(mesh) != 3:
+        raise SettingsError(
+            f"{flag} with a mesh given by a length or a matrix", "it needs a plain one", "Give --mesh N N N"
+        )
+
+
+def _axial(expansion: Array) -> dict[str, Array]:
+    return {f"alpha_{name} (1e-6/K)": 1e6 * values for name, values in zip("abc", expansion.T, strict=True)}
+
+
+def _describe_volumes(result: MlpQhaResult) -> str:
+    volumes = [point.volume for point in result.points]
+    left_out = len(result.points) - sum(result.used)
+    return (
+        f"QHA over {len(volumes)} volumes from {volumes[0]:.3f} to {volumes[-1]:.3f} A^3 per primitive cell, "
+        f"{left_out} left out for imaginary modes; see qha_volumes.yaml."
+    )
+
+
+def _table(columns: dict[str, Array], rows: Array) -> str:
+    head = "  ".join(f"{name:>{max(len(name), 10)}}" for name in columns)
+    lines = [
+        "  ".join(f"{values[k]:{max(len(name), 10)}.3f}" for name, values in columns.items()).rstrip() for k in rows
+    ]
+    return "\n".join([f"Per primitive cell, at zero pressure:\n{head}", *lines])

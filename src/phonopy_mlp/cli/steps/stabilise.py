@@ -1,0 +1,123 @@
+"""Step ``stabilise``: relaxation, and removal of imaginary modes."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ase.io import write
+
+from phonopy_mlp.cli.arguments import RelaxOptions
+from phonopy_mlp.cli.progress import bar
+from phonopy_mlp.cli.record import RunRecord
+from phonopy_mlp.cli.steps.start import Array, Start, given_options
+from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.files import replacing
+from phonopy_mlp.stability.stabilise import AUTO, MAX_ROUNDS, check_settings, stabilise
+from phonopy_mlp.stability.trail import StabilityResult
+from phonopy_mlp.stability.trail import Step as TrailStep
+
+STABILISED_FILE = "stabilised.cif"
+
+
+@dataclass(frozen=True, slots=True)
+class StabiliseStep:
+    """How imaginary modes are removed, and structures relaxed meanwhile."""
+
+    relaxation: RelaxOptions
+    methods: str = ",".join(AUTO)
+    rounds: int = MAX_ROUNDS
+    seed: int = 0
+    required: bool = False
+
+    def check(self, _mesh: tuple[int, ...], _temperatures: Array) -> None:
+        """Raise `SettingsError` for settings that make no sense."""
+        check_settings(self.methods.split(","), self.rounds)
+        if self.relaxation.fix_symmetry is not None or not self.relaxation.must_converge:
+            raise SettingsError(
+                "--stabilise with --fix-symmetry or --relax-unconverged",
+                "modes leave symmetry, and are those of a converged structure",
+                "Leave the option out",
+            )
+
+    def run(self, start: Start, record: RunRecord) -> None:
+        """Put the stabilised crystal in the place of the one that was given, and write ``stabilised.cif``."""
+        started = time.perf_counter()
+        relaxation = self.relaxation
+        result = stabilise(
+            start.atoms,
+            start.calculator,
+            supercell_matrix=start.supercell_matrix,
+            methods=self.methods.split(","),
+            max_rounds=self.rounds,
+            seed=self.seed,
+            fmax=relaxation.fmax,
+            max_steps=relaxation.max_steps,
+            cell=relaxation.cell,
+            pressure=relaxation.pressure,
+            fixed=relaxation.fixed,
+            must_be_stable=self.required,
+            progress=bar,
+            on_event=lambda step: record.say(_describe_step(step)),
+            unfinished=record.unfinished,
+        )
+        record.steps["stabilise"] = {**result.describe(), "seconds": round(time.perf_counter() - started, 2)}
+        start.atoms, start.supercell_matrix = result.atoms, result.supercell_matrix
+        with replacing(record.folder / STABILISED_FILE) as path:
+            write(path, result.atoms, format="cif")
+        record.say(_describe(result))
+
+
+def add_options(group: Any) -> None:
+    """Add the options of the step."""
+    group.add_argument(
+        "--stabilise",
+        action="store_true",
+        help=f"relax, and remove imaginary modes: {STABILISED_FILE}",
+    )
+    group.add_argument("--stabilise-methods", metavar="LIST", help=f"of {','.join(AUTO)}, in this order (default: all)")
+    group.add_argument(
+        "--stabilise-rounds",
+        type=int,
+        metavar="N",
+        help=f"accepted steps at most; 0 relaxes and checks (default: {MAX_ROUNDS})",
+    )
+    group.add_argument("--stabilise-seed", type=int, metavar="SEED", help="of the random displacements (default: 0)")
+    group.add_argument("--stabilise-required", action="store_true", help="end with an error if anything is left")
+
+
+def read(own: argparse.Namespace, relaxation: RelaxOptions, *, wanted: bool = False) -> StabiliseStep | None:
+    """Return the step's settings, or None where it is not wanted."""
+    names = ("methods", "rounds", "seed", "required")
+    given = given_options(own, "--stabilise", names, wanted=wanted or own.stabilise)
+    return None if given is None else StabiliseStep(relaxation, **given)
+
+
+def _describe_step(step: TrailStep) -> str:
+    mode = "" if step.frequency is None else f" along {step.frequency:.3f} THz at q = {_q(step.qpoint)}"
+    if step.direction is not None:
+        mode = f" along a long wave in direction {_q(step.direction)}"
+    if not step.accepted:
+        return f"{step.method}{mode}: rejected, {step.reason}"
+    assert step.energy_change is not None
+    group = step.groups_after[-1]
+    return (
+        f"{step.method}{mode}: {1e3 * step.energy_change:+.4f} meV per formula unit, {step.atoms_after} atoms, {group}"
+    )
+
+
+def _q(components: tuple[float, ...] | None) -> str:
+    return f"({' '.join(f'{component:g}' for component in (round(c, 4) + 0.0 for c in components or ()))})"
+
+
+def _describe(result: StabilityResult) -> str:
+    check = result.check
+    if result.stable:
+        within = f"; {len(check.modes_within_noise)} modes within noise" if check.modes_within_noise else ""
+        return f"Stable: lowest commensurate frequency {check.modes.lowest:.4f} THz{within}."
+    return (
+        f"NOT stable: {len(check.unstable_modes)} imaginary modes, lowest {check.modes.lowest:.4f} THz, and "
+        f"{len(check.unstable_waves)} long waves are left."
+    )

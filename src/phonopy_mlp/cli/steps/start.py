@@ -1,0 +1,81 @@
+"""What all steps have in common: where they start, and how their options are read."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
+
+from phonopy_mlp.cli.record import RunRecord
+from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.force_constants import ForceConstantsResult
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(slots=True)
+class Start:
+    """A crystal, relaxed and symmetrised as asked, and what it is computed with.
+
+    Attributes
+    ----------
+    title : str
+        For figures.
+    atoms : Atoms
+    calculator : BaseCalculator
+    supercell_matrix : ndarray
+        Of `atoms`. shape=(3, 3)
+    symprec : float
+        Tolerance in A at which symmetry is read.
+    fmax : float
+        Goal of relaxations in eV/A.
+    mesh : tuple of int
+        Gamma-centred sampling mesh. shape=(3,)
+    temperatures : ndarray
+        In K, ascending.
+    force_constants : ForceConstantsResult or None
+        None where they have not been computed.
+
+    """
+
+    title: str
+    atoms: Atoms
+    calculator: BaseCalculator
+    supercell_matrix: Array
+    symprec: float
+    fmax: float
+    mesh: tuple[int, ...]
+    temperatures: Array
+    force_constants: ForceConstantsResult | None = None
+
+
+class Step(Protocol):
+    """Settings of a step, which know how to do it."""
+
+    def check(self, mesh: tuple[int, ...], temperatures: Array) -> None:
+        """Raise `SettingsError` for settings that make no sense, before any work is done."""
+
+    def run(self, start: Start, record: RunRecord) -> None:
+        """Do the step: write its files, say its result, and leave it in the record."""
+
+
+def given_options(own: argparse.Namespace, flag: str, names: Iterable[str], *, wanted: bool) -> dict[str, Any] | None:
+    """Return a step's options that were given, by name without the step's own; None where the step is not wanted.
+
+    Raises
+    ------
+    SettingsError
+        Options of a step that is not wanted.
+
+    """
+    prefix = flag.removeprefix("--") + "_"
+    given = {name: value for name in names if (value := getattr(own, prefix + name)) not in (None, False)}
+    if not wanted and given:
+        option = f"{flag}-{next(iter(given)).replace('_', '-')}"
+        raise SettingsError(f"{option} without {flag}", "it would have no effect", f"Add {flag}, or leave it out")
+    return given if wanted else None
