@@ -23,7 +23,7 @@ from phonopy_mlp.unfinished import Section, Unfinished
 
 Array = np.ndarray[Any, Any]
 
-SNAPSHOTS, ITERATIONS, TRANSIENT, MIXING = 100, 10, 5, 0.5
+SNAPSHOTS, ITERATIONS, MIXING = 100, 10, 0.5
 """Defaults of `run_sscha`."""
 
 
@@ -161,7 +161,7 @@ def run_sscha(
     temperatures: Sequence[float],
     snapshots: int = SNAPSHOTS,
     iterations: int = ITERATIONS,
-    transient: int = TRANSIENT,
+    transient: int | None = None,
     mixing: float = MIXING,
     mesh: Sequence[int] = MESH,
     seed: int = 0,
@@ -189,7 +189,7 @@ def run_sscha(
     iterations : int, optional
         Iterations at each temperature. The budget is ``(snapshots + 1) * iterations * len(temperatures)`` evaluations.
     transient : int, optional
-        First iterations at each temperature that do not count.
+        First iterations at each temperature that do not count; half of them where it is not said.
     mixing : float, optional
         Share of the fitted force constants in those of the next iteration, above 0 and at most 1; the rest is the
         current ones. Where anharmonicity is strong large shares overshoot, and small ones lessen the noise of the fits.
@@ -217,6 +217,7 @@ def run_sscha(
     """
     if phonon.force_constants is None:
         raise SettingsError("A crystal without force constants", "there is nothing to start from", "Compute them first")
+    transient = iterations // 2 if transient is None else transient
     check_settings(temperatures, snapshots, iterations, transient, mixing)
     settings = _Settings(snapshots, mixing, mesh, seed)
     section = None

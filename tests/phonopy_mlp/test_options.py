@@ -9,7 +9,7 @@ from phonopy_mlp.cli.options import drop, is_option, own_parser, parse
 from phonopy_mlp.errors import SettingsError
 
 KEPT_FROM_PHONOPY = {"--dim", "-c", "--cell", "--nodiag", "--trigonal", "-d", "--displacement", "--amplitude", "--amin"}
-KEPT_FROM_PHONOPY |= {"--pm", "--rd", "--random-displacements", "--random-seed", "-h", "--help"}
+KEPT_FROM_PHONOPY |= {"--sscha", "--pm", "--rd", "--random-displacements", "--random-seed", "-h", "--help"}
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,11 @@ def test_our_own_options_have_names_that_phonopy_lacks(monkeypatch):
 )
 def test_the_structure_is_found_wherever_it_stands(line):
     options = parse(line.split(), "phonopy")
-    assert (options.structure, options.calculator.model, options.supercell.words) == (Path("Cu.cif"), "emt", ("2", "2", "2"))
+    assert (options.structure, options.calculator.model, options.supercell.words) == (
+        Path("Cu.cif"),
+        "emt",
+        ("2", "2", "2"),
+    )
     assert options.arguments == ()
 
 

@@ -18,7 +18,7 @@ RECORD = Provenance(
 
 
 def test_a_record_is_read_back_as_it_was_written(tmp_path):
-    write_provenance(RECORD, tmp_path)
+    write_provenance(RECORD, tmp_path / PROVENANCE_FILE)
     record = read_provenance(tmp_path)
     assert record["command"] == ["phonopy", "--mlp", "mini"]
     assert record["settings"] == {"supercell_matrix": [[2, 0, 0], [0, 2, 0], [0, 0, 2]], "relax_fmax": 1e-6}

@@ -22,7 +22,7 @@ def relax(line: str) -> int:
 
 
 def record() -> dict:
-    return yaml.safe_load(Path("phonopy_mlp.yaml").read_text())["phonopy_mlp"]
+    return yaml.safe_load(Path("phonopy_mlp-relax.yaml").read_text())["phonopy_mlp"]
 
 
 @pytest.mark.parametrize("line", ["--mlp emt Cu.cif", "Cu.cif --mlp=emt", "--fix-symmetry Cu.cif --mlp emt"])
@@ -34,7 +34,7 @@ def test_the_relaxed_structure_and_its_record_are_written(line, capfd):
     assert step["converged"]
     assert step["space_groups"] == ["Fm-3m (225) at 1e-05 A", "Fm-3m (225) at 0.01 A"]
     assert "Relaxed in" in capfd.readouterr().out
-    assert sorted(path.name for path in Path().iterdir()) == ["Cu.cif", "phonopy_mlp.yaml", "relaxed.cif"]
+    assert sorted(path.name for path in Path().iterdir()) == ["Cu.cif", "phonopy_mlp-relax.yaml", "relaxed.cif"]
 
 
 def test_options_reach_the_relaxation_and_the_record(capfd):
@@ -48,7 +48,7 @@ def test_options_reach_the_relaxation_and_the_record(capfd):
 def test_a_run_can_be_repeated_from_its_record(capfd):
     assert relax("Cu.cif --mlp emt --relax-cell constant-volume --symmetrise") == 0
     first = record()
-    Path("phonopy_mlp.yaml").rename("record.yaml")
+    Path("phonopy_mlp-relax.yaml").rename("record.yaml")
     assert relax("--mlp-config record.yaml") == 0
     assert record()["settings"] == first["settings"]
     assert first["steps"].keys() == {"relax", "symmetrise", "relax_in_symmetry"}

@@ -11,7 +11,6 @@ from phonopy_mlp.anharmonic import (
     ITERATIONS,
     MIXING,
     SNAPSHOTS,
-    TRANSIENT,
     SschaPoint,
     check_settings,
     run_sscha,
@@ -36,13 +35,13 @@ class SschaStep:
     iterations: int = ITERATIONS
     temperatures: tuple[float, ...] = (300.0,)
     snapshots: int = SNAPSHOTS
-    transient: int = TRANSIENT
+    transient: int | None = None
     mixing: float = MIXING
     seed: int = 0
 
     def check(self, mesh: tuple[int, ...], _temperatures: Array) -> None:
         """Raise `SettingsError` for settings that make no sense."""
-        check_settings(self.temperatures, self.snapshots, self.iterations, self.transient, self.mixing)
+        check_settings(self.temperatures, self.snapshots, self.iterations, self.transient or 0, self.mixing)
         check_mesh("--sscha", mesh)
 
     def run(self, start: Start, record: RunRecord) -> None:
@@ -84,7 +83,7 @@ def add_options(group: Any) -> None:
         "--sscha-snapshots", type=int, metavar="N", help=f"supercells in each iteration (default: {SNAPSHOTS})"
     )
     group.add_argument(
-        "--sscha-transient", type=int, metavar="N", help=f"first iterations that do not count (default: {TRANSIENT})"
+        "--sscha-transient", type=int, metavar="N", help="first iterations that do not count (default: half)"
     )
     group.add_argument(
         "--sscha-mixing", type=float, metavar="X", help=f"share of new force constants (default: {MIXING:g})"

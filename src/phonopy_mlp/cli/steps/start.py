@@ -74,7 +74,8 @@ def given_options(own: argparse.Namespace, flag: str, names: Iterable[str], *, w
 
     """
     prefix = flag.removeprefix("--") + "_"
-    given = {name: value for name in names if (value := getattr(own, prefix + name)) not in (None, False)}
+    values = {name: getattr(own, prefix + name) for name in names}
+    given = {name: value for name, value in values.items() if value is not None and value is not False}
     if not wanted and given:
         option = f"{flag}-{next(iter(given)).replace('_', '-')}"
         raise SettingsError(f"{option} without {flag}", "it would have no effect", f"Add {flag}, or leave it out")

@@ -1,0 +1,274 @@
+"""``phonopy-mlp stabilise``, ``eos``, ``elastic``, ``qha`` and ``sscha``, and the same as options of a run."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.io import read, write
+from numpy.testing import assert_allclose
+from phonopy import load
+
+from phonopy_mlp.anharmonic import run_sscha
+from phonopy_mlp.cli.command import COMMANDS, make_parser
+from phonopy_mlp.cli.main import main
+from phonopy_mlp.cli.options import own_parser
+from phonopy_mlp.elasticity import run_elasticity
+from phonopy_mlp.eos import run_eos
+from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
+from phonopy_mlp.qha.axes import run_axial_qha
+from phonopy_mlp.qha.tensor import compute_expansion_tensor
+from phonopy_mlp.qha.volumes import run_mlp_qha
+from phonopy_mlp.relax import relax
+
+TEMPERATURES = np.arange(0, 101, 50.0)
+SAMPLING = "--mesh 3 3 3 --tmax 100 --tstep 50"
+
+
+@pytest.fixture(autouse=True)
+def _place(registered, workdir):
+    write("Cu.cif", bulk("Cu"))
+
+
+@pytest.fixture
+def relaxed():
+    """Copper as it comes out of the file, at its minimum."""
+    return relax(read("Cu.cif"), EMT()).atoms
+
+
+def command(line: str) -> int:
+    return main(line.split())
+
+
+def record(name: str) -> dict:
+    return yaml.safe_load(Path(name).read_text())["phonopy_mlp"]
+
+
+def read_yaml(name: str) -> dict:
+    return yaml.safe_load(Path(name).read_text())
+
+
+def files() -> set[str]:
+    return {path.name for path in Path().iterdir()} - {"Cu.cif"}
+
+
+def test_eos_gives_what_the_library_gives(relaxed, capfd):
+    assert command("eos --mlp emt Cu.cif --relax --eos-strain 0.01 --eos-points 9 --eos-form vinet") == 0
+    expected = run_eos(relaxed, EMT(), strain=0.01, points=9, eos="vinet").primitive_fit
+    found = read_yaml("eos.yaml")
+    assert found["equation"] == "vinet"
+    assert len(found["points"]) == 9
+    assert_allclose(found["bulk_modulus"], [expected.bulk_modulus, expected.bulk_modulus_error], rtol=1e-3)
+    assert f"B = {expected.bulk_modulus:.3f}" in capfd.readouterr().out
+    assert files() == {"eos.yaml", "eos.pdf", "relaxed.cif", "phonopy_mlp-eos.yaml"}
+    assert record("phonopy_mlp-eos.yaml")["steps"]["eos"]["bulk_modulus"] == found["bulk_modulus"]
+
+
+def test_elastic_gives_both_ways(relaxed, capfd):
+    assert command("elastic --mlp emt Cu.cif --relax --elastic-method both --elastic-strain 1e-3 --dim 4 4 4") == 0
+    expected = run_elasticity(relaxed, EMT(), strain=1e-3)
+    found = read_yaml("elastic.yaml")
+    assert_allclose(found["stress_strain"]["stiffness"], expected.stiffness, atol=1e-2)
+    assert_allclose(found["long_waves"]["stiffness"], expected.stiffness, rtol=0.02, atol=0.5)
+    assert found["stress_strain"]["born_stable"]
+    assert {"elastic_stress_strain", "elastic_long_waves", "force_constants"} <= record("phonopy_mlp-elastic.yaml")[
+        "steps"
+    ].keys()
+    assert "(Hill)" in capfd.readouterr().out
+
+
+def test_qha_gives_the_files_of_phonopy_qha(relaxed):
+    line = f"qha --mlp emt Cu.cif --dim 2 2 2 {SAMPLING} --qha-strain 0.012 --qha-volumes 7 --qha-added 2"
+    assert command(f"{line} --qha-form birch_murnaghan --qha-imaginary exclude") == 0
+    expected = run_mlp_qha(
+        relaxed,
+        EMT(),
+        supercell_matrix=np.diag([2, 2, 2]),
+        temperatures=TEMPERATURES,
+        volumes=7,
+        strain=0.012,
+        most_added=2,
+        mesh=(3, 3, 3),
+        eos="birch_murnaghan",
+    )
+    found = np.loadtxt("volume-temperature.dat")
+    assert_allclose(found[: len(TEMPERATURES), 1], expected.volume, rtol=1e-6)
+    assert {"e-v.dat", "thermal_expansion.dat", "helmholtz-volume.pdf", "qha.pdf", "qha_volumes.yaml"} <= files()
+    step = record("phonopy_mlp-qha.yaml")["steps"]["qha"]
+    assert_allclose(step["alpha (1e-6/K)"][-1], 1e6 * expected.linear_expansion[-1], rtol=1e-3)
+
+
+def test_qha_over_lengths(relaxed):
+    assert command(f"qha --mlp emt --dim 2 2 2 {SAMPLING} --qha-lengths -0.005 0 0.005 0.01 Cu.cif") == 0
+    expected = run_axial_qha(
+        relaxed,
+        EMT(),
+        supercell_matrix=np.diag([2, 2, 2]),
+        temperatures=TEMPERATURES,
+        strains=[-0.005, 0, 0.005, 0.01],
+        mesh=(3, 3, 3),
+    )
+    found = np.loadtxt("lattice_parameters-temperature.dat")
+    assert_allclose(found[: len(TEMPERATURES), 1:4], expected.lengths[: len(found)], rtol=1e-6)
+    assert "anisotropic_qha.pdf" in files()
+
+
+def test_qha_as_a_tensor(relaxed):
+    assert command(f"qha --mlp emt Cu.cif --relax --dim 2 2 2 {SAMPLING} --qha-tensor") == 0
+    expected = compute_expansion_tensor(
+        relaxed,
+        EMT(),
+        compliances=run_elasticity(relaxed, EMT()).compliance,
+        supercell_matrix=np.diag([2, 2, 2]),
+        temperatures=TEMPERATURES,
+        mesh=(3, 3, 3),
+    )
+    last = read_yaml("expansion_tensor.yaml")["temperatures"][-1]
+    assert last["temperature"] == 100
+    assert_allclose(last["expansion"], expected.expansion[-1], rtol=1e-3, atol=1e-9)
+
+
+def test_sscha_gives_files_that_phonopy_reads(relaxed, capfd):
+    line = "sscha --mlp emt Cu.cif --relax --dim 2 2 2 --mesh 3 3 3 --sscha 2 --sscha-snapshots 4 --sscha-transient 1"
+    assert command(f"{line} --sscha-mixing 0.7 --sscha-seed 3 --sscha-temperatures 100 200") == 0
+    phonon = compute_force_constants(make_phonopy(relaxed, np.diag([2, 2, 2])), EMT()).phonon
+    settings = {"snapshots": 4, "iterations": 2, "transient": 1, "mixing": 0.7, "seed": 3, "mesh": (3, 3, 3)}
+    expected = run_sscha(phonon, EMT(), temperatures=[100, 200], **settings)
+    found = read_yaml("sscha.yaml")["temperatures"]
+    assert [each["temperature"] for each in found] == [100, 200]
+    assert_allclose([each["free_energy"] for each in found], [p.free_energy for p in expected.points], atol=1e-4)
+    warm = load("phonopy_sscha-200K.yaml", log_level=0)
+    assert_allclose(warm.force_constants, expected.points[1].force_constants, atol=2e-2)
+    assert "evaluations of 8 atoms" in capfd.readouterr().out
+
+
+def test_stabilise_writes_the_crystal_and_its_trail(capfd):
+    square = bulk("Cu", "bcc", a=2.9, cubic=True)
+    write("bcc.cif", square)
+    assert command("stabilise --mlp emt bcc.cif --dim 2 2 2 --stabilise-methods rattle,follow --stabilise-seed 5") == 0
+    steps = record("phonopy_mlp-stabilise.yaml")["steps"]["stabilise"]
+    assert steps["stable"]
+    assert next(step["method"] for step in steps["trail"] if step["accepted"]) == "relax"
+    after = read("stabilised.cif")
+    after.calc = EMT()
+    assert after.get_potential_energy() / len(after) < _bcc_energy() - 1e-3
+    assert "Stable" in capfd.readouterr().out
+
+
+def test_what_cannot_be_made_stable_is_told_and_may_be_an_error(capfd):
+    write("bcc.cif", bulk("Cu", "bcc", a=2.9, cubic=True))
+    line = "stabilise --mlp emt bcc.cif --dim 2 2 2 --stabilise-rounds 0"
+    assert command(line) == 0
+    assert "NOT stable" in capfd.readouterr().out
+    assert command(f"{line} --stabilise-required") == 2
+    assert "not stable" in capfd.readouterr().err
+
+
+def _bcc_energy() -> float:
+    square = relax(bulk("Cu", "bcc", a=2.9, cubic=True), EMT(), fix_symmetry=1e-3)
+    return square.energy / len(square.atoms)
+
+
+def test_a_run_may_take_all_steps(capfd):
+    steps = "--stabilise --eos --elastic --qha --sscha 2 --sscha-snapshots 3 --sscha-transient 0"
+    assert command(f"run --mlp emt Cu.cif --dim 2 2 2 {SAMPLING} {steps}") == 0
+    done = record("phonopy_mlp.yaml")["steps"]
+    assert list(done) == ["stabilise", "force_constants", "eos", "elastic_stress_strain", "qha", "sscha"]
+    assert {"stabilised.cif", "eos.yaml", "elastic.yaml", "volume-temperature.dat", "sscha.yaml"} <= files()
+    assert {"phonopy_params.yaml", "force_constants.hdf5", "mesh.yaml"} <= files()
+    assert "phonopy_mlp_unfinished" not in files()
+    capfd.readouterr()
+    shutil.copy("phonopy_mlp.yaml", "record.yaml")
+    assert command("run --mlp-config record.yaml") == 0
+    assert record("phonopy_mlp.yaml")["settings"] == record("record.yaml")["settings"]
+    assert record("phonopy_mlp.yaml")["steps"]["qha"]["V (A^3)"] == done["qha"]["V (A^3)"]
+
+
+def test_a_command_is_repeated_from_its_record():
+    assert command("eos --mlp emt Cu.cif --relax --eos-strain 0.01") == 0
+    first = record("phonopy_mlp-eos.yaml")
+    Path("phonopy_mlp-eos.yaml").rename("record.yaml")
+    assert command("eos --mlp-config record.yaml") == 0
+    assert record("phonopy_mlp-eos.yaml")["settings"] == first["settings"]
+
+
+def test_a_dry_run_does_no_step(capfd):
+    assert command("run --mlp emt Cu.cif --dim 2 2 2 --stabilise --qha --dry-run") == 0
+    assert "Only force constants" in capfd.readouterr().out
+    assert files() == set()
+
+
+@pytest.mark.filterwarnings("ignore:Warning. Point group symmetries")
+def test_phonons_follow_the_crystal_that_became_stable():
+    write("bcc.cif", bulk("Cu", "bcc", a=2.9, cubic=True))
+    assert command("run --mlp emt bcc.cif --dim 2 2 2 --stabilise --mesh 3 3 3") == 0
+    stable, phonon = read("stabilised.cif"), load("phonopy_params.yaml", log_level=0)
+    assert_allclose(phonon.unitcell.volume / len(phonon.unitcell), stable.get_volume() / len(stable), rtol=1e-4)
+    assert phonon.supercell.volume == pytest.approx(phonon.unitcell.volume * np.linalg.det(phonon.supercell_matrix))
+
+
+BAD = {
+    "eos: strain": ("eos --eos-strain 0", "must be positive"),
+    "eos: points": ("eos --eos-points 3", "at least 7"),
+    "eos: no minimum": ("eos --eos-strain 0.01 squeezed.cif", "larger volumes"),
+    "eos: supercell": ("eos --dim 2 2 2", "unrecognized arguments"),
+    "elastic: strain": ("elastic --elastic-strain 1", "at most"),
+    "elastic: not at rest": ("elastic squeezed.cif", "Relax the cell first"),
+    "qha: volumes": ("qha --qha-volumes 4", "odd number"),
+    "qha: strain": ("qha --qha-strain 2", "between 0 and 0.2"),
+    "qha: added": ("qha --qha-added -1", "cannot be negative"),
+    "qha: temperatures": ("qha --tmin 100", "ascend from 0 K"),
+    "qha: lengths": ("qha --qha-lengths 0 0.1", "at least 4"),
+    "qha: words": ("qha --qha-lengths a b", "'a' is no number"),
+    "qha: two ways": ("qha --qha-tensor --qha-lengths -0.01 0 0.01 0.02", "Choose one"),
+    "qha: too small a strain": ("qha --dim 2 2 2 --qha-strain 1e-4 --qha-added 0 --mesh 3 3 3", "no minimum"),
+    "sscha: snapshots": ("sscha --sscha-snapshots 1", "at least two"),
+    "sscha: iterations": ("sscha --sscha 0", "at least one must count"),
+    "sscha: mixing": ("sscha --sscha-mixing 2", "at most 1"),
+    "sscha: temperatures": ("sscha --sscha-temperatures -1", "0 K or more"),
+    "stabilise: method": ("stabilise --stabilise-methods pray", "no such way"),
+    "stabilise: rounds": ("stabilise --stabilise-rounds -1", "fewer than none"),
+    "stabilise: symmetry": ("stabilise --fix-symmetry", "modes leave symmetry"),
+    "relaxation that is none": ("eos --relax-fmax 1e-3", "without --relax"),
+    "supercell": ("qha --dim 2 2", "3 or 9 integers"),
+    "run: option without its step": ("run --dim 2 2 2 --eos-strain 0.01", "--eos-strain without --eos"),
+    "run: seed without its step": ("run --dim 2 2 2 --sscha-seed 3", "--sscha-seed without --sscha"),
+    "run: settings before work": ("run --dim 2 2 2 --eos --eos-strain 0", "must be positive"),
+    "run: mesh": ("run --dim 2 2 2 --qha --mesh 20", "it needs a plain one"),
+    "run: primitive cell": ("run --dim 2 2 2 --stabilise --pa P", "the cell may grow"),
+    "run: calculator without stress": ("run --dim 2 2 2 --stabilise --mlp no-stress", "stress"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_message_and_status_2(case, capfd):
+    squeezed = bulk("Cu", a=3.4)
+    write("squeezed.cif", squeezed)
+    line, message = BAD[case]
+    before = files()
+    structure = "" if "squeezed.cif" in line else "-c Cu.cif" if line.startswith("run") else "Cu.cif"
+    model = "" if "--mlp" in line else "--mlp emt"
+    name, _, rest = line.partition(" ")
+    assert command(f"{name} {model} {structure} {rest}") == 2
+    error = capfd.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert files() - before <= {"phonopy_mlp_unfinished"}
+
+
+def test_forces_from_a_file_exclude_steps(capfd):
+    assert command("run --mlp emt Cu.cif --dim 2 2 2") == 0
+    for option in ("--eos", "--elastic", "--qha", "--sscha 3", "--stabilise"):
+        assert command(f"run --mlp emt phonopy_params.yaml {option}") == 2
+        assert "has its forces already" in capfd.readouterr().err
+
+
+def test_every_option_of_a_step_is_one_of_a_run():
+    of_run = {name for action in own_parser("phonopy")._actions for name in action.option_strings}
+    sampling = {"--mesh", "--tmin", "--tmax", "--tstep", "--tolerance", "-q", "--quiet"}  # phonopy's own in a run
+    for name in COMMANDS:
+        own = {option for action in make_parser(name)._actions for option in action.option_strings}
+        assert own <= of_run | sampling
