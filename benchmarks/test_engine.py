@@ -62,7 +62,7 @@ def test_mace(benchmark, module, atoms):
 
 @pytest.mark.benchmark(group="energy, forces and stress")
 def test_mace_torch_compile(benchmark, module, atoms):
-    """mace's own ``compile_mode``; the first evaluation, which compiles, is not counted."""
+    """Time the ``compile_mode`` of mace itself; the first evaluation, which compiles, is not counted."""
     calculator = MACECalculator(models=[module], device="cpu", default_dtype="float64", compile_mode="default")
     benchmark.pedantic(moving(atoms, lambda a: calculator.get_property("forces", a)), rounds=3, warmup_rounds=1)
 
