@@ -33,6 +33,7 @@ test: $(INSTALLED)
 bench: $(INSTALLED)
 	@mkdir -p build
 	OMP_NUM_THREADS=1 $(BIN)/pytest benchmarks -W ignore --benchmark-columns=min,median,max,rounds --benchmark-json=build/benchmarks.json
+	$(BIN)/python benchmarks/table.py build/benchmarks.json build/engine.csv
 
 # janus-core and what it needs, in an environment of its own.
 $(PEERS)/installed: benchmarks/peers/requirements.txt

@@ -83,6 +83,19 @@ def test_engine(benchmark, module, atoms, backend, dtype):
     benchmark.pedantic(moving(atoms, engine.evaluate), rounds=5, warmup_rounds=1)
 
 
+@pytest.mark.benchmark(group="threads, 848 atoms")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads(benchmark, module, backend, threads):
+    atoms = structures.load("MOF-5") * (2, 2, 2)
+    atoms.rattle(0.05, seed=1)
+    engine = Engine(module, backend=backend)
+    torch.set_num_threads(threads)
+    try:
+        benchmark.pedantic(moving(atoms, engine.evaluate), rounds=5, warmup_rounds=1)
+    finally:
+        torch.set_num_threads(1)
+
+
 @pytest.mark.benchmark(group="linear response of one atom, three directions")
 def test_response(benchmark, module, backend, dtype):
     engine, atoms = Engine(module, backend=backend, dtype=dtype), structures.load("MOF-5")
@@ -128,7 +141,7 @@ class Stopwatch:
         return timed
 
 
-@pytest.mark.benchmark(group="parts, 106 atoms: see extra_info of the JSON file")
+@pytest.mark.benchmark(group="parts, 106 atoms")
 def test_parts(benchmark, module, backend):
     """Where the time goes: seconds of each kernel, of the radial functions and of the rest, per evaluation."""
     atoms = structures.load("MOF-5")

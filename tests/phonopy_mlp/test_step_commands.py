@@ -63,7 +63,7 @@ def test_eos_gives_what_the_library_gives(relaxed, capfd):
     assert len(found["points"]) == 9
     assert_allclose(found["bulk_modulus"], [expected.bulk_modulus, expected.bulk_modulus_error], rtol=1e-3)
     assert f"B = {expected.bulk_modulus:.3f}" in capfd.readouterr().out
-    assert files() == {"eos.yaml", "eos.pdf", "relaxed.cif", "phonopy_mlp-eos.yaml"}
+    assert files() == {"eos.yaml", "eos.png", "relaxed.cif", "phonopy_mlp-eos.yaml"}
     assert record("phonopy_mlp-eos.yaml")["steps"]["eos"]["bulk_modulus"] == found["bulk_modulus"]
 
 

@@ -16,7 +16,7 @@ from phonopy_mlp.files import write_yaml
 from phonopy_mlp.plot import plot_eos, write_figure
 
 EOS_FILE = "eos.yaml"
-EOS_FIGURE = "eos.pdf"
+EOS_FIGURE = "eos.png"
 
 _UNITS = {"volume": "angstrom^3", "energy": "eV", "bulk_modulus": "GPa", "uncertainty": "second of two values"}
 
@@ -34,7 +34,7 @@ class EosStep:
         check_settings(self.strain, self.points, self.form)
 
     def run(self, start: Start, record: RunRecord) -> None:
-        """Write ``eos.yaml`` and ``eos.pdf``."""
+        """Write ``eos.yaml`` and ``eos.png``."""
         started = time.perf_counter()
         result = run_eos(
             start.atoms,

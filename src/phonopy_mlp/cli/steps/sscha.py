@@ -25,7 +25,7 @@ from phonopy_mlp.imaginary import compute_commensurate_modes
 from phonopy_mlp.output import write_sscha
 from phonopy_mlp.plot import plot_sscha, write_figure
 
-SSCHA_FIGURE = "sscha.pdf"
+SSCHA_FIGURE = "sscha.png"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class SschaStep:
         check_mesh("--sscha", mesh)
 
     def run(self, start: Start, record: RunRecord) -> None:
-        """Write ``sscha.yaml``, ``sscha.pdf`` and, for each temperature, a phonopy yaml with its force constants."""
+        """Write ``sscha.yaml``, ``sscha.png`` and, for each temperature, a phonopy yaml with its force constants."""
         phonon = compute(start, record).phonon
         count = len(self.temperatures) * self.iterations * (self.snapshots + 1)
         record.say(f"SSCHA: {count} evaluations of {len(phonon.supercell)} atoms.")
