@@ -62,6 +62,25 @@ class Workshop:
         return None if self.section is None else Unfinished(self.section.path / name)
 
 
+def open_workshop(
+    crystal: Crystal,
+    calculator: BaseCalculator,
+    *,
+    temperatures: Array,
+    mesh: Sequence[int],
+    fmax: float,
+    unfinished: Unfinished | None,
+    **question: Any,
+) -> Workshop:
+    """Return a workshop whose section belongs to these settings and to whatever else is in the question."""
+    section = None
+    if unfinished is not None:
+        section = unfinished.section(
+            calculator, **question, **crystal.describe(), temperatures=temperatures, mesh=list(mesh), fmax=fmax
+        )
+    return Workshop(calculator, fmax, mesh, temperatures, section)
+
+
 @dataclass(frozen=True, slots=True)
 class LatticePoint:
     """A crystal with one lattice; everything per primitive cell.

@@ -17,7 +17,7 @@ from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.phonons import MESH
 from phonopy_mlp.qha.crystal import Crystal, make_crystal
 from phonopy_mlp.qha.fit import Eos, fit_volumes
-from phonopy_mlp.qha.point import LatticePoint, Workshop, compute_point, frozen, relax_lattice
+from phonopy_mlp.qha.point import LatticePoint, Workshop, compute_point, frozen, open_workshop, relax_lattice
 from phonopy_mlp.qha.thermal import check_temperatures, with_one_more
 from phonopy_mlp.relax import FMAX, Cell
 from phonopy_mlp.symmetry import TIGHT
@@ -166,22 +166,19 @@ def run_mlp_qha(
 
     """
     _check(volumes, strain, most_added, eos, imaginary)
-    asked = check_temperatures(temperatures)
-    every = with_one_more(asked)
+    every = with_one_more(check_temperatures(temperatures))
     crystal = make_crystal(atoms, supercell_matrix, symprec=symprec)
     step = 2 * strain / (volumes - 1)
-    section = None
-    if unfinished is not None:
-        section = unfinished.section(
-            calculator,
-            method="volumes",
-            **crystal.describe(),
-            step=step,
-            temperatures=every,
-            mesh=list(mesh),
-            fmax=fmax,
-        )
-    workshop = Workshop(calculator, fmax, mesh, every, section)
+    workshop = open_workshop(
+        crystal,
+        calculator,
+        temperatures=every,
+        mesh=mesh,
+        fmax=fmax,
+        unfinished=unfinished,
+        method="volumes",
+        step=step,
+    )
     relaxed = crystal.moved_to(relax_lattice(workshop, crystal.atoms, "free", "centre")[0])
     ladder = _Ladder(workshop, relaxed, step, imaginary)
     half = volumes // 2
