@@ -105,11 +105,16 @@ class Shearing(PairVectors):
     -alpha/2 c^2 + beta/4 c^4 for c = cos(X, Y), the positive stiffness mu of the other two angles, the stiffness kappa
     against a bend of a row, and springs along the rows. A homogeneous shear has its minimum at c^2 = alpha/beta with
     E = -alpha^2 / 4 beta. Waves along x that move along y have rho v^2 = -alpha / V; at half the zone the bend wins.
+
+    With gamma it would rather swell or shrink: E per atom has -gamma/2 t^2 + delta/4 t^4, t being the trace of
+    Lagrange's strain of X, Y and Z. It takes gamma / V from C11, C12 and their like and nothing from shears, so that
+    the bulk modulus can be negative where every wave is stable.
     """
 
-    def __init__(self, alpha=0.5, beta=50.0):
+    def __init__(self, alpha=0.5, beta=50.0, gamma=0.0, delta=0.0):
         super().__init__()
         self.alpha, self.beta, self.mu, self.kappa, self.spring = alpha, beta, 1.0, 0.5, 5.0
+        self.gamma, self.delta = gamma, delta
 
     def terms(self, atoms):
         first, second, vectors = neighbor_list("ijD", atoms, 5.6)
@@ -138,6 +143,11 @@ class Shearing(PairVectors):
                 push = slope[:, None] * half[:, other] / area / 2
                 slopes[:, one, 0] += push
                 slopes[:, one, 1] -= push
+        trace = ((half**2).sum(axis=2) / SHEARED_EDGES**2 - 1).sum(axis=1) / 2
+        energy += (-self.gamma / 2 * trace**2 + self.delta / 4 * trace**4).sum()
+        push = (-self.gamma * trace + self.delta * trace**3)[:, None, None] * half / SHEARED_EDGES[:, None] ** 2 / 2
+        slopes[:, :, 0] += push
+        slopes[:, :, 1] -= push
         return float(energy), first, second, vectors, slopes[first, axis, side]
 
 

@@ -124,7 +124,7 @@ class Round:
         return None if reason else found
 
     def _record(self, proposal: Proposal, method: str, found: Relaxed | None = None) -> None:
-        mode, wave = proposal.mode, proposal.wave
+        mode, wave, strain = proposal.mode, proposal.wave, proposal.strain
         self.record(
             Step(
                 method=method,
@@ -134,6 +134,7 @@ class Round:
                 band=None if mode is None else mode.band,
                 frequency=None if mode is None else mode.frequency,
                 direction=None if wave is None else tuple(wave.direction.tolist()),
+                strain=None if strain is None else tuple(map(tuple, strain.strain.tolist())),
                 amplitude=proposal.amplitude,
                 seed=proposal.seed,
                 energy_before=self.crystal.energy,

@@ -58,7 +58,8 @@ def stabilise(
     Each round checks the crystal with `check_stability`, and lets the methods propose structures in their order. The
     first whose relaxation lowers the energy per atom by more than its noise is the crystal of the next round; all
     others are recorded as rejected. It ends when the check finds nothing unstable, no method finds anything lower, long
-    waves alone are left in a fixed cell, or `max_rounds` is reached. What is unstable in the end stands in the result.
+    waves and strains alone are left in a fixed cell, or `max_rounds` is reached. What is unstable in the end stands in
+    the result, also a strain that a fixed cell or volume forbids.
 
     A mode off Gamma makes the cell as many times larger as it needs to repeat. The next check is made in exactly the
     same supercell in space as the first one, which every cell that holds a commensurate mode divides.
@@ -161,6 +162,7 @@ def _start(
         band=None,
         frequency=None,
         direction=None,
+        strain=None,
         amplitude=None,
         seed=None,
         energy_before=relaxation.with_pressure(before, given) / len(given),
@@ -184,10 +186,11 @@ def _make_method(method: MethodName | Method) -> Method:
 
 
 def _not_stable(result: StabilityResult) -> StabilityError:
-    modes, waves = result.check.unstable_modes, result.check.unstable_waves
+    check = result.check
+    modes, waves, strains = check.unstable_modes, check.unstable_waves, check.unstable_strains
     lowest = f", the lowest at {modes[0].frequency:.3f} THz" if modes else ""
     return StabilityError(
         f"The crystal is not stable after {result.rounds} steps",
-        f"{len(modes)} imaginary modes{lowest}, and {len(waves)} long waves are left",
+        f"{len(modes)} imaginary modes{lowest}, {len(waves)} long waves and {len(strains)} strains are left",
         "Allow more rounds, other methods or a larger supercell, or accept what is left",
     )

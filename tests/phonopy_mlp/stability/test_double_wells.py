@@ -8,10 +8,11 @@ from numpy.testing import assert_allclose
 CRYSTALS = [
     (caesium_chloride().repeat((2, 1, 1)), DoubleWells((-1, 2, 3), coupling=-0.2)),
     (argon().repeat((2, 2, 1)), Shearing()),
+    (argon().repeat((2, 2, 1)), Shearing(alpha=-1.0, gamma=30.0, delta=200.0)),
 ]
 
 
-@pytest.mark.parametrize(("atoms", "calculator"), CRYSTALS, ids=["wells", "shearing"])
+@pytest.mark.parametrize(("atoms", "calculator"), CRYSTALS, ids=["wells", "shearing", "swelling"])
 def test_forces_and_stress_are_derivatives_of_the_energy(atoms, calculator):
     moved = atoms.copy()
     moved.rattle(0.05, seed=1)
