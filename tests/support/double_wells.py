@@ -151,6 +151,38 @@ class Shearing(PairVectors):
         return float(energy), first, second, vectors, slopes[first, axis, side]
 
 
+class Appearing(DoubleWells):
+    """Cl that alternates along z as soon as the volume per cell is large enough.
+
+    a + 12 J = slope (appears - V/V0) along z. Beyond V = appears V0 the wells take (a + 12 J)^2 / 4b from the energy
+    per cell, and Cl vibrates about their bottoms with m omega^2 = -2 (a + 12 J).
+
+    Parameters
+    ----------
+    appears : float
+        Volume over that of `EDGES` at which the wells appear.
+    slope : float
+        In eV/A^2.
+
+    """
+
+    def __init__(self, appears, slope=5.0):
+        super().__init__((5, 5, 0), b=20.0, coupling=-0.1)
+        self.appears, self.slope = appears, slope
+
+    def instability(self, volume):
+        """Return a + 12 J at a volume per cell (A^3)."""
+        return self.slope * (self.appears - volume / EDGES.prod())
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        cells, step = len(atoms) // 2, 1e-3
+        volume = atoms.get_volume() / cells
+        self.a[2] = self.instability(volume) - 12 * self.coupling
+        super().calculate(atoms, properties, system_changes)
+        slope = (self.instability(volume + step) - self.instability(volume - step)) / (2 * step)
+        self.results["stress"][:3] += slope / cells * (self.displacements(atoms)[:, 2] ** 2).sum() / 2
+
+
 class Noisy(DoubleWells):
     """The same with forces that scatter, alike whenever the positions are."""
 

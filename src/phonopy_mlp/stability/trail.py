@@ -119,6 +119,10 @@ class StabilityResult:
         Everything that was tried, in order.
     rounds : int
         Accepted steps, the first relaxation not counted.
+    energy : float
+        Of the final structure in eV per atom, with the work of the pressure.
+    energy_gain : float
+        In eV per atom, by all steps after the first relaxation.
 
     """
 
@@ -141,6 +145,20 @@ class StabilityResult:
     def rounds(self) -> int:
         """Number of accepted steps after the first relaxation."""
         return sum(step.accepted for step in self.trail[1:])
+
+    @property
+    def energy(self) -> float:
+        """Energy of the final structure in eV per atom, with the work of the pressure."""
+        return next(
+            step.energy_after for step in reversed(self.trail) if step.accepted and step.energy_after is not None
+        )
+
+    @property
+    def energy_gain(self) -> float:
+        """What the steps after the first relaxation have gained, in eV per atom."""
+        relaxed = self.trail[0].energy_after
+        assert relaxed is not None
+        return relaxed - self.energy
 
     def describe(self) -> Mapping[str, Any]:
         """Return result and trail as plain data, for the provenance file.
