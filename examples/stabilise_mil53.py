@@ -39,6 +39,8 @@ def show(step: Step) -> None:
         target = f" {step.frequency:.3f} THz at q = ({', '.join(f'{x:.3g}' for x in step.qpoint)})"
     elif step.direction is not None:
         target = f" long wave along ({', '.join(f'{x:.2f}' for x in step.direction)})"
+    elif step.strain is not None:
+        target = f" strain of {step.amplitude or 0:.3f}"
     outcome = f"rejected: {step.reason}"
     if step.accepted:
         groups = " / ".join(f"{group.symbol}" for group in step.groups_after)
@@ -77,8 +79,10 @@ def main() -> None:
         f"{check.force_constant_error:.1e} eV/A^2"
     )
     print(
-        f"left: {len(check.unstable_modes)} modes, {len(check.unstable_waves)} long waves; within the noise: "
-        f"{len(check.modes_within_noise)} modes; long waves that energies contradict: {len(check.contradicted_waves)}"
+        f"left: {len(check.unstable_modes)} modes, {len(check.unstable_waves)} long waves, "
+        f"{len(check.unstable_strains)} strains; within the noise: {len(check.modes_within_noise)} modes; "
+        f"contradicted by energies: "
+        f"{len(check.contradicted_waves)} long waves, {len(check.contradicted_strains)} strains"
     )
     for mode in check.unstable_modes:
         print(f"  {mode.frequency:.4f} THz at q = {mode.qpoint.tolist()}, noise {check.noise(mode):.4f} THz")

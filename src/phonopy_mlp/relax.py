@@ -19,7 +19,7 @@ from ase.units import GPa
 from phonopy_mlp.errors import ConvergenceError, SettingsError
 from phonopy_mlp.evaluator import calling
 from phonopy_mlp.structures import bare, structure_digest
-from phonopy_mlp.symmetry import LOOSE, TIGHT, SpaceGroup, find_space_group
+from phonopy_mlp.symmetry import SpaceGroup, find_space_groups
 from phonopy_mlp.unfinished import Unfinished
 
 FMAX = 1e-6
@@ -150,7 +150,12 @@ def relax(
 
     """
     _check(atoms, fmax, max_steps, cell, pressure, fixed)
-    given: dict[str, Any] = {"fmax": fmax, "cell": cell, "pressure": pressure, "initial_groups": _groups(atoms)}
+    given: dict[str, Any] = {
+        "fmax": fmax,
+        "cell": cell,
+        "pressure": pressure,
+        "initial_groups": find_space_groups(atoms),
+    }
     section = None
     if unfinished is not None:
         question = (max_steps, fix_symmetry, list(fixed), structure_digest(atoms), fmax, cell, pressure)
@@ -187,7 +192,7 @@ def relax(
     }
     if section is not None:
         section.keep("relaxed", positions=moving.positions, lattice=moving.cell.array, **found)
-    return RelaxResult(_atoms=bare(moving), **found, **given, final_groups=_groups(moving))
+    return RelaxResult(_atoms=bare(moving), **found, **given, final_groups=find_space_groups(moving))
 
 
 def _restore(atoms: Atoms, kept: Mapping[str, Any], given: Mapping[str, Any]) -> RelaxResult:
@@ -196,7 +201,7 @@ def _restore(atoms: Atoms, kept: Mapping[str, Any], given: Mapping[str, Any]) ->
     relaxed.set_cell(kept["lattice"])
     relaxed.positions[:] = kept["positions"]
     found = {name: value.item() for name, value in kept.items() if value.ndim == 0}
-    return RelaxResult(_atoms=relaxed, **found, **given, final_groups=_groups(relaxed))
+    return RelaxResult(_atoms=relaxed, **found, **given, final_groups=find_space_groups(relaxed))
 
 
 def _check(atoms: Atoms, fmax: float, max_steps: int, cell: str, pressure: float, fixed: Sequence[int]) -> None:
@@ -283,7 +288,3 @@ def _check_motion(moving: Atoms, largest: float, step: int, volume: float) -> No
 
 def _largest(forces: np.ndarray[Any, Any]) -> float:
     return float(np.linalg.norm(forces, axis=1).max())
-
-
-def _groups(atoms: Atoms) -> tuple[SpaceGroup, ...]:
-    return tuple(find_space_group(atoms, tolerance) for tolerance in (TIGHT, LOOSE))

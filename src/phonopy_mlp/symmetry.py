@@ -53,6 +53,11 @@ def find_space_group(atoms: Atoms, tolerance: float) -> SpaceGroup:
     return SpaceGroup(dataset.international, int(dataset.number), tolerance)
 
 
+def find_space_groups(atoms: Atoms) -> tuple[SpaceGroup, ...]:
+    """Return the space groups of a structure at `TIGHT` and `LOOSE`; raises as `find_space_group`."""
+    return tuple(find_space_group(atoms, tolerance) for tolerance in (TIGHT, LOOSE))
+
+
 def find_symmetry(atoms: Atoms, tolerance: float) -> spglib.SpglibDataset:
     """Return all that spglib finds of a structure's symmetry at a tolerance in A; raises as `find_space_group`."""
     if not (np.isfinite(tolerance) and tolerance > 0):

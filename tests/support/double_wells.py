@@ -105,11 +105,16 @@ class Shearing(PairVectors):
     -alpha/2 c^2 + beta/4 c^4 for c = cos(X, Y), the positive stiffness mu of the other two angles, the stiffness kappa
     against a bend of a row, and springs along the rows. A homogeneous shear has its minimum at c^2 = alpha/beta with
     E = -alpha^2 / 4 beta. Waves along x that move along y have rho v^2 = -alpha / V; at half the zone the bend wins.
+
+    With gamma it would rather swell or shrink: E per atom has -gamma/2 t^2 + delta/4 t^4, t being the trace of
+    Lagrange's strain of X, Y and Z. It takes gamma / V from C11, C12 and their like and nothing from shears, so that
+    the bulk modulus can be negative where every wave is stable.
     """
 
-    def __init__(self, alpha=0.5, beta=50.0):
+    def __init__(self, alpha=0.5, beta=50.0, gamma=0.0, delta=0.0):
         super().__init__()
         self.alpha, self.beta, self.mu, self.kappa, self.spring = alpha, beta, 1.0, 0.5, 5.0
+        self.gamma, self.delta = gamma, delta
 
     def terms(self, atoms):
         first, second, vectors = neighbor_list("ijD", atoms, 5.6)
@@ -138,7 +143,44 @@ class Shearing(PairVectors):
                 push = slope[:, None] * half[:, other] / area / 2
                 slopes[:, one, 0] += push
                 slopes[:, one, 1] -= push
+        trace = ((half**2).sum(axis=2) / SHEARED_EDGES**2 - 1).sum(axis=1) / 2
+        energy += (-self.gamma / 2 * trace**2 + self.delta / 4 * trace**4).sum()
+        push = (-self.gamma * trace + self.delta * trace**3)[:, None, None] * half / SHEARED_EDGES[:, None] ** 2 / 2
+        slopes[:, :, 0] += push
+        slopes[:, :, 1] -= push
         return float(energy), first, second, vectors, slopes[first, axis, side]
+
+
+class Appearing(DoubleWells):
+    """Cl that alternates along z as soon as the volume per cell is large enough.
+
+    a + 12 J = slope (appears - V/V0) along z. Beyond V = appears V0 the wells take (a + 12 J)^2 / 4b from the energy
+    per cell, and Cl vibrates about their bottoms with m omega^2 = -2 (a + 12 J).
+
+    Parameters
+    ----------
+    appears : float
+        Volume over that of `EDGES` at which the wells appear.
+    slope : float
+        In eV/A^2.
+
+    """
+
+    def __init__(self, appears, slope=5.0):
+        super().__init__((5, 5, 0), b=20.0, coupling=-0.1)
+        self.appears, self.slope = appears, slope
+
+    def instability(self, volume):
+        """Return a + 12 J at a volume per cell (A^3)."""
+        return self.slope * (self.appears - volume / EDGES.prod())
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        cells, step = len(atoms) // 2, 1e-3
+        volume = atoms.get_volume() / cells
+        self.a[2] = self.instability(volume) - 12 * self.coupling
+        super().calculate(atoms, properties, system_changes)
+        slope = (self.instability(volume + step) - self.instability(volume - step)) / (2 * step)
+        self.results["stress"][:3] += slope / cells * (self.displacements(atoms)[:, 2] ** 2).sum() / 2
 
 
 class Noisy(DoubleWells):

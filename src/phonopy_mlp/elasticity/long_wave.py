@@ -97,10 +97,50 @@ def elastic_from_phonons(phonon: Phonopy, *, stress: Array | None = None, sympre
     )
 
 
+def follow_strains(phonon: Phonopy, strains: Array) -> Array:
+    """Return how atoms follow homogeneous strains, beside moving with the cell, to first order.
+
+    Parameters
+    ----------
+    phonon : Phonopy
+        With force constants; not changed.
+    strains : ndarray
+        Cartesian, symmetric. shape=(strains, 3, 3)
+
+    Returns
+    -------
+    ndarray
+        In A per unit of strain, without drift, for the primitive cell's atoms. shape=(strains, atoms, 3)
+
+    Raises
+    ------
+    StructureError
+        A mode at Gamma is imaginary or without force.
+
+    """
+    zeroth, first, _ = _moments(phonon)
+    eigenvalues, modes = _optical_modes(zeroth)
+    moved_with_cell = np.tile(strains, (1, len(phonon.primitive), 1))
+    driven = modes.T @ np.einsum("cij,njc->in", first, moved_with_cell)
+    shifts: Array = -modes @ (driven / eigenvalues[:, None])
+    return shifts.T.reshape(len(strains), len(phonon.primitive), 3)
+
+
 def _christoffel_matrices(phonon: Phonopy) -> Array:
     """Return the Christoffel matrices of `_DIRECTIONS` in eV/A^3, shape=(directions, 3, 3)."""
     zeroth, first, second = _moments(phonon)
+    eigenvalues, modes = _optical_modes(zeroth)
     translations = np.tile(np.eye(3), (len(phonon.primitive), 1))
+    driven = modes.T @ np.einsum("nc,cab->nab", _DIRECTIONS, first) @ translations
+    relaxed = np.einsum("k,nka,nkb->nab", 1 / eigenvalues, driven, driven)
+    clamped = -0.5 * np.einsum("nc,nd,cdab->nab", _DIRECTIONS, _DIRECTIONS, second)
+    matrices: Array = (clamped - relaxed) / phonon.primitive.volume
+    return matrices
+
+
+def _optical_modes(zeroth: Array) -> tuple[Array, Array]:
+    """Return eigenvalues (eV/A^2) and displacements (in columns) at Gamma, all masses alike, without translations."""
+    translations = np.tile(np.eye(3), (len(zeroth) // 3, 1))
     optical = np.linalg.qr(translations, mode="complete")[0][:, 3:]
     eigenvalues, vectors = np.linalg.eigh(optical.T @ zeroth @ optical)
     if (eigenvalues <= 0).any():
@@ -109,11 +149,7 @@ def _christoffel_matrices(phonon: Phonopy) -> Array:
             f"the lowest eigenvalue of its force constants there is {eigenvalues[0]:.3g} eV/A^2",
             "Stabilise the structure first",
         )
-    driven = (optical @ vectors).T @ np.einsum("nc,cab->nab", _DIRECTIONS, first) @ translations
-    relaxed = np.einsum("k,nka,nkb->nab", 1 / eigenvalues, driven, driven)
-    clamped = -0.5 * np.einsum("nc,nd,cdab->nab", _DIRECTIONS, _DIRECTIONS, second)
-    matrices: Array = (clamped - relaxed) / phonon.primitive.volume
-    return matrices
+    return eigenvalues, optical @ vectors
 
 
 def _moments(phonon: Phonopy) -> tuple[Array, Array, Array]:

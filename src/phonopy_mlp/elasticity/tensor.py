@@ -95,6 +95,26 @@ def kelvin_eigenvalues(stiffness: Array) -> Array:
     return eigenvalues
 
 
+def kelvin_modes(stiffness: Array) -> tuple[Array, Array]:
+    """Return the same eigenvalues, and the strains they belong to.
+
+    Parameters
+    ----------
+    stiffness : ndarray
+        shape=(6, 6)
+
+    Returns
+    -------
+    eigenvalues : ndarray
+        Ascending. shape=(6,)
+    strains : ndarray
+        Symmetric tensors, orthonormal by the sum of products of their elements. shape=(6, 3, 3)
+
+    """
+    eigenvalues, vectors = np.linalg.eigh(stiffness * np.outer(_KELVIN, _KELVIN))
+    return eigenvalues, (vectors.T / _KELVIN)[:, _VOIGT]
+
+
 def compliance_tensor(compliance: Array) -> Array:
     """Return the tensor of a compliance matrix, whose shear components carry factors of 2 and 4."""
     return to_tensor(compliance / np.outer(_KELVIN**2, _KELVIN**2))

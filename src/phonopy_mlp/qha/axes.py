@@ -18,7 +18,7 @@ from phonopy_mlp.errors import ConvergenceError, ImaginaryModesError, SettingsEr
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.phonons import MESH
 from phonopy_mlp.qha.crystal import Crystal, conventional_lattice, make_crystal
-from phonopy_mlp.qha.point import LatticePoint, Workshop, compute_point, frozen, relax_lattice
+from phonopy_mlp.qha.point import LatticePoint, compute_point, frozen, open_workshop, relax_lattice
 from phonopy_mlp.qha.thermal import check_temperatures, with_one_more
 from phonopy_mlp.relax import FMAX
 from phonopy_mlp.symmetry import TIGHT, symmetrise
@@ -114,16 +114,18 @@ def run_axial_qha(
 
     """
     check_strains(strains)
-    asked = check_temperatures(temperatures)
-    every = with_one_more(asked)
+    every = with_one_more(check_temperatures(temperatures))
     crystal = make_crystal(atoms, supercell_matrix, symprec=symprec)
-    section = None
-    if unfinished is not None:
-        section = unfinished.section(
-            calculator, method="lengths", strains=list(strains), **crystal.describe(), temperatures=every,
-            mesh=list(mesh), fmax=fmax,
-        )  # fmt: skip
-    workshop = Workshop(calculator, fmax, mesh, every, section)
+    workshop = open_workshop(
+        crystal,
+        calculator,
+        temperatures=every,
+        mesh=mesh,
+        fmax=fmax,
+        unfinished=unfinished,
+        method="lengths",
+        strains=list(strains),
+    )
     # Lengths that symmetry ties must be equal, not nearly so.
     relaxed = crystal.moved_to(symmetrise(relax_lattice(workshop, crystal.atoms, "free", "centre")[0], symprec))
     tied = _tied_vectors(relaxed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,24 +28,27 @@ class Crystal:
     atoms : Atoms
         Primitive cell, in the orientation of the input; each access gives a fresh copy. A.
     supercell_matrix : ndarray
-        The supercell asked for, counted in primitive vectors. shape=(3, 3), dtype=int
+        The supercell asked for, counted in the vectors of `atoms`. shape=(3, 3), dtype=int
     symprec : float
         Tolerance (A) at which symmetry is read.
+    cells : int
+        Number of primitive cells that the cell is made of: more than 1 where an instability made it larger.
 
     """
 
     _atoms: Atoms
     supercell_matrix: Array
     symprec: float
+    cells: int = 1
 
     @property
     def atoms(self) -> Atoms:
-        """A copy of the primitive cell."""
+        """A copy of the cell."""
         return bare(self._atoms)
 
     def moved_to(self, atoms: Atoms) -> Crystal:
-        """Return the same crystal with the cell and positions of another primitive structure."""
-        return Crystal(bare(atoms), self.supercell_matrix, self.symprec)
+        """Return the same crystal with the cell and positions of another structure."""
+        return replace(self, _atoms=bare(atoms))
 
     def describe(self) -> dict[str, Any]:
         """Return all that belongs to a question about this crystal."""

@@ -123,7 +123,7 @@ def _thermal(result: MlpQhaResult, point: LatticePoint) -> dict[str, Any]:
     names = ("temperature", "free_energy", "entropy", "heat_capacity")
     return {
         "unit": {"temperature": "K", "free_energy": "kJ/mol", "entropy": "J/K/mol", "heat_capacity": "J/K/mol"},
-        "natom": len(point.atoms),
+        "natom": len(point.atoms) // point.crystal.cells,
         "volume": point.volume,
         "thermal_properties": [dict(zip(names, map(float, row), strict=True)) for row in rows],
     }
@@ -131,7 +131,7 @@ def _thermal(result: MlpQhaResult, point: LatticePoint) -> dict[str, Any]:
 
 def _volumes(result: MlpQhaResult) -> dict[str, Any]:
     return {
-        "unit": {"volume": "angstrom^3", "energy": "eV", "lowest_frequency": "THz"},
+        "unit": {"volume": "angstrom^3", "energy": "eV", "lowest_frequency": "THz", "energy_gain": "eV"},
         "per": "primitive cell",
         "imaginary": result.imaginary,
         "volumes": [
@@ -142,6 +142,10 @@ def _volumes(result: MlpQhaResult) -> dict[str, Any]:
                 "lowest_qpoint": point.lowest_qpoint.tolist(),
                 "imaginary_modes": point.imaginary_modes,
                 "share_of_mesh_modes_left_out": point.thermal.left_out,
+                "primitive_cells": point.crystal.cells,
+                "stabilised": None
+                if point.stabilisation is None
+                else {"rounds": point.stabilisation.rounds, "energy_gain": point.stabilisation.energy_gain},
                 "used": is_used,
             }
             for point, is_used in zip(result.points, result.used, strict=True)

@@ -16,7 +16,6 @@ from phonopy_mlp.imaginary import THRESHOLD, CommensurateModes, compute_commensu
 from phonopy_mlp.qha.crystal import Crystal
 from phonopy_mlp.qha.thermal import ThermalProperties, compute_thermal
 from phonopy_mlp.relax import Cell, relax
-from phonopy_mlp.structures import bare
 from phonopy_mlp.unfinished import Section, Unfinished
 
 Array = np.ndarray[Any, Any]
@@ -62,14 +61,50 @@ class Workshop:
         return None if self.section is None else Unfinished(self.section.path / name)
 
 
+def open_workshop(
+    crystal: Crystal,
+    calculator: BaseCalculator,
+    *,
+    temperatures: Array,
+    mesh: Sequence[int],
+    fmax: float,
+    unfinished: Unfinished | None,
+    **question: Any,
+) -> Workshop:
+    """Return a workshop whose section belongs to these settings and to whatever else is in the question."""
+    section = None
+    if unfinished is not None:
+        section = unfinished.section(
+            calculator, **question, **crystal.describe(), temperatures=temperatures, mesh=list(mesh), fmax=fmax
+        )
+    return Workshop(calculator, fmax, mesh, temperatures, section)
+
+
+@dataclass(frozen=True, slots=True)
+class Stabilisation:
+    """How a crystal with imaginary modes became one without.
+
+    Attributes
+    ----------
+    rounds : int
+        Steps that lowered the energy at this lattice; none where the crystal came stable from its stabilised neighbour.
+    energy_gain : float
+        By these steps, in eV per primitive cell.
+
+    """
+
+    rounds: int
+    energy_gain: float
+
+
 @dataclass(frozen=True, slots=True)
 class LatticePoint:
     """A crystal with one lattice; everything per primitive cell.
 
     Attributes
     ----------
-    atoms : Atoms
-        Relaxed primitive cell; each access gives a fresh copy. A.
+    crystal : Crystal
+        Relaxed, with the number of primitive cells that it is made of.
     volume : float
         In A^3.
     energy : float
@@ -77,26 +112,29 @@ class LatticePoint:
     lowest_frequency : float
         Lowest frequency at the commensurate q-points, translations left out, in THz; negative where imaginary.
     lowest_qpoint : ndarray
-        Where it is, in units of the primitive cell's reciprocal vectors. shape=(3,)
+        Where it is, in units of the reciprocal vectors of the crystal's cell. shape=(3,)
     imaginary_modes : int
         Number of modes at the commensurate q-points that are imaginary.
     thermal : ThermalProperties
         Vibrational free energy, entropy, heat capacity.
+    stabilisation : Stabilisation or None
+        None where no imaginary modes had to be removed, here or nearer to the centre.
 
     """
 
-    _atoms: Atoms
+    crystal: Crystal
     volume: float
     energy: float
     lowest_frequency: float
     lowest_qpoint: Array
     imaginary_modes: int
     thermal: ThermalProperties
+    stabilisation: Stabilisation | None = None
 
     @property
     def atoms(self) -> Atoms:
-        """A copy of the relaxed primitive cell."""
-        return bare(self._atoms)
+        """A copy of the relaxed cell."""
+        return self.crystal.atoms
 
     @property
     def is_stable(self) -> bool:
@@ -144,37 +182,62 @@ def compute_point(workshop: Workshop, crystal: Crystal, cell: Cell, name: str) -
 
     """
     relaxed, energy = relax_lattice(workshop, crystal.atoms, cell, name)
+    moved = crystal.moved_to(relaxed)
     kept = workshop.get(f"phonons-{name}")
     if kept is None:
         inner = workshop.inner(f"force_constants-{name}")
-        phonon = compute_lattice_phonons(workshop, crystal.moved_to(relaxed), inner)
-        modes = compute_commensurate_modes(phonon)
-        thermal = compute_thermal(phonon, workshop.mesh, workshop.temperatures)
-        kept = workshop.keep(
-            f"phonons-{name}",
-            lowest_frequency=modes.lowest,
-            lowest_qpoint=find_lowest(modes),
-            imaginary_modes=modes.count_imaginary(THRESHOLD),
-            free_energy=thermal.free_energy,
-            entropy=thermal.entropy,
-            heat_capacity=thermal.heat_capacity,
-            left_out=thermal.left_out,
-        )
+        phonon = compute_lattice_phonons(workshop, moved, inner)
+        kept = workshop.keep(f"phonons-{name}", **measure(workshop, phonon, compute_commensurate_modes(phonon)))
         if inner is not None:
             inner.remove()
+    return make_point(moved, energy, kept)
+
+
+def measure(workshop: Workshop, phonon: Phonopy, modes: CommensurateModes) -> dict[str, Array | float]:
+    """Return what is kept of the phonons of a crystal, for `make_point`."""
+    thermal = compute_thermal(phonon, workshop.mesh, workshop.temperatures)
+    return {
+        "lowest_frequency": modes.lowest,
+        "lowest_qpoint": find_lowest(modes),
+        "imaginary_modes": modes.count_imaginary(THRESHOLD),
+        "free_energy": thermal.free_energy,
+        "entropy": thermal.entropy,
+        "heat_capacity": thermal.heat_capacity,
+        "left_out": thermal.left_out,
+    }
+
+
+def make_point(
+    crystal: Crystal, energy: float, kept: Mapping[str, Array], stabilisation: Stabilisation | None = None
+) -> LatticePoint:
+    """Return the point of a relaxed crystal.
+
+    Parameters
+    ----------
+    crystal : Crystal
+        Relaxed.
+    energy : float
+        Of its cell, in eV.
+    kept : mapping
+        What `measure` gave, of its cell.
+    stabilisation : Stabilisation, optional
+        Of the point.
+
+    """
+    thermal = ThermalProperties(
+        kept["free_energy"], kept["entropy"], kept["heat_capacity"], float(kept["left_out"])
+    ).per(crystal.cells)
+    for array in (thermal.free_energy, thermal.entropy, thermal.heat_capacity):
+        array.flags.writeable = False
     return LatticePoint(
-        _atoms=relaxed,
-        volume=float(relaxed.get_volume()),
-        energy=energy,
+        crystal=crystal,
+        volume=float(crystal.atoms.get_volume()) / crystal.cells,
+        energy=energy / crystal.cells,
         lowest_frequency=float(kept["lowest_frequency"]),
         lowest_qpoint=frozen(kept["lowest_qpoint"]),
         imaginary_modes=int(kept["imaginary_modes"]),
-        thermal=ThermalProperties(
-            frozen(kept["free_energy"]),
-            frozen(kept["entropy"]),
-            frozen(kept["heat_capacity"]),
-            float(kept["left_out"]),
-        ),
+        thermal=thermal,
+        stabilisation=stabilisation,
     )
 
 

@@ -40,6 +40,12 @@ class ThermalProperties:
     heat_capacity: Array
     left_out: float
 
+    def per(self, cells: int) -> ThermalProperties:
+        """Return the properties of one out of so many cells."""
+        return ThermalProperties(
+            self.free_energy / cells, self.entropy / cells, self.heat_capacity / cells, self.left_out
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class MeshPoints:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -17,7 +17,16 @@ from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.phonons import MESH
 from phonopy_mlp.qha.crystal import Crystal, make_crystal
 from phonopy_mlp.qha.fit import Eos, fit_volumes
-from phonopy_mlp.qha.point import LatticePoint, Workshop, compute_point, frozen, relax_lattice
+from phonopy_mlp.qha.point import (
+    LatticePoint,
+    Stabilisation,
+    Workshop,
+    compute_point,
+    frozen,
+    open_workshop,
+    relax_lattice,
+)
+from phonopy_mlp.qha.stabilised import stabilise_point
 from phonopy_mlp.qha.thermal import check_temperatures, with_one_more
 from phonopy_mlp.relax import FMAX, Cell
 from phonopy_mlp.symmetry import TIGHT
@@ -25,7 +34,7 @@ from phonopy_mlp.unfinished import Unfinished
 
 Array = np.ndarray[Any, Any]
 
-Imaginary = Literal["stop", "exclude"]
+Imaginary = Literal["stop", "exclude", "stabilise"]
 """What becomes of a volume with imaginary modes."""
 
 STRAIN = 0.015
@@ -144,9 +153,12 @@ def run_mlp_qha(
         Equation of state that is fitted to F(V).
     fmax : float, optional
         Goal of the relaxations in eV/A.
-    imaginary : {'stop', 'exclude'}, optional
-        What becomes of a volume with imaginary modes at commensurate q-points: an error that names volume and mode, or
-        a record of it, and no part in the fits.
+    imaginary : {'stop', 'exclude', 'stabilise'}, optional
+        What becomes of a volume with imaginary modes at commensurate q-points: an error that names volume and mode, a
+        record of it and no part in the fits, or the crystal that `stabilise` makes of it at this volume, in a fixed
+        cell where the crystal is cubic. Its cell may be larger, and `mesh` stays; all results are per primitive cell of
+        the crystal as given. Volumes farther out start from the stabilised crystal: F(V) goes on along its branch, and
+        where the instability is gone it relaxes back by itself.
     symprec : float, optional
         Tolerance in A at which symmetry is read.
     progress : Progress, optional
@@ -157,7 +169,7 @@ def run_mlp_qha(
     Raises
     ------
     ImaginaryModesError
-        A volume has imaginary modes and `imaginary` is 'stop', or too few volumes have none.
+        A volume has imaginary modes and `imaginary` is 'stop' or they cannot be removed, or too few volumes have none.
     ConvergenceError
         A relaxation did not converge, F(V) has no minimum well inside the volumes, or a fit failed.
     SettingsError
@@ -169,22 +181,19 @@ def run_mlp_qha(
 
     """
     check_settings(volumes, strain, most_added, eos, imaginary)
-    asked = check_temperatures(temperatures)
-    every = with_one_more(asked)
+    every = with_one_more(check_temperatures(temperatures))
     crystal = make_crystal(atoms, supercell_matrix, symprec=symprec)
     step = 2 * strain / (volumes - 1)
-    section = None
-    if unfinished is not None:
-        section = unfinished.section(
-            calculator,
-            method="volumes",
-            **crystal.describe(),
-            step=step,
-            temperatures=every,
-            mesh=list(mesh),
-            fmax=fmax,
-        )
-    workshop = Workshop(calculator, fmax, mesh, every, section)
+    workshop = open_workshop(
+        crystal,
+        calculator,
+        temperatures=every,
+        mesh=mesh,
+        fmax=fmax,
+        unfinished=unfinished,
+        method="volumes",
+        step=step,
+    )
     relaxed = crystal.moved_to(relax_lattice(workshop, crystal.atoms, "free", "centre")[0])
     ladder = _Ladder(workshop, relaxed, step, imaginary)
     half = volumes // 2
@@ -212,13 +221,24 @@ class _Ladder:
     def climb(self, rungs: Iterable[int]) -> None:
         """Compute volumes, each from its inner neighbour."""
         for k in rungs:
-            inner = k - int(np.sign(k))
-            start = self._crystal.atoms if k == 0 else self.points[inner].atoms
-            volume = self._crystal.atoms.get_volume() * (1 + k * self._step) ** 3
-            start.set_cell(start.cell.array * np.cbrt(volume / start.get_volume()), scale_atoms=True)
-            self.points[k] = compute_point(self._workshop, self._crystal.moved_to(start), self._cell, f"{k:+d}")
-            if self.imaginary == "stop" and not self.points[k].is_stable:
-                raise _imaginary_modes(self.points[k])
+            crystal, was_unstable = self._crystal, False
+            if k != 0:
+                inner = self.points[k - int(np.sign(k))]
+                crystal, was_unstable = inner.crystal, inner.stabilisation is not None
+            start, volume = crystal.atoms, self._crystal.atoms.get_volume() * (1 + k * self._step) ** 3
+            start.set_cell(start.cell.array * np.cbrt(crystal.cells * volume / start.get_volume()), scale_atoms=True)
+            self.points[k] = self._compute(crystal.moved_to(start), f"{k:+d}", was_unstable)
+
+    def _compute(self, crystal: Crystal, name: str, was_unstable: bool) -> LatticePoint:
+        if was_unstable:
+            # Not the point that another run, without stabilisation, has kept of this volume.
+            name += "-stabilised"
+        point = compute_point(self._workshop, crystal, self._cell, name)
+        if point.is_stable or self.imaginary == "exclude":
+            return replace(point, stabilisation=Stabilisation(0, 0.0)) if was_unstable else point
+        if self.imaginary == "stop":
+            raise _imaginary_modes(point)
+        return stabilise_point(self._workshop, point, self._cell, name)
 
     def extend(self, most: int) -> None:
         """Add volumes until the free energy is lowest well inside at every temperature."""
@@ -287,7 +307,8 @@ def _imaginary_modes(point: LatticePoint) -> ImaginaryModesError:
     return ImaginaryModesError(
         f"{point.imaginary_modes} modes are imaginary at a volume of {point.volume:.3f} A^3 per primitive cell",
         f"the lowest is at {point.describe_mode()}, so the crystal is not at a minimum there",
-        "Leave such volumes out (imaginary='exclude'), choose a smaller strain, or remove the instability first",
+        "Follow the instability there (imaginary='stabilise'), leave such volumes out ('exclude'), choose a smaller "
+        "strain, or remove the instability first",
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether a crystal is stable: modes at commensurate q-points, and long waves."""
+"""Whether a crystal is stable: modes at commensurate q-points, long waves, and homogeneous strains."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
-from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.elasticity.long_wave import elastic_from_phonons
+from phonopy_mlp.elasticity.result import ElasticResult
+from phonopy_mlp.errors import SettingsError, StructureError
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.force_constants import ForceConstantsResult, compute_force_constants, make_phonopy
 from phonopy_mlp.imaginary import THRESHOLD, CommensurateModes, ImaginaryMode, compute_commensurate_modes
 from phonopy_mlp.registry import describe
 from phonopy_mlp.stability.long_waves import LongWaves, SoundWave, compute_long_waves, confirm_with_energies
 from phonopy_mlp.stability.noise import estimate_force_constant_error, frequency_noise
+from phonopy_mlp.stability.strains import EigenStrain, confirm_strains, find_soft_strains
+from phonopy_mlp.symmetry import TIGHT
 from phonopy_mlp.unfinished import Unfinished
 
 
@@ -36,9 +40,12 @@ class StabilityCheck:
         In eV/A^2, from `estimate_force_constant_error`.
     long_waves : LongWaves or None
         None where a mode at Gamma is unstable: sound velocities mean nothing before it is gone.
-    born_stable : bool or None
-        Whether the elastic tensor is positive definite. None: not looked at; nothing here computes that tensor. The
-        place is for whoever does, with `dataclasses.replace`.
+    elastic : ElasticResult or None
+        As the force constants have it, by `elastic_from_phonons`; of a crystal under pressure it holds the coefficients
+        of stress over strain at this pressure. None where a mode at Gamma is imaginary, be it within its noise: atoms
+        have no place of rest in a strained cell.
+    soft_strains : tuple of EigenStrain
+        Eigenstrains of `elastic` whose moduli are negative beyond noise, with what energies say; lowest first.
 
     """
 
@@ -46,8 +53,9 @@ class StabilityCheck:
     modes: CommensurateModes
     threshold: float
     force_constant_error: float
-    long_waves: LongWaves | None
-    born_stable: bool | None = None
+    long_waves: LongWaves | None = None
+    elastic: ElasticResult | None = None
+    soft_strains: tuple[EigenStrain, ...] = ()
 
     def noise(self, mode: ImaginaryMode) -> float:
         """Return the frequency (THz) below which a mode like this one is noise."""
@@ -78,9 +86,29 @@ class StabilityCheck:
         return () if self.long_waves is None else self.long_waves.suspected
 
     @property
+    def unstable_strains(self) -> tuple[EigenStrain, ...]:
+        """Homogeneous strains that force constants and energies call unstable, lowest first."""
+        return tuple(strain for strain in self.soft_strains if (strain.energy_modulus or 0.0) < 0)
+
+    @property
+    def contradicted_strains(self) -> tuple[EigenStrain, ...]:
+        """Strains that force constants call unstable, and energies stable: the supercell is too small for them."""
+        return tuple(strain for strain in self.soft_strains if (strain.energy_modulus or 0.0) >= 0)
+
+    @property
+    def born_stable(self) -> bool | None:
+        """Whether no homogeneous strain lowers the energy, or the enthalpy under the pressure the crystal is at rest.
+
+        Force constants suspect a strain, and energies decide: `elastic.born_stable` alone may be wrong where the
+        supercell is too small. An unstable long wave is an unstable strain; the opposite need not be: a crystal with a
+        negative bulk modulus may carry every wave. None where `elastic` is None.
+        """
+        return None if self.elastic is None else not self.unstable_strains and not self.unstable_waves
+
+    @property
     def stable(self) -> bool:
         """Whether nothing is unstable as far as was looked."""
-        return not self.unstable_modes and not self.unstable_waves and self.born_stable is not False
+        return not self.unstable_modes and not self.unstable_waves and not self.unstable_strains
 
 
 def check_stability(
@@ -131,8 +159,15 @@ def check_stability(
     result = compute_force_constants(phonon, calculator, progress=progress, unfinished=unfinished)
     error = estimate_force_constant_error(result, describe(calculator).get("force_noise", 0.0))
     modes = compute_commensurate_modes(phonon)
-    check = StabilityCheck(result, modes, threshold, error, long_waves=None)
+    check = StabilityCheck(result, modes, threshold, error)
     if any(np.allclose(mode.qpoint, 0) for mode in check.unstable_modes):
         return check
     waves = confirm_with_energies(compute_long_waves(phonon, error), atoms, calculator)
-    return replace(check, long_waves=waves)
+    try:
+        elastic = elastic_from_phonons(phonon, symprec=TIGHT)
+    except StructureError:
+        # A mode at Gamma that is imaginary within its noise.
+        return replace(check, long_waves=waves)
+    # Density times squared velocity is a modulus, of a wave whose gradient is as long as that of a unit strain.
+    soft = find_soft_strains(phonon, elastic, waves.noise * elastic.density)
+    return replace(check, long_waves=waves, elastic=elastic, soft_strains=confirm_strains(soft, atoms, calculator))

@@ -14,8 +14,9 @@ from scipy.optimize import minimize_scalar
 from phonopy_mlp.evaluator import calling
 from phonopy_mlp.imaginary import ImaginaryMode
 from phonopy_mlp.stability.cells import find_order, find_periodic_cell, make_pattern
-from phonopy_mlp.stability.long_waves import SoundWave, strain_along
+from phonopy_mlp.stability.long_waves import strain_along
 from phonopy_mlp.stability.proposals import Problem, Proposal, find_images
+from phonopy_mlp.stability.strains import strain_by
 from phonopy_mlp.structures import bare
 
 Array = np.ndarray[Any, Any]
@@ -34,7 +35,8 @@ class Follow:
 
     Each unstable mode is tried, the lowest first, one of each set of symmetry-equivalent q-points, with every phase of
     `distinct_phases`; what is proposed is the lowest point of all these lines. Then, if the cell may change its shape,
-    each unstable long wave is followed by what it is in its limit, a homogeneous strain.
+    each unstable long wave is followed by what it is in its limit, a homogeneous strain, and at last each unstable
+    eigenstrain of the elastic tensor.
 
     Attributes
     ----------
@@ -57,11 +59,17 @@ class Follow:
             lines = [_along_mode(problem, mode, rows, phase) for phase in distinct_phases(mode.qpoint)]
             found = _lowest_point(problem, lines, self.largest, "A")
             yield Proposal(found.atoms, rows, mode, amplitude=found.amplitude, refusal=found.refusal)
-        for wave in problem.check.unstable_waves if problem.strains else ():
-            lines = [partial(_strained, problem.atoms, wave, sign) for sign in (1, -1)]
-            found = _lowest_point(problem, lines, self.largest_strain, "strain")
-            rows = np.eye(3, dtype=int)
+        if not problem.strains:
+            return
+        rows = np.eye(3, dtype=int)
+        for wave in problem.check.unstable_waves:
+            found = _lowest_point(
+                problem, _both_signs(strain_along, problem.atoms, wave), self.largest_strain, "strain"
+            )
             yield Proposal(found.atoms, rows, wave=wave, amplitude=found.amplitude, refusal=found.refusal)
+        for strain in problem.check.unstable_strains:
+            found = _lowest_point(problem, _both_signs(strain_by, problem.atoms, strain), self.largest_strain, "strain")
+            yield Proposal(found.atoms, rows, strain=strain, amplitude=found.amplitude, refusal=found.refusal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +91,8 @@ def _along_mode(problem: Problem, mode: ImaginaryMode, rows: Array, phase: float
     return displaced
 
 
-def _strained(atoms: Atoms, wave: SoundWave, sign: int, amplitude: float) -> Atoms:
-    return strain_along(atoms, wave, sign * amplitude)
+def _both_signs(deform: Callable[[Atoms, Any, float], Atoms], atoms: Atoms, strain: Any) -> list[Line]:
+    return [partial(deform, atoms, strain), lambda amplitude: deform(atoms, strain, -amplitude)]
 
 
 def _lowest_point(problem: Problem, lines: Sequence[Line], largest: float, unit: str) -> _Point:

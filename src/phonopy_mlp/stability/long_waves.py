@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -12,8 +13,8 @@ from ase.calculators.calculator import BaseCalculator
 from phonopy import Phonopy
 from phonopy.physical_units import get_physical_units
 
-from phonopy_mlp.evaluator import calling
 from phonopy_mlp.imaginary import dynamical_matrices, translations_and_rest
+from phonopy_mlp.stability.curvature import energy_curvature
 from phonopy_mlp.structures import bare
 from phonopy_mlp.supercell import shortest_image_distance
 
@@ -22,9 +23,6 @@ Array = np.ndarray[Any, Any]
 WAVE_NUMBER = 1e-4
 """Length of q in 1/A, without 2 pi. At 0.01, C44 of MOF-5 already comes out 17 % low; where bending stiffness adds to
 a weak shear modulus, 0.001 can still be 1 % off."""
-
-_STRAIN = 0.003
-"""Strain at which energies are compared."""
 
 _KM_PER_S = 0.1
 """THz A in km/s."""
@@ -140,12 +138,6 @@ def confirm_with_energies(waves: LongWaves, atoms: Atoms, calculator: BaseCalcul
         The calculator failed.
 
     """
-
-    def energy(wave: SoundWave, amplitude: float) -> float:
-        strained = strain_along(atoms, wave, amplitude)
-        with calling(f"strained {strained.get_chemical_formula()}"):
-            return float(calculator.get_property("energy", strained))
-
     suspected = {id(wave) for wave in waves.suspected}
     scale = get_physical_units().DefaultToTHz ** 2 * _KM_PER_S**2 * (2 * np.pi) ** 2 / float(atoms.get_masses().sum())
     confirmed = []
@@ -153,8 +145,8 @@ def confirm_with_energies(waves: LongWaves, atoms: Atoms, calculator: BaseCalcul
         if id(wave) not in suspected:
             confirmed.append(wave)
             continue
-        change = energy(wave, _STRAIN) + energy(wave, -_STRAIN) - 2 * energy(wave, 0.0)
-        confirmed.append(replace(wave, energy_square_velocity=change / _STRAIN**2 * scale))
+        curvature = energy_curvature(partial(strain_along, atoms, wave), calculator)
+        confirmed.append(replace(wave, energy_square_velocity=curvature * scale))
     return LongWaves(tuple(confirmed), waves.noise)
 
 

@@ -14,6 +14,7 @@ from phonopy_mlp.imaginary import ImaginaryMode
 from phonopy_mlp.stability.cells import find_periodic_cell, make_pattern
 from phonopy_mlp.stability.check import StabilityCheck
 from phonopy_mlp.stability.long_waves import SoundWave
+from phonopy_mlp.stability.strains import EigenStrain
 from phonopy_mlp.structures import bare
 
 Array = np.ndarray[Any, Any]
@@ -68,9 +69,11 @@ class Proposal:
         The mode it is meant to remove.
     wave : SoundWave or None
         The long wave it is meant to remove.
+    strain : EigenStrain or None
+        The homogeneous strain it is meant to remove.
     amplitude : float or None
         Largest displacement of an atom in A; for a long wave the strain, which is the displacement per length along its
-        direction.
+        direction, and for an eigenstrain its factor.
     seed : int or None
         Of the random numbers in it.
     refusal : str
@@ -82,6 +85,7 @@ class Proposal:
     rows: Array
     mode: ImaginaryMode | None = None
     wave: SoundWave | None = None
+    strain: EigenStrain | None = None
     amplitude: float | None = None
     seed: int | None = None
     refusal: str = ""
@@ -115,7 +119,7 @@ def find_images(fixed: tuple[int, ...], atoms: Atoms, supercell: Atoms) -> Array
 def cell_of_lowest_mode(problem: Problem) -> tuple[Atoms, Array, ImaginaryMode | None]:
     """Return the smallest supercell in which the lowest unstable mode can grow, its rows, and that mode.
 
-    Where long waves alone are unstable it is the unit cell, and there is no mode.
+    Where long waves or strains alone are unstable it is the unit cell, and there is no mode.
     """
     if not problem.check.unstable_modes:
         return bare(problem.atoms), np.eye(3, dtype=int), None

@@ -14,6 +14,7 @@ from phonopy_mlp.imaginary import ImaginaryMode
 from phonopy_mlp.provenance import plain
 from phonopy_mlp.stability.check import StabilityCheck
 from phonopy_mlp.stability.long_waves import SoundWave
+from phonopy_mlp.stability.strains import EigenStrain
 from phonopy_mlp.structures import bare
 from phonopy_mlp.symmetry import SpaceGroup
 
@@ -38,9 +39,11 @@ class Step:
         Of that mode in THz, negative.
     direction : tuple of float or None
         Of the long wave that was meant to go, Cartesian. shape=(3,)
+    strain : tuple of tuple of float or None
+        Unit strain that was meant to go, Cartesian. shape=(3, 3)
     amplitude : float or None
-        Displacement in A of the atom that was moved most, before relaxation; for a long wave that was followed, the
-        strain.
+        Displacement in A of the atom that was moved most, before relaxation; for a long wave or a strain that was
+        followed, the strain.
     seed : int or None
         Of the random numbers.
     energy_before, energy_after : float
@@ -61,6 +64,7 @@ class Step:
     band: int | None
     frequency: float | None
     direction: tuple[float, ...] | None
+    strain: tuple[tuple[float, ...], ...] | None
     amplitude: float | None
     seed: int | None
     energy_before: float
@@ -86,6 +90,7 @@ class Step:
             "band": self.band,
             "frequency": self.frequency,
             "direction": plain(self.direction),
+            "strain": plain(self.strain),
             "amplitude": self.amplitude,
             "seed": self.seed,
             "energy_per_atom": [self.energy_before, self.energy_after],
@@ -107,13 +112,17 @@ class StabilityResult:
     stable : bool
         Whether the last check found nothing unstable.
     check : StabilityCheck
-        The last check: force constants, modes and long waves of the final structure.
+        The last check: force constants, modes, long waves and elastic constants of the final structure.
     supercell_matrix : ndarray
         Of the last check, as phonopy's ``--dim`` for the final structure's cell. shape=(3, 3), dtype=int, read-only
     trail : tuple of Step
         Everything that was tried, in order.
     rounds : int
         Accepted steps, the first relaxation not counted.
+    energy : float
+        Of the final structure in eV per atom, with the work of the pressure.
+    energy_gain : float
+        In eV per atom, by all steps after the first relaxation.
 
     """
 
@@ -137,8 +146,25 @@ class StabilityResult:
         """Number of accepted steps after the first relaxation."""
         return sum(step.accepted for step in self.trail[1:])
 
+    @property
+    def energy(self) -> float:
+        """Energy of the final structure in eV per atom, with the work of the pressure."""
+        return next(
+            step.energy_after for step in reversed(self.trail) if step.accepted and step.energy_after is not None
+        )
+
+    @property
+    def energy_gain(self) -> float:
+        """What the steps after the first relaxation have gained, in eV per atom."""
+        relaxed = self.trail[0].energy_after
+        assert relaxed is not None
+        return relaxed - self.energy
+
     def describe(self) -> Mapping[str, Any]:
-        """Return result and trail as plain data, for the provenance file."""
+        """Return result and trail as plain data, for the provenance file.
+
+        Frequencies are in THz, squared velocities in (km/s)^2, moduli in GPa, energies in eV.
+        """
         check = self.check
         return {
             "stable": self.stable,
@@ -152,6 +178,10 @@ class StabilityResult:
             "unstable_long_waves": [_describe_wave(wave) for wave in check.unstable_waves],
             "contradicted_long_waves": [_describe_wave(wave) for wave in check.contradicted_waves],
             "born_stable": check.born_stable,
+            "elastic_moduli": None if check.elastic is None else plain(check.elastic.eigenvalues),
+            "elastic_fit_residual": None if check.elastic is None else check.elastic.fit_residual,
+            "unstable_strains": [_describe_strain(strain) for strain in check.unstable_strains],
+            "contradicted_strains": [_describe_strain(strain) for strain in check.contradicted_strains],
             "trail": [step.describe() for step in self.trail],
         }
 
@@ -168,6 +198,14 @@ def _describe_wave(wave: SoundWave) -> Mapping[str, Any]:
         "polarisation": plain(wave.polarisation),
         "square_velocity": wave.square_velocity,
         "square_velocity_from_energies": wave.energy_square_velocity,
+    }
+
+
+def _describe_strain(strain: EigenStrain) -> Mapping[str, Any]:
+    return {
+        "strain": plain(strain.strain),
+        "modulus": strain.modulus,
+        "modulus_from_energies": strain.energy_modulus,
     }
 
 

@@ -242,6 +242,15 @@ def test_imaginary_modes_may_be_left_out_and_are_told(tmp_path):
     assert (tmp_path / "qha_volumes.yaml").read_text().count("used: false") == 1
 
 
+def test_imaginary_modes_that_cannot_be_removed_are_an_error():
+    # Energies rise along the modes that forces call imaginary.
+    atoms, calculator = buckling(V0 * 1.04)
+    with pytest.raises(
+        ImaginaryModesError, match=r"not be stabilised at a volume of 12\.\d+ A\^3.*after 0 steps \d+ are, .*md: "
+    ):
+        run_mlp_qha(atoms, calculator, temperatures=[0, 50, 100], strain=0.02, imaginary="stabilise", **SMALL)
+
+
 def test_a_minimum_among_imaginary_modes_is_an_error():
     atoms, calculator = buckling(V0 * 1.02)
     settings = {"temperatures": [0, 500, 1000], "imaginary": "exclude", **SMALL}

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
-from double_wells import DoubleWells, Noisy, Shearing, argon, caesium_chloride
+from ase.units import GPa
+from double_wells import SHEARED_EDGES, DoubleWells, Noisy, Shearing, argon, caesium_chloride
 from numpy.testing import assert_allclose
 from phonopy.physical_units import get_physical_units
-from springs import ExactSprings, Springs
+from springs import BondedSprings, ExactSprings, Springs, triclinic_springs
 
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
@@ -14,6 +16,7 @@ from phonopy_mlp.stability.cells import find_periodic_cell, make_pattern
 from phonopy_mlp.stability.check import check_stability
 from phonopy_mlp.stability.long_waves import LongWaves, confirm_with_energies, distinct_directions
 from phonopy_mlp.stability.noise import STIFFENING, estimate_force_constant_error, frequency_noise
+from phonopy_mlp.stability.strains import confirm_strains, find_soft_strains
 
 THZ = get_physical_units().DefaultToTHz
 CS, CL = caesium_chloride().get_masses()
@@ -75,12 +78,15 @@ def test_a_stable_crystal_has_nothing():
     found = check(caesium_chloride(), DoubleWells((5, 5, 1)), 2, 2, 2)
     assert found.stable
     assert (found.unstable_modes, found.modes_within_noise, found.unstable_waves) == ((), (), ())
-    assert found.born_stable is None
+    assert found.soft_strains == ()
+    assert found.born_stable is True
 
 
-def test_long_waves_are_not_judged_before_gamma_is_stable():
+def test_long_waves_and_strains_are_not_judged_before_gamma_is_stable():
     found = check(caesium_chloride(), DoubleWells((5, 5, -1)), 1, 1, 1)
     assert found.long_waves is None
+    assert found.elastic is None
+    assert found.born_stable is None
     assert not found.stable
 
 
@@ -96,6 +102,34 @@ def test_an_instability_of_long_waves_alone_is_found_with_its_direction():
     square_velocity = -((2 * np.pi * THZ / 10) ** 2) * 0.5 / argon().get_masses()[0]
     assert wave.square_velocity == pytest.approx(square_velocity, rel=1e-3)
     assert wave.energy_square_velocity == pytest.approx(square_velocity, rel=1e-2)
+    # The same as a strain: twice C44.
+    (strain,) = found.unstable_strains
+    assert_allclose(np.abs(strain.strain), np.sqrt(0.5) * np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0]]), atol=1e-6)
+    assert found.elastic.fit_residual < 1e-3
+    assert strain.modulus == pytest.approx(-2 * 0.5 / argon().get_volume() / GPa, rel=1e-3)
+    assert found.born_stable is False
+    # In too small a supercell no elastic tensor fits, and the wave alone shows it.
+    small = check(argon(), Shearing(alpha=0.5), 4, 4, 2)
+    assert small.elastic.fit_residual > 1
+    assert small.unstable_strains == ()
+    assert small.born_stable is False
+
+
+def test_a_negative_bulk_modulus_is_found_where_every_wave_is_stable():
+    found = check(argon(), Shearing(alpha=-1.0, gamma=30.0, delta=200.0), 4, 4, 4)
+    assert found.modes.lowest > 1
+    assert found.long_waves.suspected == ()
+    assert min(wave.square_velocity for wave in found.long_waves.waves) > 0
+    assert not found.stable
+    assert found.born_stable is False
+    # C11 and its like are of springs along the edges, less gamma.
+    stretching = (np.diag(5.0 * SHEARED_EDGES**2) - 30.0) / argon().get_volume() / GPa
+    moduli, strains = np.linalg.eigh(stretching)
+    (strain,) = found.unstable_strains
+    assert strain.modulus == pytest.approx(moduli[0], rel=1e-3)
+    assert strain.energy_modulus == pytest.approx(moduli[0], rel=1e-2)
+    assert_allclose(np.abs(strain.strain), np.diag(np.abs(strains[:, 0])), atol=1e-5)
+    assert_allclose(found.elastic.eigenvalues[[0, 4, 5]], moduli, rtol=1e-3)
 
 
 CRYSTALS = [
@@ -123,6 +157,71 @@ def test_a_supercell_too_small_for_long_waves_is_contradicted_by_energies():
     assert found.unstable_waves == ()
 
 
+AT_REST = [
+    # Atoms follow strains, in a crystal without symmetry along all of them.
+    (*triclinic_springs(), 0.0),
+    (bulk("Cu", a=2.5 * np.sqrt(2)), Springs(3.0, 2.5, 3.2), 10.0),
+    (argon(), Shearing(alpha=-1.0), 0.0),
+]
+
+
+@pytest.mark.parametrize(("atoms", "calculator", "pressure"), AT_REST, ids=["triclinic", "pressure", "angles"])
+def test_moduli_are_those_of_strained_cells(atoms, calculator, pressure):
+    relaxed = relax(atoms, calculator, pressure=pressure).atoms
+    found = check(relaxed, calculator, 4, 4, 4)
+    every = find_soft_strains(found.force_constants.phonon, found.elastic, -np.inf)
+    assert len(every) == 6
+    for strain in confirm_strains(every, relaxed, calculator):
+        assert strain.energy_modulus == pytest.approx(strain.modulus, rel=1e-3)
+
+
+def test_strains_of_a_crystal_under_pressure_cost_enthalpy():
+    pressure = 10.0 * GPa
+    springs = Springs(3.0, 2.5, 3.2)
+    atoms = relax(bulk("Cu", a=2.5 * np.sqrt(2)), springs, pressure=pressure / GPa).atoms
+    found = check(atoms, springs, 3, 3, 3)
+
+    def enthalpy(strain):
+        strained = atoms.copy()
+        strained.set_cell(atoms.cell.array @ (np.eye(3) + strain), scale_atoms=True)
+        return springs.get_property("energy", strained) + pressure * strained.get_volume()
+
+    for strain in find_soft_strains(found.force_constants.phonon, found.elastic, -np.inf):
+        step = 1e-3 * strain.strain
+        bend = (enthalpy(step) + enthalpy(-step) - 2 * enthalpy(0 * step)) / 1e-6
+        assert strain.modulus == pytest.approx(bend / atoms.get_volume() / GPa, rel=1e-4)
+
+
+def reaching():
+    """Return a stable crystal with springs along x that a supercell of four cells folds into an instability.
+
+    With constants k1, k2 and k3 to the first three neighbours its stiffness has k1 + 4 k2 + 9 k3, positive, and four
+    cells make k1 + 4 k2 + k3 of it, negative.
+    """
+    atoms = Atoms("Ar", cell=[2.5, 2.6, 2.7], pbc=True)
+    along = [(0, 0, (n, 0, 0), k) for n, k in ((1, 8.5), (2, -4.0), (3, 1.5))]
+    across = [(0, 0, cell, 3.0) for cell in ((0, 1, 0), (0, 0, 1))]
+    slanted = [(0, 0, cell, 1.0) for cell in ((1, 1, 0), (1, -1, 0), (1, 0, 1), (1, 0, -1), (0, 1, 1), (0, 1, -1))]
+    return atoms, BondedSprings(atoms, along + across + slanted)
+
+
+def test_energies_decide_where_a_supercell_is_too_small_for_strains():
+    atoms, calculator = reaching()
+    small, large = (check(atoms, calculator, size, 4, 4) for size in (4, 7))
+    assert not small.elastic.born_stable
+    (strain,) = small.contradicted_strains
+    assert np.abs(strain.strain).argmax() == 0
+    assert strain.modulus < -100
+    v = np.diag(strain.strain)
+    expected = v @ calculator.stiffness(atoms)[:3, :3] @ v / GPa
+    assert strain.energy_modulus == pytest.approx(expected, rel=1e-3)
+    assert small.contradicted_waves
+    assert small.born_stable is True
+    assert small.stable
+    assert large.soft_strains == ()
+    assert large.elastic.born_stable
+
+
 def test_directions_are_reduced_by_symmetry():
     assert len(distinct_directions(np.eye(3, dtype=int)[None])) == 49
     cubic = make_phonopy(caesium_chloride([4, 4, 4]), np.eye(3)).primitive_symmetry.reciprocal_operations
@@ -138,6 +237,8 @@ def test_a_frequency_within_the_noise_of_the_forces_is_not_an_instability():
     assert found.stable
     assert found.modes.count_imaginary() > 0
     (mode, *_) = found.modes_within_noise
+    # Imaginary all the same, so that atoms have no place of rest in a strained cell.
+    assert found.born_stable is None
     assert 0.05 < found.noise(mode) < 1
     assert check(caesium_chloride(), DoubleWells((5, 5, soft)), 2, 2, 2).unstable_modes
 

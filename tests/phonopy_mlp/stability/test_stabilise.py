@@ -3,8 +3,9 @@ import pytest
 import yaml
 from ase.build import bulk
 from ase.calculators.emt import EMT
-from double_wells import EDGES, DoubleWells, Noisy, Shearing, argon, caesium_chloride
+from double_wells import EDGES, SHEARED_EDGES, DoubleWells, Noisy, Shearing, argon, caesium_chloride
 from numpy.testing import assert_allclose
+from scipy.optimize import minimize
 
 from phonopy_mlp.errors import CalculatorError, SettingsError, StabilityError
 from phonopy_mlp.provenance import plain
@@ -135,6 +136,45 @@ def test_a_long_wave_is_followed_as_a_strain():
     assert_allclose(np.abs(step.direction), np.abs(np.eye(3)[np.argmax(np.abs(step.direction))]), atol=1e-6)
 
 
+def swelling():
+    return Shearing(alpha=-1.0, gamma=30.0, delta=200.0)
+
+
+def test_a_crystal_that_no_wave_can_leave_is_followed_as_a_strain():
+    calculator = swelling()
+    result = stabilise(argon(), calculator, supercell_matrix=np.diag([4, 4, 4]))
+    assert result.stable
+    assert result.check.born_stable is True
+    step = result.trail[1]
+    assert (step.method, step.accepted, step.qpoint, step.direction) == ("follow", True, None, None)
+    assert_allclose(np.abs(step.strain), np.diag(np.abs(np.diag(step.strain))), atol=1e-6)
+    assert 0.01 < step.amplitude < 0.2
+
+    def energy(stretch):
+        trace = (stretch**2 - 1).sum() / 2
+        springs = calculator.spring / 2 * (SHEARED_EDGES**2 * (stretch - 1) ** 2).sum()
+        return springs - calculator.gamma / 2 * trace**2 + calculator.delta / 4 * trace**4
+
+    stretch = result.atoms.cell.lengths() / SHEARED_EDGES
+    sign = np.sign(stretch[0] - 1)
+    best = minimize(energy, 1 + 0.03 * sign * np.ones(3), tol=1e-12)
+    assert_allclose(stretch, best.x, atol=1e-5)
+    assert step.energy_after == pytest.approx(best.fun, abs=1e-8)
+    assert best.fun < -1e-3
+
+
+def test_a_strain_that_the_cell_forbids_is_stated():
+    result = stabilise(argon(), swelling(), supercell_matrix=np.diag([4, 4, 4]), cell="fixed")
+    assert not result.stable
+    assert len(result.trail) == 1
+    described = result.describe()
+    assert described["unstable_long_waves"] == []
+    (strain,) = described["unstable_strains"]
+    assert strain["modulus"] == pytest.approx(described["elastic_moduli"][0])
+    assert strain["modulus_from_energies"] < 0
+    assert described["born_stable"] is False
+
+
 def test_a_long_wave_is_not_followed_where_the_cell_may_not_change():
     result = stabilise(argon(), Shearing(), supercell_matrix=np.diag([4, 4, 2]), cell="fixed")
     assert not result.stable
@@ -259,7 +299,7 @@ def test_a_crystal_that_stays_unstable_is_an_error_when_asked():
     settings = {"methods": [Squeezing()], "cell": "fixed", "must_be_stable": True}
     with pytest.raises(StabilityError, match=r"1 imaginary modes, the lowest at -2\.955 THz"):
         stabilise(caesium_chloride(), ferroelectric(), supercell_matrix=ONE, **settings)
-    with pytest.raises(StabilityError, match="0 imaginary modes, and "):
+    with pytest.raises(StabilityError, match="0 imaginary modes, 2 long waves and 0 strains"):
         stabilise(argon(), Shearing(), supercell_matrix=np.diag([4, 4, 2]), max_rounds=0, must_be_stable=True)
 
 
@@ -339,7 +379,7 @@ def test_the_trail_is_plain_data():
     assert plain(described) == described
     assert yaml.safe_load(yaml.safe_dump(described)) == described
     assert described["stable"] is True
-    assert described["born_stable"] is None
+    assert described["born_stable"] is True
     assert [step["method"] for step in described["trail"]] == ["relax", "follow"]
     assert described["trail"][1]["space_groups_after"][0] == "I4/mmm (139) at 1e-05 A"
 

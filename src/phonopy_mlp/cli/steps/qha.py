@@ -205,9 +205,10 @@ def _axial(expansion: Array) -> dict[str, Array]:
 def _describe_volumes(result: MlpQhaResult) -> str:
     volumes = [point.volume for point in result.points]
     left_out = len(result.points) - sum(result.used)
+    stabilised = sum(point.stabilisation is not None for point in result.points)
     return (
         f"QHA over {len(volumes)} volumes from {volumes[0]:.3f} to {volumes[-1]:.3f} A^3 per primitive cell, "
-        f"{left_out} left out for imaginary modes; see qha_volumes.yaml."
+        f"{left_out} left out for imaginary modes, {stabilised} stabilised; see qha_volumes.yaml."
     )
 
 

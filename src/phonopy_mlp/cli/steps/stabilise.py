@@ -99,6 +99,8 @@ def _describe_step(step: TrailStep) -> str:
     mode = "" if step.frequency is None else f" along {step.frequency:.3f} THz at q = {_q(step.qpoint)}"
     if step.direction is not None:
         mode = f" along a long wave in direction {_q(step.direction)}"
+    elif step.strain is not None:
+        mode = " along a strain"
     if not step.accepted:
         return f"{step.method}{mode}: rejected, {step.reason}"
     assert step.energy_change is not None
@@ -118,6 +120,6 @@ def _describe(result: StabilityResult) -> str:
         within = f"; {len(check.modes_within_noise)} modes within noise" if check.modes_within_noise else ""
         return f"Stable: lowest commensurate frequency {check.modes.lowest:.4f} THz{within}."
     return (
-        f"NOT stable: {len(check.unstable_modes)} imaginary modes, lowest {check.modes.lowest:.4f} THz, and "
-        f"{len(check.unstable_waves)} long waves are left."
+        f"NOT stable: {len(check.unstable_modes)} imaginary modes, lowest {check.modes.lowest:.4f} THz, "
+        f"{len(check.unstable_waves)} long waves and {len(check.unstable_strains)} strains are left."
     )
