@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from phonopy_mlp.anharmonic import SschaResult
 from phonopy_mlp.eos import EosResult
@@ -89,7 +90,9 @@ def plot_eos(result: EosResult, title: str) -> Figure:
     return figure
 
 
-def plot_sscha(result: SschaResult, title: str, *, harmonic: CommensurateModes | None = None) -> Figure:
+def plot_sscha(
+    result: SschaResult, title: str, *, harmonic: CommensurateModes | None = None, low_frequency: float = 3.0
+) -> Figure:
     """Draw how a self-consistent harmonic calculation converged, and its frequencies against temperature.
 
     Parameters
@@ -100,6 +103,8 @@ def plot_sscha(result: SschaResult, title: str, *, harmonic: CommensurateModes |
         Over the figure.
     harmonic : CommensurateModes, optional
         Harmonic frequencies at the same q-points, drawn beside the self-consistent ones.
+    low_frequency : float, optional
+        Frequencies below this (THz) are drawn once more by themselves, where they are a small part of the range.
 
     Returns
     -------
@@ -108,10 +113,15 @@ def plot_sscha(result: SschaResult, title: str, *, harmonic: CommensurateModes |
         mean commensurate frequency of each iteration; all commensurate frequencies at each temperature.
 
     """
-    figure = Figure(figsize=(12, 4), layout="constrained")
+    columns = [(f"{point.temperature:g} K", point.modes.frequencies) for point in result.points]
+    if harmonic is not None:
+        columns.insert(0, ("harmonic", harmonic.frequencies))
+    highest = max(np.nanmax(frequencies) for _, frequencies in columns)
+    tops = (None,) if highest < 2 * low_frequency else (None, low_frequency)
+    figure = Figure(figsize=(8 + 4 * len(tops), 4), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
-    energies, means, levels = figure.subplots(1, 3)
+    energies, means, *levels = figure.subplots(1, 2 + len(tops))
     for point, colour in zip(result.points, _cycle(len(result.points)), strict=True):
         numbers = np.arange(1, len(point.history) + 1)
         departure, errors = 1000 * (point.history - point.free_energy), 1000 * point.history_errors
@@ -125,15 +135,15 @@ def plot_sscha(result: SschaResult, title: str, *, harmonic: CommensurateModes |
     means.set_ylabel("Mean commensurate frequency (THz)")
     for axes in (energies, means):
         axes.set_xlabel("Iteration")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(frameon=False)
-    columns = [(f"{point.temperature:g} K", point.modes.frequencies) for point in result.points]
-    if harmonic is not None:
-        columns.insert(0, ("harmonic", harmonic.frequencies))
-    for place, (_, frequencies) in enumerate(columns):
-        known = frequencies[np.isfinite(frequencies)]
-        levels.hlines(known, place - 0.4, place + 0.4, color="#0072b2", lw=0.4)
-    levels.set_xticks(range(len(columns)), [name for name, _ in columns])
-    levels.set_ylabel("Commensurate frequencies (THz)")
+    for axes, top in zip(levels, tops, strict=True):
+        for place, (_, frequencies) in enumerate(columns):
+            known = frequencies[frequencies < (np.inf if top is None else top)]
+            axes.hlines(known, place - 0.4, place + 0.4, color="#0072b2", lw=0.4)
+        axes.axhline(0, color="0.4", linewidth=0.6, zorder=0)
+        axes.set_xticks(range(len(columns)), [name for name, _ in columns])
+        axes.set_ylabel("Commensurate frequencies (THz)")
     return figure
 
 
