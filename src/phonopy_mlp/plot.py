@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.files import replacing
 from phonopy_mlp.imaginary import CommensurateModes
 from phonopy_mlp.phonons import BandStructure, PhononResult
+from phonopy_mlp.qha.tensor import ExpansionTensorResult
 
 _ELEMENT_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
 
@@ -144,6 +146,39 @@ def plot_sscha(
         axes.axhline(0, color="0.4", linewidth=0.6, zorder=0)
         axes.set_xticks(range(len(columns)), [name for name, _ in columns])
         axes.set_ylabel("Commensurate frequencies (THz)")
+    return figure
+
+
+def plot_expansion(result: ExpansionTensorResult, title: str, directions: Mapping[str, np.ndarray[Any, Any]]) -> Figure:
+    """Draw linear expansion along some directions, and volumetric expansion, against temperature.
+
+    Parameters
+    ----------
+    result : ExpansionTensorResult
+        What to draw.
+    title : str
+        Over the figure.
+    directions : mapping
+        Cartesian vectors of any length by the names that the legend gives them.
+
+    Returns
+    -------
+    Figure
+        A line for each coefficient.
+
+    """
+    figure = Figure(figsize=(6.5, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    axes = figure.subplots()
+    for (name, direction), colour in zip(directions.items(), _cycle(len(directions)), strict=True):
+        unit = direction / np.linalg.norm(direction)
+        axes.plot(result.temperatures, 1e6 * unit @ result.expansion @ unit, color=colour, label=f"along {name}")
+    axes.plot(result.temperatures, 1e6 * result.volumetric_expansion, color="0.3", linestyle="--", label="volumetric")
+    axes.axhline(0, color="0.4", linewidth=0.6, zorder=0)
+    axes.set_xlabel("Temperature (K)")
+    axes.set_ylabel(r"Coefficient of expansion ($10^{-6}$/K)")
+    axes.legend(frameon=False)
     return figure
 
 
