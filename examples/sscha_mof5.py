@@ -1,8 +1,9 @@
-"""Self-consistent phonons of MOF-5 at 300 K with the embedded model.
+"""Self-consistent phonons of MOF-5 against temperature with the embedded model.
 
     python examples/sscha_mof5.py [folder]
 
-Killed and started again, it goes on where it was.
+The 2x2x2 supercell (848 atoms), 100 snapshots in each iteration, at the lattice of the static crystal. Killed and
+started again, it goes on where it was.
 """
 
 import sys
@@ -20,8 +21,10 @@ from phonopy_mlp.registry import get_calculator
 from phonopy_mlp.relax import relax
 from phonopy_mlp.unfinished import UNFINISHED_FOLDER, Unfinished
 
-SUPERCELL = np.diag([1, 1, 1])
-SNAPSHOTS, ITERATIONS, TRANSIENT = 150, 10, 5
+SUPERCELL = np.diag([2, 2, 2])
+# Ascending, for each starts from the one before: sampled with harmonic frequencies the warm linkers would tear.
+TEMPERATURES = [100, 300, 500]
+SNAPSHOTS, ITERATIONS, TRANSIENT = 100, 8, 4
 
 
 def _told(plan, total, label):
@@ -31,37 +34,47 @@ def _told(plan, total, label):
         print(f"{label}: {count + 1} of {total} after {time.perf_counter() - started:.0f} s", flush=True)
 
 
+def _lowest(modes):
+    known = modes.frequencies[np.isfinite(modes.frequencies)]
+    return " ".join(f"{frequency:.3f}" for frequency in np.sort(known)[:10])
+
+
 def main() -> None:
     """Run it, and print the history and how the lowest modes move."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "sscha-MOF-5")
     calculator = get_calculator("mini")
-    relaxed = relax(load("MOF-5"), calculator).atoms
-    phonon = compute_force_constants(make_phonopy(relaxed, SUPERCELL, symprec=1e-4), calculator).phonon
-    harmonic = compute_commensurate_modes(phonon)
     unfinished = Unfinished(folder / UNFINISHED_FOLDER, model="mini")
+    relaxed = relax(load("MOF-5"), calculator, unfinished=unfinished).atoms
+    phonon = make_phonopy(relaxed, SUPERCELL, symprec=1e-4)
+    phonon = compute_force_constants(phonon, calculator, unfinished=unfinished).phonon
+    harmonic = compute_commensurate_modes(phonon)
     result = run_sscha(
         phonon,
         calculator,
-        temperatures=[300],
+        temperatures=TEMPERATURES,
         snapshots=SNAPSHOTS,
         iterations=ITERATIONS,
         transient=TRANSIENT,
-        mesh=(5, 5, 5),
         progress=_told,
         unfinished=unfinished,
     )
-    (point,) = result.points
     print(f"{result.evaluations} evaluations of {len(phonon.supercell)} atoms")
-    print(f"F = {point.free_energy:.4f} +- {point.free_energy_error:.4f} eV per primitive cell")
-    for number, (energy, error, lowest) in enumerate(
-        zip(point.history, point.history_errors, point.lowest_frequencies, strict=True)
-    ):
-        print(f"iteration {number + 1}: F = {energy:.4f} +- {error:.4f} eV, lowest mode {lowest:.3f} THz")
-    lowest = np.sort(harmonic.frequencies[np.isfinite(harmonic.frequencies)])[:10]
-    print("harmonic THz ", np.round(lowest, 3))
-    lowest = np.sort(point.modes.frequencies[np.isfinite(point.modes.frequencies)])[:10]
-    print("at 300 K THz ", np.round(lowest, 3))
-    write_figure(plot_sscha(result, "MOF-5, mini, 106 atoms", harmonic=harmonic), folder / "sscha.png")
+    print(f"lowest harmonic modes {_lowest(harmonic)} THz")
+    for point in result.points:
+        print(
+            f"{point.temperature:g} K: F = {point.free_energy:.4f} +- {point.free_energy_error:.4f} eV/primitive cell"
+        )
+        for number, (energy, error, lowest, mean) in enumerate(
+            zip(point.history, point.history_errors, point.lowest_frequencies, point.mean_frequencies, strict=True)
+        ):
+            print(
+                f"  iteration {number + 1}: F = {energy:.4f} +- {error:.4f} eV, "
+                f"frequencies: lowest {lowest:.3f}, mean {mean:.3f} THz"
+            )
+        print(f"  lowest modes {_lowest(point.modes)} THz")
+    write_figure(
+        plot_sscha(result, f"MOF-5, mini, {len(phonon.supercell)} atoms", harmonic=harmonic), folder / "sscha.png"
+    )
     unfinished.remove()
 
 

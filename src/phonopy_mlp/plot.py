@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from phonopy_mlp.anharmonic import SschaResult
 from phonopy_mlp.eos import EosResult
@@ -16,6 +18,7 @@ from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.files import replacing
 from phonopy_mlp.imaginary import CommensurateModes
 from phonopy_mlp.phonons import BandStructure, PhononResult
+from phonopy_mlp.qha.tensor import ExpansionTensorResult
 
 _ELEMENT_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
 
@@ -89,7 +92,9 @@ def plot_eos(result: EosResult, title: str) -> Figure:
     return figure
 
 
-def plot_sscha(result: SschaResult, title: str, *, harmonic: CommensurateModes | None = None) -> Figure:
+def plot_sscha(
+    result: SschaResult, title: str, *, harmonic: CommensurateModes | None = None, low_frequency: float = 3.0
+) -> Figure:
     """Draw how a self-consistent harmonic calculation converged, and its frequencies against temperature.
 
     Parameters
@@ -100,6 +105,8 @@ def plot_sscha(result: SschaResult, title: str, *, harmonic: CommensurateModes |
         Over the figure.
     harmonic : CommensurateModes, optional
         Harmonic frequencies at the same q-points, drawn beside the self-consistent ones.
+    low_frequency : float, optional
+        Frequencies below this (THz) are drawn once more by themselves, where they are a small part of the range.
 
     Returns
     -------
@@ -108,10 +115,15 @@ def plot_sscha(result: SschaResult, title: str, *, harmonic: CommensurateModes |
         mean commensurate frequency of each iteration; all commensurate frequencies at each temperature.
 
     """
-    figure = Figure(figsize=(12, 4), layout="constrained")
+    columns = [(f"{point.temperature:g} K", point.modes.frequencies) for point in result.points]
+    if harmonic is not None:
+        columns.insert(0, ("harmonic", harmonic.frequencies))
+    highest = max(np.nanmax(frequencies) for _, frequencies in columns)
+    tops = (None,) if highest < 2 * low_frequency else (None, low_frequency)
+    figure = Figure(figsize=(8 + 4 * len(tops), 4), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
-    energies, means, levels = figure.subplots(1, 3)
+    energies, means, *levels = figure.subplots(1, 2 + len(tops))
     for point, colour in zip(result.points, _cycle(len(result.points)), strict=True):
         numbers = np.arange(1, len(point.history) + 1)
         departure, errors = 1000 * (point.history - point.free_energy), 1000 * point.history_errors
@@ -125,15 +137,48 @@ def plot_sscha(result: SschaResult, title: str, *, harmonic: CommensurateModes |
     means.set_ylabel("Mean commensurate frequency (THz)")
     for axes in (energies, means):
         axes.set_xlabel("Iteration")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(frameon=False)
-    columns = [(f"{point.temperature:g} K", point.modes.frequencies) for point in result.points]
-    if harmonic is not None:
-        columns.insert(0, ("harmonic", harmonic.frequencies))
-    for place, (_, frequencies) in enumerate(columns):
-        known = frequencies[np.isfinite(frequencies)]
-        levels.hlines(known, place - 0.4, place + 0.4, color="#0072b2", lw=0.4)
-    levels.set_xticks(range(len(columns)), [name for name, _ in columns])
-    levels.set_ylabel("Commensurate frequencies (THz)")
+    for axes, top in zip(levels, tops, strict=True):
+        for place, (_, frequencies) in enumerate(columns):
+            known = frequencies[frequencies < (np.inf if top is None else top)]
+            axes.hlines(known, place - 0.4, place + 0.4, color="#0072b2", lw=0.4)
+        axes.axhline(0, color="0.4", linewidth=0.6, zorder=0)
+        axes.set_xticks(range(len(columns)), [name for name, _ in columns])
+        axes.set_ylabel("Commensurate frequencies (THz)")
+    return figure
+
+
+def plot_expansion(result: ExpansionTensorResult, title: str, directions: Mapping[str, np.ndarray[Any, Any]]) -> Figure:
+    """Draw linear expansion along some directions, and volumetric expansion, against temperature.
+
+    Parameters
+    ----------
+    result : ExpansionTensorResult
+        What to draw.
+    title : str
+        Over the figure.
+    directions : mapping
+        Cartesian vectors of any length by the names that the legend gives them.
+
+    Returns
+    -------
+    Figure
+        A line for each coefficient.
+
+    """
+    figure = Figure(figsize=(6.5, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    axes = figure.subplots()
+    for (name, direction), colour in zip(directions.items(), _cycle(len(directions)), strict=True):
+        unit = direction / np.linalg.norm(direction)
+        axes.plot(result.temperatures, 1e6 * unit @ result.expansion @ unit, color=colour, label=f"along {name}")
+    axes.plot(result.temperatures, 1e6 * result.volumetric_expansion, color="0.3", linestyle="--", label="volumetric")
+    axes.axhline(0, color="0.4", linewidth=0.6, zorder=0)
+    axes.set_xlabel("Temperature (K)")
+    axes.set_ylabel(r"Coefficient of expansion ($10^{-6}$/K)")
+    axes.legend(frameon=False)
     return figure
 
 

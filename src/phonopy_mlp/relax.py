@@ -171,14 +171,15 @@ def relax(
     moving.calc = calculator
     with calling(f"the relaxation of {moving.get_chemical_formula()}"):
         initial_energy, initial_volume = float(moving.get_potential_energy()), float(moving.get_volume())
-        steps, largest = _optimise(moving, make_target(moving, cell, pressure), fmax, max_steps, on_step)
+        steps, largest = _optimise(moving, lambda: make_target(moving, cell, pressure), fmax, max_steps, on_step)
         residual_stress = _residual_stress(moving, cell, pressure)
     converged = bool(largest <= fmax)
     if must_converge and not converged:
         raise ConvergenceError(
             f"Relaxation stopped at {largest:.2e} eV/A after {steps} steps",
-            f"the goal of {fmax:g} eV/A was not reached",
-            "Set a larger goal (--relax-fmax), or check whether the model has a minimum here",
+            f"the goal of {fmax:g} eV/A was not reached; the volume became "
+            f"{moving.get_volume() / initial_volume:.3g} times what it was",
+            "Allow more steps (--relax-steps), set a larger goal (--relax-fmax), or check whether the model covers it",
         )
     energy = float(moving.get_potential_energy())
     found: dict[str, Any] = {
@@ -241,12 +242,20 @@ def _residual_stress(moving: Atoms, cell: Cell, pressure: float) -> float:
 
 
 def _optimise(
-    moving: Atoms, target: Any, fmax: float, max_steps: int, on_step: Callable[[int, float], None] | None
+    moving: Atoms,
+    make: Callable[[], Any],
+    fmax: float,
+    max_steps: int,
+    on_step: Callable[[int, float], None] | None,
 ) -> tuple[int, float]:
     """Move until the largest force is below `fmax`; return the number of steps and that force."""
-    steps, largest, stalled, volume = 0, np.inf, False, moving.get_volume()
-    while steps < max_steps and not largest <= fmax:
-        before = largest
+    steps, stalled, volume = 0, False, moving.get_volume()
+    while True:
+        # A cell filter scales forces by the deformation since it was made: those of a new one are the atoms' own.
+        target = make()
+        before = largest = _largest(target.get_forces())
+        if largest <= fmax or steps >= max_steps:
+            return steps, largest
         optimiser = (FIRE if stalled else LBFGS)(target, logfile=os.devnull)
         for _ in quietly(optimiser.irun(fmax=fmax, steps=min(_STEPS_PER_ROUND, max_steps - steps))):
             largest = _largest(target.get_forces())
@@ -255,7 +264,6 @@ def _optimise(
                 on_step(steps + optimiser.nsteps, largest)
         steps += max(optimiser.nsteps, 1)
         stalled = not stalled and largest > _STALLED * before
-    return steps, largest
 
 
 def quietly(steps: Iterator[Any]) -> Iterator[Any]:

@@ -128,6 +128,7 @@ def test_qha_as_a_tensor(relaxed):
     )
     last = read_yaml("expansion_tensor.yaml")["temperatures"][-1]
     assert last["temperature"] == 100
+    assert "expansion_tensor.png" in files()
     assert_allclose(last["expansion"], expected.expansion[-1], rtol=1e-3, atol=1e-9)
 
 

@@ -46,11 +46,13 @@ def fit_volumes(points: Sequence[LatticePoint], temperatures: Array, eos: Eos) -
 
     """
     stand_ins: Any = [_stand_in(point) for point in points]
+    # Derivatives that phonopy's fit takes by differences drown in the rounding of a total energy.
+    origin = min(point.energy + point.thermal.free_energy[0] for point in points)
     with warnings.catch_warnings():
         # Fits that fail are missed below, and the static lattice parameters are not kept.
         warnings.simplefilter("ignore")
         try:
-            result = run_qha(stand_ins, temperatures, [point.energy for point in points], eos=eos)
+            result = run_qha(stand_ins, temperatures, [point.energy - origin for point in points], eos=eos)
         except RuntimeError as error:
             raise _fit_failed(eos, str(error)) from error
     if len(result.temperatures) != len(temperatures) - 1:
@@ -63,7 +65,14 @@ def fit_volumes(points: Sequence[LatticePoint], temperatures: Array, eos: Eos) -
         raise _fit_failed(
             eos, f"its minimum at {result.temperatures[k]:g} K is at {volumes[k]:g} A^3, outside the volumes computed"
         )
-    return replace(result, lattice=None)
+    return replace(
+        result,
+        helmholtz_volume=result.helmholtz_volume + origin,
+        eos_parameters=result.eos_parameters + np.array([origin, 0, 0, 0]),
+        gibbs_free_energies=result.gibbs_free_energies + origin,
+        enthalpy_temperature=result.enthalpy_temperature + origin,
+        lattice=None,
+    )
 
 
 def _stand_in(point: LatticePoint) -> SimpleNamespace:

@@ -1,4 +1,4 @@
-"""Figures of the quasi-harmonic approximation, phonopy's own."""
+"""Figures of the quasi-harmonic approximation, phonopy's own and one of F(V)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from matplotlib import pyplot
+import numpy as np
+from matplotlib import colormaps, pyplot
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from phonopy.qha import anisotropic_plot, plot
+from phonopy.qha.eos import get_eos
+from phonopy.qha.qha import QHAResult
 
 from phonopy_mlp.files import replacing
 from phonopy_mlp.qha.axes import AxialQhaResult
@@ -25,9 +30,14 @@ _PLOTS: dict[str, Callable[..., Any]] = {
     "qha": plot.plot_qha,
 }
 
+_MOST_CURVES = 6
+"""Temperatures of which the free energy is drawn."""
+
 
 def plot_qha(result: MlpQhaResult, folder: Path, *, suffix: str = "pdf") -> None:
-    """Draw phonopy-qha's figures into a folder, and ``qha``: F(V), V(T) and volumetric expansion side by side.
+    """Draw phonopy-qha's figures into a folder, ``qha`` (F(V), V(T) and volumetric expansion) and ``free_energies``.
+
+    Free energies at some temperatures are drawn from the minimum of each: on phonopy's common scale they look flat.
 
     Raises
     ------
@@ -45,6 +55,26 @@ def plot_qha(result: MlpQhaResult, folder: Path, *, suffix: str = "pdf") -> None
                 pyplot.savefig(path, format=suffix, dpi=150)
         finally:
             pyplot.close()
+    with replacing(folder / f"free_energies.{suffix}") as path:
+        _draw_free_energies(result.phonopy).savefig(path, format=suffix, dpi=150)
+
+
+def _draw_free_energies(result: QHAResult) -> Figure:
+    figure = Figure(figsize=(6.5, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    line, eos = np.linspace(result.volumes[0], result.volumes[-1], 200), get_eos(result.eos_name)
+    chosen = np.unique(np.linspace(0, len(result.temperatures) - 1, _MOST_CURVES).astype(int))
+    for k, colour in zip(chosen, colormaps["viridis"](np.linspace(0, 0.9, len(chosen))), strict=True):
+        lowest, parameters = result.gibbs_free_energies[k], result.eos_parameters[k]
+        label = f"{result.temperatures[k]:g} K"
+        axes.plot(line, 1e3 * (eos(line, parameters) - lowest), color=colour, linewidth=1, label=label)
+        axes.plot(result.volumes, 1e3 * (result.helmholtz_volume[k] - lowest), "o", color=colour, markersize=4)
+        axes.plot(result.equilibrium_volumes[k], 0, "x", color=colour)
+    axes.set_xlabel(r"Volume ($\mathrm{\AA}^3$/primitive cell)")
+    axes.set_ylabel("Free energy above its minimum (meV/primitive cell)")
+    axes.legend(frameon=False)
+    return figure
 
 
 def plot_axial_qha(result: AxialQhaResult, folder: Path, *, suffix: str = "pdf") -> None:

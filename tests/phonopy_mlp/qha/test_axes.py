@@ -11,6 +11,7 @@ from lattices import ScalingSprings, compliances, monoclinic, tetragonal
 from numpy.testing import assert_allclose
 
 from phonopy_mlp.errors import CalculatorError, ConvergenceError, ImaginaryModesError, SettingsError
+from phonopy_mlp.plot import plot_expansion
 from phonopy_mlp.qha.axes import run_axial_qha
 from phonopy_mlp.qha.crystal import conventional_lattice, find_invariant_strains, make_crystal
 from phonopy_mlp.qha.output import write_axial_qha
@@ -112,6 +113,10 @@ def test_tensor_method_agrees_with_both(axial, surface):
     assert_allclose(found.axial_expansion[0], 0)
     assert_allclose(found.axial_expansion.sum(axis=1), found.volumetric_expansion)
     assert_allclose(found.expansion[1] - np.diag(np.diag(found.expansion[1])), 0, atol=1e-12)
+    (axes,) = plot_expansion(found, "springs", {"a": atoms.cell[0], "c": atoms.cell[2]}).axes
+    drawn = {line.get_label(): line.get_ydata() for line in axes.lines}
+    assert_allclose(drawn["along c"], 1e6 * found.axial_expansion[:, 2])
+    assert_allclose(2 * drawn["along a"] + drawn["along c"], drawn["volumetric"])
 
 
 def test_a_constant_volume_path_has_the_volume_right_and_the_axes_wrong(axial):

@@ -158,7 +158,12 @@ def test_phonopy_qha_the_command_on_the_files_we_write(copper, tmp_path):
 def test_figures(copper, tmp_path):
     mpl.use("Agg")
     plot_qha(copper, tmp_path, suffix="png")
-    assert {path.stem for path in tmp_path.iterdir()} >= {"qha", "helmholtz-volume", "thermal_expansion"}
+    assert {path.stem for path in tmp_path.iterdir()} >= {
+        "qha",
+        "helmholtz-volume",
+        "thermal_expansion",
+        "free_energies",
+    }
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in tmp_path.iterdir())
 
 

@@ -15,6 +15,7 @@ from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.steps.start import Array, Start, given_options
 from phonopy_mlp.elasticity import run_elasticity
 from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.plot import plot_expansion, write_figure
 from phonopy_mlp.qha.axes import check_strains, run_axial_qha
 from phonopy_mlp.qha.fit import Eos
 from phonopy_mlp.qha.output import write_axial_qha, write_expansion_tensor, write_qha
@@ -30,6 +31,8 @@ from phonopy_mlp.qha.volumes import (
     check_settings,
     run_mlp_qha,
 )
+
+TENSOR_FIGURE = "expansion_tensor.png"
 
 TMAX, TSTEP = 300.0, 10.0
 """Default highest temperature and step in K: many a framework has no minimum of F(V) within reach at phonopy's 1000."""
@@ -65,7 +68,7 @@ class QhaStep:
             )
 
     def run(self, start: Start, record: RunRecord) -> None:
-        """Write the files and figures of phonopy-qha, of phonopy-anisotropic-qha, or ``expansion_tensor.yaml``."""
+        """Write the files and figures of phonopy-qha, of phonopy-anisotropic-qha, or ``expansion_tensor``."""
         started = time.perf_counter()
         way = self._over_lengths if self.lengths else self._tensor if self.tensor else self._over_volumes
         columns = way(start, record)
@@ -147,6 +150,8 @@ class QhaStep:
             unfinished=record.unfinished,
         )
         write_expansion_tensor(result, record.folder)
+        directions = dict(zip("abc", start.atoms.cell.array, strict=True))
+        write_figure(plot_expansion(result, start.title, directions), record.folder / TENSOR_FIGURE)
         return {
             "T (K)": result.temperatures,
             **_axial(result.axial_expansion),
