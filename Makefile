@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/installed
 PEERS := build/peers-env
 STARTUP := $(wildcard src/phonopy_mlp/startup/*.*)
 
-.PHONY: install demo test test-install bench bench-peers clean
+.PHONY: install demo test test-install bench bench-peers paper clean
 
 install: $(INSTALLED)
 
@@ -46,6 +46,10 @@ $(PEERS)/installed: benchmarks/peers/requirements.txt
 # Hours, most of them the peers'; what is finished is not repeated. OPTIONS="--model mini" takes minutes.
 bench-peers: $(INSTALLED) $(PEERS)/installed
 	PYTHONPATH=benchmarks $(BIN)/python -m peers $(OPTIONS)
+
+# The paper's tables and figures with the embedded model, into docs/paper. OPTIONS="--model mof0 --out DIR" for another.
+paper: $(INSTALLED)
+	OMP_NUM_THREADS=1 PYTHONPATH=benchmarks $(BIN)/python -W ignore -m paper $(OPTIONS)
 
 # Makes environments of its own and installs phonopy-mlp into them in every way that is promised.
 test-install:
