@@ -25,6 +25,7 @@ from phonopy_mlp.cli.arguments import (
     unused_relaxation,
 )
 from phonopy_mlp.cli.checks import working_folder
+from phonopy_mlp.cli.domain import check_domain
 from phonopy_mlp.cli.prepare import RELAXED_FILE, prepare
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.report import describe_groups
@@ -124,6 +125,7 @@ def run(name: str, argv: Sequence[str]) -> int:
         description = describe(calculator)
         check_elements(given.atoms, description)
         atoms = prepare(given.atoms, calculator, options.relaxation, options.symmetrise, record)
+        check_domain(atoms, calculator, record, strict=options.calculator.strict)
         settings = options.settings()
         if options.step is not None:
             start = Start(
@@ -169,6 +171,7 @@ class _Options:
             "device": self.calculator.device,
             "dtype": self.calculator.dtype,
             "head": self.calculator.head,
+            "strict": self.calculator.strict,
             "relax": None if self.relaxation is None else self.relaxation.keywords(),
             "symmetrise": self.symmetrise,
             "symmetry_tolerance": self.symprec,
