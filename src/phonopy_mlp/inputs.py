@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from phonopy import Phonopy
 from phonopy.file_IO import is_file_phonopy_yaml
 from phonopy.harmonic.displacement import DisplacementDataset
 from phonopy.harmonic.dynamical_matrix import NacParams
@@ -16,11 +17,14 @@ from phonopy.interface.phonopy_yaml import PhonopyYaml, load_yaml
 from phonopy.structure.atoms import PhonopyAtoms
 from phonopy.structure.dataset import forces_in_dataset
 
-from phonopy_mlp.errors import StructureError
+from phonopy_mlp.errors import SettingsError, StructureError
 from phonopy_mlp.structures import bare, check_exists, check_structure, from_phonopy, read_structure
 
 _YAML_SUFFIXES = (".yaml", ".yml")
 _COMPRESSED = (".xz", ".gz", ".bz2")
+
+_SAME_SITE = 1e-3
+"""Positions closer than this (A) are one site."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class RunInput:
         Symmetry tolerance (A) that the displacements were made with.
     nac_params : dict or None
         phonopy's parameters of the non-analytical term.
+    force_constants : ndarray or None
+        Where the file has them, in eV/A^2. shape=(atoms in primitive cell or supercell, atoms in supercell, 3, 3)
 
     """
 
@@ -59,6 +65,7 @@ class RunInput:
     dataset: DisplacementDataset | None = None
     tolerance: float | None = None
     nac_params: NacParams | None = None
+    force_constants: np.ndarray[Any, Any] | None = None
 
     @property
     def has_forces(self) -> bool:
@@ -77,7 +84,7 @@ def read_input(path: Path) -> RunInput:
     """
     check_exists(path)
     digest = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
-    if not _looks_like_yaml(path):
+    if not looks_like_yaml(path):
         return RunInput(path, digest, read_structure(path))
     try:
         is_phonopy = is_file_phonopy_yaml(path, yaml_dict_keys=("supercell_matrix",))
@@ -110,12 +117,35 @@ def read_input(path: Path) -> RunInput:
         dataset=content.dataset,
         tolerance=float(header["symmetry_tolerance"]) if "symmetry_tolerance" in header else None,
         nac_params=content.nac_params,
+        force_constants=content.force_constants,
     )
 
 
-def _looks_like_yaml(path: Path) -> bool:
-    suffix = path.with_suffix("").suffix if path.suffix in _COMPRESSED else path.suffix
-    return suffix in _YAML_SUFFIXES
+def check_order(phonon: Phonopy, given: RunInput) -> None:
+    """Refuse displacements and forces that count the supercell's atoms in another order."""
+    if given.supercell is None:
+        return
+    same = np.array_equal(given.supercell.numbers, phonon.supercell.numbers)
+    if same:
+        away = given.supercell.scaled_positions - phonon.supercell.scaled_positions
+        away = (away - np.round(away)) @ phonon.supercell.cell
+        same = bool(np.linalg.norm(away, axis=1).max() < _SAME_SITE)
+    if not same:
+        raise SettingsError(
+            f"The supercell of '{given.path}'",
+            "its atoms are not in the order in which this version of phonopy makes a supercell",
+            "Make the displacements again with the installed phonopy-init",
+        )
+
+
+def looks_like_yaml(path: Path) -> bool:
+    """Return whether a file's name is that of a phonopy yaml."""
+    return plain_suffix(path) in _YAML_SUFFIXES
+
+
+def plain_suffix(path: Path) -> str:
+    """Return a file's suffix, that of a compression left out."""
+    return path.with_suffix("").suffix if path.suffix in _COMPRESSED else path.suffix
 
 
 def _refuse_other_units(content: PhonopyYaml, path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
@@ -174,7 +175,7 @@ def compute_phonons(
         free_energy=_frozen(thermal.free_energy),
         entropy=_frozen(thermal.entropy),
         heat_capacity=_frozen(thermal.heat_capacity),
-        bands=_band_structure(phonon, band_points),
+        bands=compute_bands(phonon, band_points),
     )
 
 
@@ -238,22 +239,51 @@ def _element_projections(sampled: Mesh, symbols: Sequence[str], elements: Sequen
     return projections
 
 
-def _band_structure(phonon: Phonopy, points: int) -> BandStructure:
-    """Return bands along seekpath's path, whatever primitive cell was chosen."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", seekpath.SupercellWarning)
-        found = seekpath.get_path_orig_cell(phonon.primitive.totuple(), symprec=phonon.symmetry.tolerance)
-    ends = found["path"]
-    corners = {name: np.array(point) for name, point in found["point_coords"].items()}
-    paths = [np.linspace(corners[start], corners[end], points) for start, end in ends]
-    follows = [end == start for (_, end), (start, _) in pairwise(ends)]
-    bands = phonon.run_band_structure(paths, path_connections=[*follows, False])
+def compute_bands(phonon: Phonopy, points: int, *, paths: Sequence[Array] | None = None) -> BandStructure:
+    """Return bands along a path.
+
+    Parameters
+    ----------
+    phonon : Phonopy
+        With force constants.
+    points : int
+        q-points per segment.
+    paths : sequence of ndarray, optional
+        Corners of each connected path, in units of the primitive cell's reciprocal vectors. shape of each=(corners, 3).
+        Default: seekpath's path, whatever primitive cell was chosen.
+
+    """
+    if paths is None:
+        ends, labels = _seekpath(phonon)
+    else:
+        ends = [segment for corners in paths for segment in pairwise(np.asarray(corners, dtype=float))]
+        labels = [(_in_numbers(start), _in_numbers(end)) for start, end in ends]
+    follows = [np.array_equal(end, start) for (_, end), (start, _) in pairwise(ends)]
+    segments = [np.linspace(start, end, points) for start, end in ends]
+    bands = phonon.run_band_structure(segments, path_connections=[*follows, False])
     return BandStructure(
         distances=tuple(_frozen(segment) for segment in bands.distances),
         frequencies=tuple(_frozen(segment) for segment in bands.frequencies),
         qpoints=tuple(_frozen(segment) for segment in bands.qpoints),
-        labels=tuple((_in_tex(start), _in_tex(end)) for start, end in ends),
+        labels=tuple(labels),
     )
+
+
+def _seekpath(phonon: Phonopy) -> tuple[list[tuple[Array, Array]], list[tuple[str, str]]]:
+    """Return ends and labels of each segment."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", seekpath.SupercellWarning)
+        found = seekpath.get_path_orig_cell(phonon.primitive.totuple(), symprec=phonon.symmetry.tolerance)
+    corners = {name: np.array(point) for name, point in found["point_coords"].items()}
+    ends = [(corners[start], corners[end]) for start, end in found["path"]]
+    return ends, [(_in_tex(start), _in_tex(end)) for start, end in found["path"]]
+
+
+def _in_numbers(corner: Array) -> str:
+    """Return a q-point as numbers, Gamma by its name."""
+    if not corner.any():
+        return _in_tex("GAMMA")
+    return " ".join(str(Fraction(float(component)).limit_denominator(100)) for component in corner)
 
 
 def _in_tex(label: str) -> str:

@@ -47,7 +47,7 @@ def plot_phonons(result: PhononResult, title: str, *, low_frequency: float = 10.
     grid = figure.add_gridspec(len(tops) + 1, 2, width_ratios=(3, 1), height_ratios=(*(1.3 for _ in tops), 1))
     for row, top in enumerate(tops):
         bands = figure.add_subplot(grid[row, 0])
-        _draw_bands(bands, result.bands)
+        draw_bands(bands, result.bands)
         bands.set_ylim(max(lowest, bottom - 0.02 * top), top)
         dos = figure.add_subplot(grid[row, 1], sharey=bands)
         _draw_dos(dos, result, top)
@@ -112,7 +112,7 @@ def plot_sscha(result: SschaResult, title: str, *, harmonic: CommensurateModes |
     FigureCanvasAgg(figure)
     figure.suptitle(title)
     energies, means, levels = figure.subplots(1, 3)
-    for point, colour in zip(result.points, _cycle(len(result.points)), strict=True):
+    for point, colour in zip(result.points, cycle(len(result.points)), strict=True):
         numbers = np.arange(1, len(point.history) + 1)
         departure, errors = 1000 * (point.history - point.free_energy), 1000 * point.history_errors
         label = f"{point.temperature:g} K"
@@ -154,11 +154,12 @@ def write_figure(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, dpi=150, format=path.suffix.removeprefix("."))
 
 
-def _draw_bands(axes: Axes, bands: BandStructure) -> None:
+def draw_bands(axes: Axes, bands: BandStructure, *, colour: str = "#0072b2", style: str = "-") -> None:
+    """Draw bands with the names of the path's corners."""
     ends: list[float] = [0.0]
     names: list[str] = [bands.labels[0][0]]
     for distances, frequencies, (start, end) in zip(bands.distances, bands.frequencies, bands.labels, strict=True):
-        axes.plot(distances, frequencies, color="#0072b2", linewidth=0.6)
+        axes.plot(distances, frequencies, style, color=colour, linewidth=0.6)
         if start != names[-1]:
             names[-1] = f"{names[-1]}|{start}"
         ends.append(float(distances[-1]))
@@ -171,13 +172,16 @@ def _draw_bands(axes: Axes, bands: BandStructure) -> None:
     axes.set_ylabel("Frequency (THz)")
 
 
+def cycle(count: int) -> list[str]:
+    """Return so many colours, one after the other."""
+    return [_ELEMENT_COLOURS[k % len(_ELEMENT_COLOURS)] for k in range(count)]
+
+
 def _draw_dos(axes: Axes, result: PhononResult, top: float) -> None:
     """Draw the mean density in bins of a two-hundredth of the range, in which flat bands count like all others."""
     points = result.frequency_points
     edges = np.arange(points[0], top + top / 200, top / 200)
-    for (element, states), colour in zip(
-        result.element_states.items(), _cycle(len(result.element_states)), strict=True
-    ):
+    for (element, states), colour in zip(result.element_states.items(), cycle(len(result.element_states)), strict=True):
         _draw_bins(axes, edges, np.interp(edges, points, states), color=colour, lw=0.9, label=element)
     if len(result.element_states) > 1:
         total = np.sum(list(result.element_states.values()), axis=0)
@@ -208,7 +212,3 @@ def _draw_thermal(axes: Axes, result: PhononResult) -> None:
 
 def _in_mev(energies: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return energies * 1e3
-
-
-def _cycle(count: int) -> list[str]:
-    return [_ELEMENT_COLOURS[k % len(_ELEMENT_COLOURS)] for k in range(count)]

@@ -13,13 +13,10 @@ from phonopy import Phonopy
 from phonopy_mlp.cli.options import Options
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.force_constants import default_distance, displace, make_phonopy
-from phonopy_mlp.inputs import RunInput
+from phonopy_mlp.inputs import RunInput, check_order
 from phonopy_mlp.symmetry import TIGHT
 
 Array = np.ndarray[Any, Any]
-
-_SAME_SITE = 1e-3
-"""Positions closer than this (A) are one site."""
 
 
 def choose_cells(atoms: Atoms, supercell_matrix: Array, options: Options, given: RunInput) -> Phonopy:
@@ -37,7 +34,7 @@ def choose_cells(atoms: Atoms, supercell_matrix: Array, options: Options, given:
         symprec=choose_tolerance(options, given),
         is_symmetry=settings.is_symmetry,
     )
-    _check_order(phonon, given)
+    check_order(phonon, given)
     phonon.nac_params = given.nac_params
     if settings.masses is not None:
         if len(settings.masses) != len(phonon.primitive):
@@ -48,23 +45,6 @@ def choose_cells(atoms: Atoms, supercell_matrix: Array, options: Options, given:
             )
         phonon.masses = settings.masses
     return phonon
-
-
-def _check_order(phonon: Phonopy, given: RunInput) -> None:
-    """Refuse displacements and forces that count the supercell's atoms in another order."""
-    if given.supercell is None:
-        return
-    same = np.array_equal(given.supercell.numbers, phonon.supercell.numbers)
-    if same:
-        away = given.supercell.scaled_positions - phonon.supercell.scaled_positions
-        away = (away - np.round(away)) @ phonon.supercell.cell
-        same = bool(np.linalg.norm(away, axis=1).max() < _SAME_SITE)
-    if not same:
-        raise SettingsError(
-            f"The supercell of '{given.path}'",
-            "its atoms are not in the order in which this version of phonopy makes a supercell",
-            "Make the displacements again with the installed phonopy-init",
-        )
 
 
 def choose_tolerance(options: Options, given: RunInput) -> float:

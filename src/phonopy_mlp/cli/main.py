@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from phonopy_mlp.cli import command as step_command
+from phonopy_mlp.cli import compare as compare_command
 from phonopy_mlp.cli import run as run_command
 from phonopy_mlp.cli.config import expand
 from phonopy_mlp.cli.options import own_parser, parse
@@ -23,6 +24,7 @@ Phonons from any ASE calculator, with phonopy's options and files.
 commands:
   run          force constants, and everything phonopy makes of them (same as 'phonopy --mlp')
 {_STEPS}
+  compare      {compare_command.SUMMARY}
   calculators  list the registered calculators
 
 'phonopy-mlp COMMAND --help' tells the options.
@@ -40,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _guarded(lambda: _run(rest, "phonopy-mlp run"), rest)
     if command in step_command.COMMANDS:
         return _guarded(lambda: step_command.run(command, rest), rest)
+    if command == "compare":
+        return _guarded(lambda: compare_command.run(rest), rest)
     if command == "calculators":
         if rest:
             print("usage: phonopy-mlp calculators\n\nList the registered calculators, one name a line.")
