@@ -1,4 +1,4 @@
-"""``phonopy-mlp relax``, ``stabilise``, ``eos``, ``elastic``, ``qha`` and ``sscha``: one step on a structure."""
+"""``phonopy-mlp relax``, ``eos``, ``qha`` and so on: one step on a structure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from phonopy_mlp.cli.domain import check_domain
 from phonopy_mlp.cli.prepare import RELAXED_FILE, prepare
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.report import describe_groups
-from phonopy_mlp.cli.steps import elastic, eos, qha, sscha, stabilise
+from phonopy_mlp.cli.steps import committee, elastic, eos, qha, sscha, stabilise
 from phonopy_mlp.cli.steps.start import Start, Step
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.inputs import read_input
@@ -95,6 +95,13 @@ COMMANDS: Mapping[str, Command] = {
         "self-consistent phonons against temperature",
         sscha.add_options,
         lambda own, _, returned: sscha.read(own, returned, wanted=True),
+        supercell=True,
+        sampling=True,
+    ),
+    "committee": Command(
+        "phonons by several models, and how far they are apart",
+        committee.add_options,
+        lambda own, *_: committee.read(own, wanted=True),
         supercell=True,
         sampling=True,
     ),
