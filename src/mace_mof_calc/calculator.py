@@ -20,6 +20,8 @@ from .backend import import_mace
 from .checks import check_structure
 from .committee import check_members, combine, describe_members
 from .devices import resolve_device
+from .domain.findings import available_checks, check_domain
+from .domain.reference import find_reference
 from .engine.batching import BatchError
 from .engine.engine import Backend, Engine
 from .engine.folding import UnfoldableError
@@ -270,6 +272,45 @@ class MaceMOF(MACECalculator):
         if not self.has_linear_response:
             raise TypeError("Linear response needs acceleration, and an architecture that the engine knows")
         return check_structure(atoms, self._numbers, self._title)
+
+    def check_domain(self, atoms: Atoms) -> tuple[dict[str, Any], ...]:
+        """Find what in a structure is outside of the training of the model, or of any member of a committee.
+
+        Contacts and environments are looked at where the file of `domain.reference` lies beside the model file.
+
+        Parameters
+        ----------
+        atoms : Atoms
+
+        Returns
+        -------
+        tuple of dict
+            ``kind`` (``element``, ``open-shell``, ``contact`` or ``environment``), ``atoms`` (indices), ``symbols``,
+            and ``message``, a sentence; none where nothing was found.
+
+        Raises
+        ------
+        UnsupportedElementError, StructureError
+            The structure cannot be evaluated.
+        DomainError
+            The file beside the model file is damaged, or belongs to another model.
+        """
+        atoms = check_structure(atoms, self._numbers, self._title)
+        found = [finding for each in self.loaded for finding in check_domain(atoms, each, find_reference(each))]
+        return tuple(finding.describe() for finding in found)
+
+    @property
+    def domain_checks(self) -> tuple[str, ...]:
+        """Kinds of findings that `check_domain` can make: those that every member's card and files suffice for."""
+        known = [available_checks(each.card, find_reference(each)) for each in self.loaded]
+        return tuple(kind for kind in known[0] if all(kind in own for own in known))
+
+    def make_members(self) -> tuple[MaceMOF, ...]:
+        """Return the members of a committee as calculators of their own; one model is its own only member."""
+        if len(self.loaded) == 1:
+            return (self,)
+        options = {**self.parameters, **self._settings}
+        return tuple(type(self)(**{**options, "model": each}) for each in self.parameters["model"])
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """List what changed since the last calculation; ``atoms.info`` has no influence on these models."""

@@ -48,7 +48,7 @@ def check_structure(atoms: Atoms | None, numbers: Collection[int], calculator: s
     bad = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
     if bad.size:
         raise StructureError(
-            f"The positions of {_atoms(bad)} are not finite numbers",
+            f"The positions of {name_atoms(bad)} are not finite numbers",
             "A relaxation or dynamics that blew up leaves such positions behind",
             "Start from the last good structure",
         )
@@ -71,7 +71,9 @@ def _check_elements(present: NDArray[np.integer], known: Collection[int], calcul
     missing = sorted(set(present.tolist()) - set(known))
     if not missing:
         return
-    where = "; ".join(f"{chemical_symbols[number]} ({_atoms(np.flatnonzero(present == number))})" for number in missing)
+    where = "; ".join(
+        f"{chemical_symbols[number]} ({name_atoms(np.flatnonzero(present == number))})" for number in missing
+    )
     raise UnsupportedElementError(
         f"{calculator} does not know {where}",
         f"Its elements are {' '.join(chemical_symbols[number] for number in sorted(known))}",
@@ -79,7 +81,7 @@ def _check_elements(present: NDArray[np.integer], known: Collection[int], calcul
     )
 
 
-def _atoms(indices: NDArray[np.integer]) -> str:
+def name_atoms(indices: NDArray[np.integer]) -> str:
     """Say which atoms, at most `_SHOWN` of them by number (from 0, as ASE counts)."""
     shown = ", ".join(str(index) for index in indices[:_SHOWN])
     more = f", ... {len(indices)} in all" if len(indices) > _SHOWN else ""

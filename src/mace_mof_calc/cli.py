@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import MaceMofError, WeightsError
@@ -64,6 +65,13 @@ def _make_parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="say what a model is")
     info.add_argument("model", metavar="FILE", help="model file, or name of a model")
     info.set_defaults(command=_show_info)
+
+    domain = commands.add_parser("domain", help="record what a model was trained on, to know what is outside of it")
+    domain.add_argument("frames", metavar="FILE", help="its training set: extxyz, or another format of ASE")
+    domain.add_argument("--model", required=True, metavar="NAME", help="name of a model, or model file")
+    domain.add_argument("--every", type=int, default=1, metavar="N", help="environments of every Nth structure alone")
+    domain.add_argument("-o", "--output", type=Path, metavar="FILE", help="instead of beside the model file")
+    domain.set_defaults(command=_make_domain)
 
     verify = commands.add_parser("verify", help="check a model against its published fingerprint")
     verify.add_argument("name", metavar="NAME", help="model, such as mof0")
@@ -161,6 +169,19 @@ def _print_validation(packed: PackedModel | None) -> None:
     print("  validation")
     for row in packed.card.validation:
         print(f"    {'met   ' if row.met else 'missed'}  {row.quantity}: {row.result} (asked for: {row.criterion})")
+
+
+def _make_domain(arguments: argparse.Namespace) -> int:
+    from .domain.reference import make_reference, read_frames, reference_path, write_reference
+    from .models.loading import load
+
+    frames = read_frames(Path(arguments.frames))
+    model = load(arguments.model)
+    reference = make_reference(model, frames, every=arguments.every)
+    path = arguments.output or reference_path(model)
+    write_reference(reference, path)
+    print(f"{path}: {', '.join(sorted(reference.environments))} in {len(frames)} structures")
+    return 0
 
 
 def _verify(arguments: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ __all__ = [
     "CommitteeError",
     "DeviceError",
     "DispersionError",
+    "DomainError",
     "MaceMofError",
     "MissingExtraError",
     "ModelFileError",
@@ -81,6 +82,10 @@ class UnsupportedElementError(MaceMofError, ValueError):
 
 class DispersionError(MaceMofError, ValueError):
     """A dispersion correction on top of a model that includes it already."""
+
+
+class DomainError(MaceMofError, ValueError):
+    """The record of what a model was trained on cannot be made or read, or belongs to another model."""
 
 
 class MissingExtraError(MaceMofError, ImportError):

@@ -38,6 +38,7 @@ LARGEST_SUPERCELL = 100_000
 
 _SYMMETRISATION_LEVEL = 20
 
+Array = np.ndarray[Any, Any]
 PlusMinus = bool | Literal["auto"]
 Method = Literal["auto", "linear-response", "finite-displacement"]
 
@@ -55,6 +56,8 @@ class ForceConstantsResult:
     residual_force : float or None
         Largest force (eV/A) on an atom of the undisplaced supercell, already subtracted from all forces. None where
         the forces came from a file.
+    net_force : float or None
+        Length of the sum of these forces over the cell that was evaluated at rest, in eV/A: 0 but for errors.
     drift : float
         Largest violation of the acoustic sum rule (eV/A^2) before symmetrisation.
     change : float
@@ -71,6 +74,7 @@ class ForceConstantsResult:
     phonon: Phonopy
     force_constants: np.ndarray[Any, Any]
     residual_force: float | None
+    net_force: float | None
     drift: float
     change: float
     method: str
@@ -253,11 +257,11 @@ def compute_force_constants(
             supercells=[cell.totuple() for cell in cells],
         )
     if chosen == "linear-response":
-        phonon.forces, residual = linear_forces(phonon, calculator, progress=progress, section=section)
+        phonon.forces, at_rest = linear_forces(phonon, calculator, progress=progress, section=section)
         return _finish(
             phonon,
             symmetrise,
-            residual_force=residual,
+            at_rest=at_rest,
             method=chosen,
             evaluations=len(phonon.forces),
             seconds=time.perf_counter() - started,
@@ -268,7 +272,7 @@ def compute_force_constants(
     return _finish(
         phonon,
         symmetrise,
-        residual_force=float(np.linalg.norm(forces[0], axis=1).max()),
+        at_rest=forces[0],
         method=chosen,
         evaluations=len(cells),
         seconds=time.perf_counter() - started,
@@ -277,11 +281,11 @@ def compute_force_constants(
 
 def force_constants_from_dataset(phonon: Phonopy, *, symmetrise: bool = True) -> ForceConstantsResult:
     """Make force constants of a dataset that has its forces already."""
-    return _finish(phonon, symmetrise, residual_force=None, method="forces from a file", evaluations=0, seconds=0.0)
+    return _finish(phonon, symmetrise, at_rest=None, method="forces from a file", evaluations=0, seconds=0.0)
 
 
 def _finish(
-    phonon: Phonopy, symmetrise: bool, *, residual_force: float | None, method: str, evaluations: int, seconds: float
+    phonon: Phonopy, symmetrise: bool, *, at_rest: Array | None, method: str, evaluations: int, seconds: float
 ) -> ForceConstantsResult:
     # phonopy takes random displacements with symfc alone, which prints.
     random = phonon.dataset is not None and "displacements" in phonon.dataset
@@ -299,7 +303,8 @@ def _finish(
     return ForceConstantsResult(
         phonon=phonon,
         force_constants=after,
-        residual_force=residual_force,
+        residual_force=None if at_rest is None else float(np.linalg.norm(at_rest, axis=1).max()),
+        net_force=None if at_rest is None else float(np.linalg.norm(at_rest.sum(axis=0))),
         drift=max(abs(float(value)) for value in drift[:2]),
         change=float(np.abs(after - before).max()),
         method=method,

@@ -29,7 +29,7 @@ def offers_linear_response(calculator: BaseCalculator) -> bool:
 
 def linear_forces(
     phonon: Phonopy, calculator: BaseCalculator, *, progress: Progress = silent, section: Section | None = None
-) -> tuple[Array, float]:
+) -> tuple[Array, Array]:
     """Return the forces of phonopy's displaced supercells to first order in the displacement.
 
     Each displaced atom stands alone in a crystal without end; the forces on all images of an atom of the supercell add
@@ -50,8 +50,8 @@ def linear_forces(
     -------
     forces : ndarray
         eV/A. shape=(displacements, atoms in supercell, 3)
-    residual : float
-        Largest force (eV/A) on an atom of the undisplaced crystal, which is not in `forces`.
+    at_rest : ndarray
+        Forces on the atoms of the undisplaced unit cell, eV/A; they are not in `forces`. shape=(atoms in unit cell, 3)
 
     Raises
     ------
@@ -78,7 +78,7 @@ def linear_forces(
     forces = np.zeros((len(displacements), len(phonon.supercell), 3))
     with calling(f"the unit cell ({unit_cell.get_chemical_formula()})"):
         unit_cell.calc = calculator
-        residual = np.linalg.norm(unit_cell.get_forces(), axis=1).max()
+        at_rest = unit_cell.get_forces()
         for number, chosen in progress(by_atom.items(), len(by_atom), "Force constants of atoms"):
             kept = None if section is None else section.get(f"atom-{number}")
             if kept is not None:
@@ -91,7 +91,7 @@ def linear_forces(
                 np.add.at(forces[k], images, own)
             if section is not None:
                 section.keep(f"atom-{number}", forces=forces[chosen])
-    return forces, float(residual)
+    return forces, at_rest
 
 
 class _Places:

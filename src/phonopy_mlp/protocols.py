@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
 
 
 @runtime_checkable
@@ -54,6 +55,31 @@ class SupportsLinearResponse(Protocol):
             Derivatives of their forces in eV/A^2, for unit vectors. shape=(count, nodes, 3)
 
         """
+
+
+@runtime_checkable
+class SupportsDomain(Protocol):
+    """A calculator that tells whether a structure is inside what it was made for.
+
+    Attributes
+    ----------
+    domain_checks : sequence of str
+        Kinds of findings that it looks for; without one of them its absence says nothing.
+
+    """
+
+    domain_checks: Sequence[str]
+
+    def check_domain(self, atoms: Atoms) -> Sequence[Mapping[str, Any]]:
+        """Return what is outside: plain data with ``kind``, ``atoms`` (indices) and ``message``, a sentence."""
+
+
+@runtime_checkable
+class SupportsMembers(Protocol):
+    """A committee: a calculator whose results are means over several others."""
+
+    def make_members(self) -> Sequence[BaseCalculator]:
+        """Return these as calculators of their own; a calculator that is none of a committee returns itself."""
 
 
 @runtime_checkable

@@ -37,6 +37,9 @@ class Provenance:
         What the calculator says of itself.
     steps : mapping
         One entry for each step that was done, with its numbers and its wall-clock seconds.
+    domain : mapping or None
+        What of the structure is outside of what the calculator was made for, and what was looked for; None where the
+        calculator cannot tell.
     warnings : tuple of str
         What the user was warned of.
     started : datetime
@@ -49,6 +52,7 @@ class Provenance:
     input: Mapping[str, Any]
     calculator: Mapping[str, Any]
     steps: Mapping[str, Any]
+    domain: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] = ()
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -64,6 +68,7 @@ def write_provenance(provenance: Provenance, path: Path) -> None:
             "input": provenance.input,
             "calculator": provenance.calculator,
             "steps": provenance.steps,
+            "domain": provenance.domain,
             "warnings": list(provenance.warnings),
         }
     }

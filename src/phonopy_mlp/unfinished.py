@@ -74,6 +74,7 @@ class Unfinished:
         self.folder = folder
         self._origin = origin
         self._sections: list[Section] = []
+        self._parts: list[Unfinished] = []
 
     def section(self, calculator: BaseCalculator, **question: Any) -> Section:
         """Return the section of a question, empty where nothing of it has been finished.
@@ -93,8 +94,16 @@ class Unfinished:
         self._sections.append(section)
         return section
 
+    def part(self, name: str, **origin: Any) -> Unfinished:
+        """Return a folder within this one, for work with an origin that differs in something."""
+        part = Unfinished(self.folder / name, **{**self._origin, **origin})
+        self._parts.append(part)
+        return part
+
     def remove(self) -> None:
         """Remove the sections that this run asked for, and the folder if no other run has left any."""
+        for part in self._parts:
+            part.remove()
         for section in self._sections:
             shutil.rmtree(section.path, ignore_errors=True)
         if self.folder.is_dir() and not any(self.folder.iterdir()):

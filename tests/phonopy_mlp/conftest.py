@@ -30,6 +30,41 @@ def copper_only(*, device, dtype):
     return calculator
 
 
+class Choosy(EMT):
+    domain_checks = ("contact",)
+
+    def check_domain(self, atoms):
+        distances = atoms.get_all_distances(mic=True)[0][1:]
+        if distances.min() > 2.5:
+            return ()
+        return ({"kind": "contact", "atoms": (0, 1), "message": "Atoms 0 and 1 are too close."},)
+
+
+class Stretched(EMT):
+    # Every frequency is the root of 2 times as high.
+
+    def calculate(self, *args, **kwargs):
+        super().calculate(*args, **kwargs)
+        self.results = {name: 2 * value for name, value in self.results.items()}
+
+
+def twice(*, device, dtype):
+    return Stretched()
+
+
+class Both(EMT):
+    def make_members(self):
+        return [EMT(), Stretched()]
+
+
+def both(*, device, dtype):
+    return Both()
+
+
+def choosy(*, device, dtype):
+    return Choosy()
+
+
 class Forceful(EMT):
     implemented_properties = ["energy", "forces"]
 
@@ -60,6 +95,9 @@ emt = phonopy_mlp_test_calculators:emt
 broken = phonopy_mlp_test_calculators:broken
 no-stress = phonopy_mlp_test_calculators:no_stress
 failing = phonopy_mlp_test_calculators:failing
+twice = phonopy_mlp_test_calculators:twice
+both = phonopy_mlp_test_calculators:both
+choosy = phonopy_mlp_test_calculators:choosy
 copper-only = phonopy_mlp_test_calculators:copper_only
 
 [phonopy_mlp.model_files]

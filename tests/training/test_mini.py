@@ -9,10 +9,14 @@ import torch
 from numpy.testing import assert_allclose
 
 from mace_mof_calc import MaceMOF, structures
+from mace_mof_calc.domain.reference import find_reference
+from mace_mof_calc.models.cards import get_card
+from mace_mof_calc.models.loading import load
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "training" / "mini"))
 pytest.importorskip("tblite.ase", reason="tblite is not installed")
 
+from crystals import FRAMEWORKS
 from fast import FastMACE, build_graph
 from hessian import diagonalise
 from losses import Minimum, Scales
@@ -70,3 +74,11 @@ def test_the_curvature_loss_vanishes_for_the_models_own_hessian(double):
     other = Minimum(diagonalise(atoms, 1.1 * hessian), fast.numbers, fast.r_max)
     assert own < 1e-12
     assert other.losses(fast, generator, scale)["curvature"].sqrt().item() == pytest.approx(0.1 / 1.1, rel=0.3)
+
+
+def test_the_record_of_its_domain_is_of_the_frameworks_on_its_card():
+    reference = find_reference(load("mini"))
+    trained = [name for name in FRAMEWORKS if name in get_card("mini").notes]
+    elements = {symbol for name in trained for symbol in structures.load(name).symbols}
+    assert trained
+    assert set(reference.environments) == elements

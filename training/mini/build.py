@@ -70,6 +70,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     import_mace()
     import archive
+    import domain
     import evaluate
     import minima
     import pack
@@ -113,6 +114,7 @@ def main() -> None:
         if "pack" in steps:
             rows = json.loads((results / "acceptance.json").read_text(encoding="utf-8"))["rows"]
             print(f"packed: {pack.pack(finished, rows, train.STAGES[-1].weights, MODELS / 'mini')}")
+            domain.make(work)
 
 
 if __name__ == "__main__":

@@ -211,6 +211,15 @@ class DispersionCorrected(SumCalculator):
         response: Array = self.mace.force_response(atoms, displacements) + self.d3.force_response(atoms, displacements)
         return response
 
+    @property
+    def domain_checks(self) -> tuple[str, ...]:
+        """What `check_domain` looks for."""
+        return self.mace.domain_checks
+
+    def check_domain(self, atoms: Atoms) -> tuple[dict[str, Any], ...]:
+        """Find what is outside of the MACE model's training; see `mace_mof_calc.MaceMOF.check_domain`."""
+        return self.mace.check_domain(atoms)
+
     def describe(self) -> dict[str, Any]:
         """Say what this calculator is, as plain data; keys as in `mace_mof_calc.MaceMOF.describe`."""
         described = self.mace.describe()

@@ -13,7 +13,16 @@ from typing import Any
 
 from ..errors import ModelFileError, UnknownModelError
 
-__all__ = ["CARDS", "EMBEDDED_DIRECTORY", "GFN1_ELEMENTS", "ModelCard", "ValidationRow", "card_from_json", "get_card"]
+__all__ = [
+    "CARDS",
+    "EMBEDDED_DIRECTORY",
+    "GFN1_ELEMENTS",
+    "OPEN_SHELL",
+    "ModelCard",
+    "ValidationRow",
+    "card_from_json",
+    "get_card",
+]
 
 #: Folder of the models that ship inside the package.
 EMBEDDED_DIRECTORY = Path(__file__).parents[1] / "data" / "models"
@@ -106,6 +115,11 @@ _MP_ELEMENTS = _symbols(
     "Hg Tl Pb Bi Ac Th Pa U Np Pu"
 )
 _CURATED_ELEMENTS = _symbols("H C N O F Mg Al Si P S Cl Ti Cu Zn Ga Br Sr Zr Cd In Sn I Ce Hf")
+
+#: Metals whose ions in frameworks have unpaired d or f electrons as a rule. Not among them: Ti, Zr, Hf and Ce, which
+#: are in their highest oxidation state there (d0 and f0), metals of full shells, and Mo, Rh, Pd and heavier ones, whose
+#: electrons pair.
+OPEN_SHELL = frozenset(_symbols("V Cr Mn Fe Co Ni Cu Ru Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb U Np Pu"))
 
 #: GFN1-xTB has parameters for the elements up to radon.
 GFN1_ELEMENTS = 86

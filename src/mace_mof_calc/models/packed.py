@@ -25,7 +25,15 @@ from .hyperparameters import Hyperparameters
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["FORMAT_VERSION", "Fingerprint", "PackedModel", "read_packed", "save_packed", "write_fingerprint"]
+__all__ = [
+    "FORMAT_VERSION",
+    "Fingerprint",
+    "PackedModel",
+    "read_packed",
+    "save_packed",
+    "write_file",
+    "write_fingerprint",
+]
 
 #: Version of the layout of the JSON file.
 FORMAT_VERSION = 1
@@ -123,8 +131,8 @@ def save_packed(module: torch.nn.Module, stem: str | Path, card: Mapping[str, An
         "sha256": hashlib.sha256(content).hexdigest(),
     }
     card_from_json(document["card"], filename=path.name, digest="")
-    _write(path.with_suffix(".safetensors"), content)
-    _write(path, _encode(document))
+    write_file(path.with_suffix(".safetensors"), content)
+    write_file(path, _encode(document))
     return path
 
 
@@ -139,7 +147,7 @@ def write_fingerprint(path: Path, fingerprint: Fingerprint) -> None:
         What the model gives.
     """
     document = json.loads(path.read_bytes())
-    _write(path, _encode({**document, "fingerprint": asdict(fingerprint)}))
+    write_file(path, _encode({**document, "fingerprint": asdict(fingerprint)}))
 
 
 def read_packed(path: Path) -> PackedModel:
@@ -233,7 +241,7 @@ def _encode(document: Mapping[str, Any]) -> bytes:
     return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
     """Write a file so that it appears complete or not at all."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

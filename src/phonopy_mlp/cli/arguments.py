@@ -34,6 +34,8 @@ class CalculatorOptions:
         Registered name or model file; None where ``--mlp`` stood alone or was absent.
     device, dtype, head : str, str, str or None
         Handed to the calculator.
+    strict : bool
+        Whether a structure outside of the calculator's domain is an error.
 
     """
 
@@ -41,6 +43,7 @@ class CalculatorOptions:
     device: str
     dtype: str
     head: str | None
+    strict: bool
 
     @property
     def name(self) -> str:
@@ -114,6 +117,7 @@ def add_calculator_options(group: Any) -> None:
     group.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
     group.add_argument("--dtype", default="float64", choices=("float64", "float32"), help="precision of the model")
     group.add_argument("--head", help="head of a multi-head model file")
+    group.add_argument("--strict", action="store_true", help="refuse a structure outside of the model's training")
 
 
 def add_relax_options(group: Any) -> None:
@@ -148,7 +152,7 @@ def add_supercell_options(group: Any) -> None:
 
 def read_calculator(own: argparse.Namespace, returned: list[str]) -> CalculatorOptions:
     """Return the calculator's options; a word after ``--mlp`` that is the structure is put back into `returned`."""
-    return CalculatorOptions(_model(own.mlp, returned), own.device, own.dtype, own.head)
+    return CalculatorOptions(_model(own.mlp, returned), own.device, own.dtype, own.head, own.strict)
 
 
 def read_relaxation(own: argparse.Namespace, returned: list[str]) -> RelaxOptions:

@@ -95,7 +95,7 @@ def check_against_input(options: Options, given: RunInput) -> None:
     if given.has_forces and options.steps:
         raise SettingsError(
             f"'{given.path}' has its forces already",
-            "--eos, --elastic, --qha and --sscha compute others, of a structure",
+            "--eos, --elastic, --qha, --sscha and --committee compute others, of a structure",
             "Start from the structure",
         )
     if given.dataset is not None and moves:

@@ -1,4 +1,4 @@
-"""``phonopy-mlp relax``, ``stabilise``, ``eos``, ``elastic``, ``qha`` and ``sscha``: one step on a structure."""
+"""``phonopy-mlp relax``, ``eos``, ``qha`` and so on: one step on a structure."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ from phonopy_mlp.cli.arguments import (
     unused_relaxation,
 )
 from phonopy_mlp.cli.checks import working_folder
+from phonopy_mlp.cli.domain import check_domain
 from phonopy_mlp.cli.prepare import RELAXED_FILE, prepare
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.report import describe_groups
-from phonopy_mlp.cli.steps import elastic, eos, qha, sscha, stabilise
+from phonopy_mlp.cli.steps import committee, elastic, eos, qha, sscha, stabilise
 from phonopy_mlp.cli.steps.start import Start, Step
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.inputs import read_input
@@ -97,6 +98,13 @@ COMMANDS: Mapping[str, Command] = {
         supercell=True,
         sampling=True,
     ),
+    "committee": Command(
+        "phonons by several models, and how far they are apart",
+        committee.add_options,
+        lambda own, *_: committee.read(own, wanted=True),
+        supercell=True,
+        sampling=True,
+    ),
 }
 
 
@@ -124,6 +132,7 @@ def run(name: str, argv: Sequence[str]) -> int:
         description = describe(calculator)
         check_elements(given.atoms, description)
         atoms = prepare(given.atoms, calculator, options.relaxation, options.symmetrise, record)
+        check_domain(atoms, calculator, record, strict=options.calculator.strict)
         settings = options.settings()
         if options.step is not None:
             start = Start(
@@ -169,6 +178,7 @@ class _Options:
             "device": self.calculator.device,
             "dtype": self.calculator.dtype,
             "head": self.calculator.head,
+            "strict": self.calculator.strict,
             "relax": None if self.relaxation is None else self.relaxation.keywords(),
             "symmetrise": self.symmetrise,
             "symmetry_tolerance": self.symprec,

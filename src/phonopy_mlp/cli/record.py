@@ -13,6 +13,7 @@ from typing import Any
 from ase import Atoms
 
 from phonopy_mlp.force_constants import ForceConstantsResult
+from phonopy_mlp.health import Health
 from phonopy_mlp.imaginary import CommensurateModes
 from phonopy_mlp.inputs import RunInput
 from phonopy_mlp.provenance import PROVENANCE_FILE, Provenance, write_provenance
@@ -39,6 +40,8 @@ class RunRecord:
         An entry for each step done.
     warnings : list of str
         In order, each once.
+    domain : dict or None
+        What of the structure is outside of the calculator's domain; None where that is not known.
 
     """
 
@@ -48,6 +51,7 @@ class RunRecord:
     quiet: bool
     steps: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    domain: dict[str, Any] | None = None
 
     @contextmanager
     def collecting_warnings(self) -> Iterator[None]:
@@ -87,17 +91,17 @@ class RunRecord:
             "seconds": round(seconds, 2),
         }
 
-    def add_force_constants(self, atoms: Atoms, result: ForceConstantsResult, modes: CommensurateModes) -> None:
-        """Record force constants of a structure and what is imaginary in them."""
+    def add_force_constants(
+        self, atoms: Atoms, result: ForceConstantsResult, modes: CommensurateModes, health: Health
+    ) -> None:
+        """Record force constants of a structure and how sound they are."""
         self.steps["force_constants"] = {
             "method": result.method,
             "structure_digest": structure_digest(atoms),
             "evaluations": result.evaluations,
-            "residual_force": result.residual_force,
-            "acoustic_sum_rule_violation": result.drift,
-            "changed_by_symmetrisation": result.change,
             "lowest_commensurate_frequency": modes.lowest,
             "imaginary_commensurate_modes": modes.count_imaginary(),
+            "health": health.describe(),
             "seconds": round(result.seconds, 2),
         }
 
@@ -123,6 +127,7 @@ class RunRecord:
             },
             calculator=calculator,
             steps=self.steps,
+            domain=self.domain,
             warnings=tuple(self.warnings),
         )
         write_provenance(provenance, self.folder / name)

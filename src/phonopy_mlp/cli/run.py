@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,13 +20,14 @@ from phonopy_mlp.cli.checks import (
     working_folder,
 )
 from phonopy_mlp.cli.delegate import excludes_gamma_acoustic, phonopy_symmetrises, run_phonopy
+from phonopy_mlp.cli.domain import check_domain
+from phonopy_mlp.cli.health import check_health
 from phonopy_mlp.cli.options import Options
 from phonopy_mlp.cli.prepare import RELAXED_FILE, prepare
 from phonopy_mlp.cli.progress import bar
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.report import (
     describe_groups,
-    describe_modes,
     describe_plan,
     summarise,
 )
@@ -39,7 +39,6 @@ from phonopy_mlp.force_constants import (
     compute_force_constants,
     force_constants_from_dataset,
 )
-from phonopy_mlp.imaginary import THRESHOLD, CommensurateModes, compute_commensurate_modes
 from phonopy_mlp.inputs import RunInput, read_input
 from phonopy_mlp.output import PARAMS_FILE, write_force_constants
 from phonopy_mlp.phonons import MESH, PITCH, compute_phonons
@@ -51,9 +50,6 @@ from phonopy_mlp.symmetry import symmetrise
 from phonopy_mlp.unfinished import UNFINISHED_FOLDER, Unfinished
 
 _STRUCTURES = (RELAXED_FILE, STABILISED_FILE)
-
-LARGE_FORCE = 1e-2
-"""Residual force in eV/A above which the structure is not a minimum that phonons could be expanded about."""
 
 
 def run(options: Options, command: Sequence[str]) -> int:
@@ -142,6 +138,7 @@ def _from_calculator(given: RunInput, options: Options, record: RunRecord) -> _M
     if options.stabilisation is not None and not options.dry_run:
         options.stabilisation.run(start, record)
     atoms = start.atoms
+    check_domain(atoms, calculator, record, strict=options.calculator.strict)
     phonon = choose_cells(atoms, start.supercell_matrix, options, given)
     chosen = given.dataset is not None or bool(options.displacement_words)
     method = choose_method(calculator, options.method, given=chosen)
@@ -173,10 +170,7 @@ def _from_calculator(given: RunInput, options: Options, record: RunRecord) -> _M
 def _write(given: RunInput, made: _Made, options: Options, record: RunRecord) -> None:
     """Look for imaginary modes, and write the files."""
     result, folder = made.result, record.folder
-    modes = compute_commensurate_modes(result.phonon)
-    record.add_force_constants(made.atoms, result, modes)
-    record.say(describe_modes(modes))
-    _warn(result, modes)
+    check_health(made.atoms, result, made.description, record)
     write_force_constants(result, folder, keep_params=given.path.resolve() == (folder / PARAMS_FILE).resolve())
     _write_record(given, made, options, record)
 
@@ -194,23 +188,6 @@ def _finish(made: _Made, options: Options) -> int:
         own_force_constants=not phonopy_symmetrises(options),
         tolerance=made.result.phonon.symmetry.tolerance,
     )
-
-
-def _warn(result: ForceConstantsResult, modes: CommensurateModes) -> None:
-    """Warn of what makes the phonons doubtful."""
-    if result.residual_force is not None and result.residual_force > LARGE_FORCE:
-        warnings.warn(
-            f"Forces of up to {result.residual_force:.3f} eV/A are left on the atoms: this is not the minimum of this "
-            "calculator, and its phonons mean little. Relax first (--relax).",
-            stacklevel=2,
-        )
-    if modes.count_imaginary():
-        warnings.warn(
-            f"{modes.count_imaginary()} imaginary modes below -{THRESHOLD:g} THz at commensurate q-points (lowest "
-            f"{modes.lowest:.3f} THz). phonopy leaves imaginary modes out of thermal properties without a word: relax "
-            "further (--relax), or follow the modes to a stable structure.",
-            stacklevel=2,
-        )
 
 
 def _draw(made: _Made, figure: Path, options: Options) -> None:
@@ -247,6 +224,7 @@ def _settings(options: Options, result: ForceConstantsResult, given: RunInput) -
         "device": options.calculator.device,
         "dtype": options.calculator.dtype,
         "head": options.calculator.head,
+        "strict": options.calculator.strict,
         "relax": None if relaxation is None else relaxation.keywords(),
         "symmetrise": options.symmetrise,
         "stabilise": _plain_step(options.stabilisation),

@@ -147,6 +147,64 @@ def compare_frequencies(a: Phonopy, b: Phonopy, *, mesh: Sequence[int] = MESH, c
         raise SettingsError(f"Cut of {cut:g} THz", "it must be positive", "Give for example 20")
     match = match_crystals(from_phonopy(a.primitive), from_phonopy(b.primitive))
     qpoints, weights = _irreducible(mesh, _common_rotations(a, b, match))
+    modes = match_modes(a, b, qpoints, match)
+    return FrequencyComparison(
+        mesh=tuple(int(n) for n in mesh),
+        qpoints=frozen(qpoints),
+        weights=frozen(weights),
+        a=modes.a,
+        b=modes.b,
+        partners=modes.partners,
+        overlaps=modes.overlaps,
+        element_weights_a=_element_weights(modes.vectors_a, a.primitive.symbols, modes.a.shape),
+        element_weights_b=_element_weights(modes.vectors_b, b.primitive.symbols, modes.b.shape),
+        cut=float(cut),
+        match=match,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedModes:
+    """Modes of A and of B at the same q-points, each with its partner.
+
+    Attributes
+    ----------
+    a, b : ndarray
+        As in `FrequencyComparison`. shape=(q-points, bands)
+    partners, overlaps : ndarray
+        As in `FrequencyComparison`. shape=(q-points, bands)
+    vectors_a, vectors_b : tuple of ndarray
+        Eigenvectors as columns, each in its own crystal's frame, without translations at Gamma. shape of
+        each=(3 atoms, bands)
+
+    """
+
+    a: Array
+    b: Array
+    partners: Array
+    overlaps: Array
+    vectors_a: tuple[Array, ...]
+    vectors_b: tuple[Array, ...]
+
+    @property
+    def paired(self) -> Array:
+        """B's frequency (THz) for each mode of A. shape=(q-points, bands)."""
+        return np.take_along_axis(self.b, self.partners, axis=1)
+
+
+def match_modes(a: Phonopy, b: Phonopy, qpoints: Array, match: CrystalMatch) -> MatchedModes:
+    """Pair the modes of two crystals by their eigenvectors, so that the squared overlaps add up to most.
+
+    Parameters
+    ----------
+    a, b : Phonopy
+        With force constants.
+    qpoints : ndarray
+        In units of A's reciprocal vectors. shape=(q-points, 3)
+    match : CrystalMatch
+        Of their primitive cells.
+
+    """
     frequencies_a, vectors_a = _modes(a, qpoints)
     frequencies_b, vectors_b = _modes(b, qpoints @ match.matrix.T)
     partners = np.empty(frequencies_a.shape, dtype=int)
@@ -159,18 +217,13 @@ def compare_frequencies(a: Phonopy, b: Phonopy, *, mesh: Sequence[int] = MESH, c
         partners[k, rows] = columns
         same = np.abs(frequencies_b[k, :bands, None] - frequencies_b[k, None, :bands]) < DEGENERATE
         overlaps[k, :bands] = (squared @ same)[rows, columns]
-    return FrequencyComparison(
-        mesh=tuple(int(n) for n in mesh),
-        qpoints=frozen(qpoints),
-        weights=frozen(weights),
+    return MatchedModes(
         a=frozen(frequencies_a),
         b=frozen(frequencies_b),
         partners=frozen(partners),
         overlaps=frozen(overlaps),
-        element_weights_a=_element_weights(vectors_a, a.primitive.symbols, frequencies_a.shape),
-        element_weights_b=_element_weights(vectors_b, b.primitive.symbols, frequencies_b.shape),
-        cut=float(cut),
-        match=match,
+        vectors_a=tuple(vectors_a),
+        vectors_b=tuple(vectors_b),
     )
 
 

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from phonopy_mlp.cli.arguments import RelaxOptions
-from phonopy_mlp.cli.steps import elastic, eos, qha, sscha, stabilise
+from phonopy_mlp.cli.steps import committee, elastic, eos, qha, sscha, stabilise
 from phonopy_mlp.cli.steps.start import Step
 
 
@@ -18,6 +18,7 @@ def add_step_options(parser: argparse.ArgumentParser) -> None:
         ("elastic constants", elastic),
         ("thermal expansion", qha),
         ("self-consistent phonons", sscha),
+        ("several models", committee),
     ):
         group: Any = parser.add_argument_group(title)
         module.add_options(group)
@@ -25,7 +26,13 @@ def add_step_options(parser: argparse.ArgumentParser) -> None:
 
 def read_steps(own: argparse.Namespace, returned: list[str]) -> tuple[Step, ...]:
     """Return the steps that are wanted after the phonons, in the order in which they are done."""
-    found = (eos.read(own), elastic.read(own), qha.read(own, returned), sscha.read(own, returned))
+    found = (
+        eos.read(own),
+        elastic.read(own),
+        qha.read(own, returned),
+        sscha.read(own, returned),
+        committee.read(own),
+    )
     return tuple(step for step in found if step is not None)
 
 

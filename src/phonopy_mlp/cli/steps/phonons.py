@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from phonopy_mlp.cli.health import check_health
 from phonopy_mlp.cli.progress import bar
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.steps.start import Start
 from phonopy_mlp.force_constants import ForceConstantsResult, compute_force_constants, make_phonopy
-from phonopy_mlp.imaginary import compute_commensurate_modes
+from phonopy_mlp.registry import describe
 
 
 def compute(start: Start, record: RunRecord) -> ForceConstantsResult:
@@ -16,5 +17,5 @@ def compute(start: Start, record: RunRecord) -> ForceConstantsResult:
         start.force_constants = compute_force_constants(
             phonon, start.calculator, progress=bar, unfinished=record.unfinished
         )
-        record.add_force_constants(start.atoms, start.force_constants, compute_commensurate_modes(phonon))
+        check_health(start.atoms, start.force_constants, describe(start.calculator), record)
     return start.force_constants

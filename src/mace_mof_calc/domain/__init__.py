@@ -1,0 +1,1 @@
+"""Whether a structure is inside what a model was trained on."""
