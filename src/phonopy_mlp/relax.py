@@ -175,10 +175,10 @@ def relax(
         residual_stress = _residual_stress(moving, cell, pressure)
     converged = bool(largest <= fmax)
     if must_converge and not converged:
+        grown = f"; the volume became {moving.get_volume() / initial_volume:.3g} times what it was"
         raise ConvergenceError(
             f"Relaxation stopped at {largest:.2e} eV/A after {steps} steps",
-            f"the goal of {fmax:g} eV/A was not reached; the volume became "
-            f"{moving.get_volume() / initial_volume:.3g} times what it was",
+            f"the goal of {fmax:g} eV/A was not reached{grown if cell == 'free' else ''}",
             "Allow more steps (--relax-steps), set a larger goal (--relax-fmax), or check whether the model covers it",
         )
     energy = float(moving.get_potential_energy())
