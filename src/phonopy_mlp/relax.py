@@ -13,11 +13,13 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from ase.constraints import FixAtoms, FixSymmetry
 from ase.filters import FrechetCellFilter
-from ase.optimize import FIRE, LBFGS
+from ase.optimize import BFGS, FIRE, LBFGS
 from ase.units import GPa
 
 from phonopy_mlp.errors import ConvergenceError, SettingsError
 from phonopy_mlp.evaluator import calling
+from phonopy_mlp.linear_response import offers_linear_response
+from phonopy_mlp.newton import make_newton
 from phonopy_mlp.structures import bare, structure_digest
 from phonopy_mlp.symmetry import SpaceGroup, find_space_groups
 from phonopy_mlp.unfinished import Unfinished
@@ -32,6 +34,7 @@ Cell = Literal["free", "constant-volume", "fixed"]
 """What the cell may do: all, change its shape alone, or nothing."""
 
 _STEPS_PER_ROUND = 250
+_NEWTON_STEPS = 60
 
 _STALLED = 0.5
 """A round that leaves more than this part of the force it began with has stalled."""
@@ -110,8 +113,10 @@ def relax(
 ) -> RelaxResult:
     """Relax cell and positions with L-BFGS on ASE's `FrechetCellFilter`.
 
-    L-BFGS is started afresh every 250 steps: near 1e-6 eV/A rounding spoils its history, and a fresh start mends it.
-    After a round that stalled all the same, FIRE has the next one.
+    What 250 steps of L-BFGS do not finish is finished with BFGS that starts from the exact Hessian (`newton`), made
+    anew every 60 steps, if the calculator offers linear response. Otherwise L-BFGS is started afresh every 250 steps:
+    near 1e-6 eV/A rounding spoils its history, and a fresh start mends it. After a round that stalled all the same,
+    FIRE has the next one.
 
     Parameters
     ----------
@@ -256,8 +261,13 @@ def _optimise(
         before = largest = _largest(target.get_forces())
         if largest <= fmax or steps >= max_steps:
             return steps, largest
-        optimiser = (FIRE if stalled else LBFGS)(target, logfile=os.devnull)
-        for _ in quietly(optimiser.irun(fmax=fmax, steps=min(_STEPS_PER_ROUND, max_steps - steps))):
+        optimiser: Any
+        if steps and offers_linear_response(moving.calc):
+            optimiser = make_newton(target, moving, moving.calc)
+        else:
+            optimiser = (FIRE if stalled else LBFGS)(target, logfile=os.devnull)
+        limit = _NEWTON_STEPS if isinstance(optimiser, BFGS) else _STEPS_PER_ROUND
+        for _ in quietly(optimiser.irun(fmax=fmax, steps=min(limit, max_steps - steps))):
             largest = _largest(target.get_forces())
             _check_motion(moving, largest, steps + optimiser.nsteps, volume)
             if on_step is not None:

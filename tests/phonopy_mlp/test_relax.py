@@ -4,7 +4,7 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.units import GPa
 from numpy.testing import assert_allclose
-from springs import Springs
+from springs import BondedSprings, Springs
 
 import phonopy_mlp.relax as relax_module
 from phonopy_mlp.errors import CalculatorError, ConvergenceError, SettingsError
@@ -180,3 +180,34 @@ def test_after_a_round_that_stalled_another_optimiser_goes_on(monkeypatch):
     relax(atoms, EMT(), max_steps=40, must_converge=False)
     assert used[0] == "LBFGS"
     assert "FIRE" in used
+
+
+@pytest.fixture
+def stiff_and_soft(monkeypatch):
+    """A crystal with springs of 100 and of 0.01 eV/A^2, off its minimum, and a relaxation whose rounds are short."""
+    monkeypatch.setattr(relax_module, "_STEPS_PER_ROUND", 1)
+    rng = np.random.default_rng(3)
+    atoms = bulk("Cu", a=4.0, cubic=True) * (2, 1, 1)
+    atoms.positions += rng.normal(scale=0.1, size=atoms.positions.shape)
+    calculator = BondedSprings.within(atoms, 4.2, lambda i, j, d: 100.0 if d < 2.8 else 0.01)
+    moved = atoms.copy()
+    moved.positions += rng.normal(scale=1e-3, size=atoms.positions.shape)
+    return atoms, moved, calculator
+
+
+@pytest.mark.parametrize("options", [{"cell": "fixed"}, {"cell": "fixed", "fixed": [0]}, {}])
+def test_the_exact_hessian_finishes_what_one_step_of_lbfgs_did_not(stiff_and_soft, options):
+    rest, moved, calculator = stiff_and_soft
+    if "fixed" in options:
+        moved.positions[0] = rest.positions[0]
+    result = relax(moved, calculator, **options, max_steps=40)
+    assert result.residual_force < 1e-6
+    assert calculator.get_potential_energy(result.atoms) < 1e-10
+    assert result.steps < 30
+
+
+def test_without_linear_response_the_same_takes_many_steps(stiff_and_soft):
+    _, moved, calculator = stiff_and_soft
+    calculator.has_linear_response = False
+    with pytest.raises(ConvergenceError):
+        relax(moved, calculator, cell="fixed", max_steps=100)
