@@ -17,7 +17,8 @@ from phonopy_mlp.files import replacing
 from phonopy_mlp.imaginary import CommensurateModes
 from phonopy_mlp.phonons import BandStructure, PhononResult
 
-_ELEMENT_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
+"""One for each curve or element, told apart by colour-blind eyes, too (Okabe and Ito)."""
 
 
 def plot_phonons(result: PhononResult, title: str, *, low_frequency: float = 10.0) -> Figure:
@@ -211,4 +212,4 @@ def _in_mev(energies: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _cycle(count: int) -> list[str]:
-    return [_ELEMENT_COLOURS[k % len(_ELEMENT_COLOURS)] for k in range(count)]
+    return [COLOURS[k % len(COLOURS)] for k in range(count)]

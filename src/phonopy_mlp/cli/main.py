@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from phonopy_mlp.cli import command as step_command
+from phonopy_mlp.cli import report_command
 from phonopy_mlp.cli import run as run_command
 from phonopy_mlp.cli.config import expand
 from phonopy_mlp.cli.options import own_parser, parse
@@ -23,6 +24,7 @@ Phonons from any ASE calculator, with phonopy's options and files.
 commands:
   run          force constants, and everything phonopy makes of them (same as 'phonopy --mlp')
 {_STEPS}
+  report       one page on a finished run, from the files in its folder
   calculators  list the registered calculators
 
 'phonopy-mlp COMMAND --help' tells the options.
@@ -40,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _guarded(lambda: _run(rest, "phonopy-mlp run"), rest)
     if command in step_command.COMMANDS:
         return _guarded(lambda: step_command.run(command, rest), rest)
+    if command == "report":
+        return _guarded(lambda: report_command.run(rest), rest)
     if command == "calculators":
         if rest:
             print("usage: phonopy-mlp calculators\n\nList the registered calculators, one name a line.")
