@@ -86,7 +86,8 @@
           layout[outer] = { ...layout[outer], [inner]: value };
         }
       }
-      return Plotly.react(place, data, layout, { responsive: true, displaylogo: false, displayModeBar: "hover",
+      // Plotly has a button that uploads a figure; this page sends nothing.
+      return Plotly.react(place, data, layout, { responsive: true, displaylogo: false, showSendToCloud: false,
         modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"], scrollZoom: false });
     };
     const buttons = figure.views.map((each, k) =>
@@ -132,10 +133,27 @@
     save_changes() {}
   }
 
-  // The viewer leaves 10 A around the atoms, too much for a small cell.
-  function closer(atoms) {
-    const length = Math.max(...[0, 3, 6].map((k) => Math.hypot(...atoms.cell.slice(k, k + 3))));
-    return (length + 10) / (length + 2);
+  // The camera that makes the cell largest. The viewer itself fits the box around the cell, and 10 A more.
+  function cameraFor(cell, aspect) {
+    const unit = (v) => v.map((x) => x / Math.hypot(...v));
+    const dot = (u, v) => u[0] * v[0] + u[1] * v[1] + u[2] * v[2];
+    const extent = (points, axis) => {
+      const along = points.map((point) => dot(point, axis));
+      return Math.max(...along) - Math.min(...along);
+    };
+    const signs = [0, 1, 2, 3, 4, 5, 6, 7].map((k) => [k & 1, (k >> 1) & 1, k >> 2]);
+    const corners = signs.map((s) => [0, 1, 2].map((n) => s[0] * cell[n] + s[1] * cell[3 + n] + s[2] * cell[6 + n]));
+    const ends = [0, 1, 2].map((n) => [Math.min, Math.max].map((f) => f(...corners.map((corner) => corner[n]))));
+    const box = signs.map((s) => s.map((k, n) => ends[n][k]));
+    const cameras = [[0.35, 0.25, 1], [1, 0.25, 0.35], [0.8, 0.25, 0.8], [0.8, 0.25, -0.8]].map((direction) => {
+      const to = unit(direction), up = unit([0, 1, 0].map((x, n) => x - to[1] * to[n]));
+      const right = [up[1] * to[2] - up[2] * to[1], up[2] * to[0] - up[0] * to[2], up[0] * to[1] - up[1] * to[0]];
+      const width = (points) => Math.max(extent(points, right), extent(points, up) * aspect);
+      const needed = Math.max(extent(corners, right) + 3, (extent(corners, up) + 3) * aspect);
+      return { direction, needed, zoom: (width(box) + 10) / needed };
+    });
+    const { direction, zoom } = cameras.reduce((best, other) => (other.needed < best.needed ? other : best));
+    return { direction, zoom };
   }
 
   const widgetState = (atoms, changes) => ({
@@ -146,7 +164,7 @@
     volumetricData: { values: [[[]]] }, fermiData: {}, vectorField: {}, showVectorField: true, currentFrame: 0,
     guiConfig: { controls: { enabled: false }, buttons: { enabled: false }, timeline: { enabled: false } },
     instancedMeshPrimitive: [], anyMesh: [], text: [], viewerStyle: { width: "100%", height: "100%" },
-    cameraSetting: { direction: [0.35, 0.25, 1], zoom: closer(Array.isArray(atoms) ? atoms[0] : atoms) }, js_task: {}, python_task: {}, speciesSettings: {},
+    js_task: {}, python_task: {}, speciesSettings: {},
     cellSettings: { showAxes: true, cellColor: 0x8a919b }, bondSettings: {}, isoSettings: {}, fermiSettings: {},
     sliceSettings: {}, phonon: {}, highlightSettings: {}, measurementSettings: {}, animationState: {},
     showAtomLegend: false, continuousUpdate: true, ...changes,
@@ -163,7 +181,9 @@
     place.querySelectorAll("canvas").forEach((canvas) =>
       (canvas.getContext("webgl2") ?? canvas.getContext("webgl"))?.getExtension("WEBGL_lose_context")?.loseContext());
     place.replaceChildren();
-    const model = new Model(widgetState(atoms, changes));
+    const { cell } = Array.isArray(atoms) ? atoms[0] : atoms;
+    const cameraSetting = cameraFor(cell, place.clientWidth / place.clientHeight);
+    const model = new Model(widgetState(atoms, { cameraSetting, ...changes }));
     render({ model, el: place });
     place.firstElementChild.style.height = "100%";
     const scene = window.editor.tjs;
@@ -250,9 +270,12 @@
       make("label", {}, "amplitude", size), ...legend(crystal));
     draw();
     new IntersectionObserver(([entry]) => (near = entry.isIntersecting)).observe(scene);
-    setInterval(() => {
-      if (playing && near && !document.hidden) model.set("currentFrame", (model.get("currentFrame") + 1) % FRAMES);
-    }, 60);
+    const step = (now) => {
+      const frame = Math.floor(now / 60) % FRAMES;
+      if (playing && near && frame !== model.get("currentFrame")) model.set("currentFrame", frame);
+      requestAnimationFrame(step);
+    };
+    requestAnimationFrame(step);
   }
 
   // All of it.
