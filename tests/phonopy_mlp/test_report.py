@@ -26,7 +26,7 @@ from phonopy_mlp.report.page import FORMATS, write_report
 from phonopy_mlp.report.sections.bands import plain_label
 from phonopy_mlp.report.sections.elastic import young_surface
 
-HOSTILE = "<script>alert(1)</script>.cif"
+HOSTILE = "<script>alert(1)$\\frac$<_script>.cif"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 
 STABLE = (
@@ -46,9 +46,8 @@ def runs(distribution, tmp_path_factory):
         write("Cu.cif", bulk("Cu"))
         assert main(STABLE.split()) == 0
         patch.chdir(unstable)
-        # A slash ends a folder's name, and there is none in a file's.
-        write(HOSTILE.replace("/", "_"), bulk("Cu", "bcc", a=2.85), format="cif")
-        assert main([*UNSTABLE, HOSTILE.replace("/", "_")]) == 0
+        write(HOSTILE, bulk("Cu", "bcc", a=2.85), format="cif")
+        assert main([*UNSTABLE, HOSTILE]) == 0
         assert main(["report"]) == 0
     return stable, unstable
 
@@ -155,7 +154,7 @@ def test_warnings_stand_at_the_top(runs):
 def test_names_from_outside_are_never_markup(runs):
     page = page_of(runs[1])
     assert "<script>alert" not in page
-    assert html.escape(HOSTILE.replace("/", "_")) in page
+    assert html.escape(HOSTILE) in page
     assert all(
         "<script" not in part for part in (table([["<script>"]], head=["<script>"]), facts([("<script>", "<script>")]))
     )

@@ -36,7 +36,7 @@ def make(run: FinishedRun) -> Section | None:
             f"{atoms} atoms in the primitive cell, {3 * atoms} bands. Density of states on a {mesh} mesh, tetrahedron "
             "method, the mean over 200 bins of the range shown. Imaginary frequencies are drawn as negative ones."
         ),
-        figures=(_draw(phonons, str(run.main.get("input", {}).get("file", ""))),),
+        figures=(_draw(phonons, _title(run)),),
         facts=(
             ("Highest frequency", f"{highest:.3f} THz"),
             ("Lowest commensurate frequency", f"{modes.lowest:.3f} THz"),
@@ -51,6 +51,11 @@ def plain_label(label: str) -> str:
         name = name.replace(spelled, letter)
     letter, _, index = name.partition("_")
     return f"{letter}<sub>{index}</sub>" if index else letter
+
+
+def _title(run: FinishedRun) -> str:
+    """Return the input's name for Matplotlib, to which a dollar sign begins a formula."""
+    return str((run.main.get("input") or {}).get("file") or run.folder.name).replace("$", "\\$")
 
 
 def _draw(phonons: PhononResult, title: str) -> Figure:
