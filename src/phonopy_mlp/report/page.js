@@ -45,7 +45,8 @@
     const ink = colour("--ink"), line = colour("--line"), paper = colour("--paper");
     const layout = {
       ...figure.layout, paper_bgcolor: paper, plot_bgcolor: paper, font: { color: ink, size: narrow ? 12 : 13 },
-      margin: { l: 12, r: 14, t: 34, b: 12, pad: 0 }, dragmode: figure.layout.scene ? "turntable" : false,
+      margin: { l: 12, r: 14, t: 34, b: 12, pad: 0 }, uirevision: "kept",
+      dragmode: figure.layout.scene ? "turntable" : false,
       legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom", font: { size: 12 } },
       separators: ".", hoverlabel: { bgcolor: colour("--card"), bordercolor: line, font: { color: ink } },
     };
@@ -54,7 +55,8 @@
     if (figure.layout.xaxis2) layout.xaxis2.nticks = narrow ? 3 : 5;
     if (figure.layout.scene) {
       layout.margin = { l: 0, r: 0, t: 0, b: 0 };
-      layout.scene = { ...figure.layout.scene };
+      const [across, above] = narrow ? [2.3, 1.5] : [1.4, 1];
+      layout.scene = { ...figure.layout.scene, camera: { eye: { x: across, y: across, z: above } } };
       for (const name of ["xaxis", "yaxis", "zaxis"])
         layout.scene[name] = { ...axis(figure.layout.scene[name], ink, line), nticks: 5 };
     } else if (!layout.xaxis) layout.xaxis = axis({}, ink, line);
@@ -244,7 +246,8 @@
   function viewModes(place, render, crystal, modes) {
     const scene = make("div", { className: "scene" }), bar = make("div", { className: "bar" });
     place.append(bar, scene);
-    let shown = 0, amplitude = 0.5, playing = !matchMedia("(prefers-reduced-motion: reduce)").matches, model, near = false;
+    let shown = 0, amplitude = 0.5, near = false, model;
+    let playing = !matchMedia("(prefers-reduced-motion: reduce)").matches;
     const draw = () => {
       const { big, real, imaginary } = repeated(crystal, modes[shown]);
       const frames = Array.from({ length: FRAMES }, (_, frame) => {
