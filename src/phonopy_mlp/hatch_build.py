@@ -13,7 +13,7 @@ STARTUP = {
     "startup/phonopy_mlp.start": "phonopy_mlp.start",
 }
 # What the package holds; files that it reads at run time need a pattern here.
-PACKAGED = ("*.py", "py.typed")
+PACKAGED = ("*.py", "py.typed", "page.*")
 
 
 class FileLayout(BuildHookInterface[BuilderConfig]):

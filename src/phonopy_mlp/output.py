@@ -15,6 +15,7 @@ from phonopy_mlp.force_constants import ForceConstantsResult
 PARAMS_FILE = "phonopy_params.yaml"
 FORCE_CONSTANTS_FILE = "force_constants.hdf5"
 SSCHA_FILE = "sscha.yaml"
+REPORT_FILE = "report.html"
 
 
 def write_force_constants(result: ForceConstantsResult, folder: Path, *, keep_params: bool = False) -> None:

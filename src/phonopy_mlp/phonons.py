@@ -24,6 +24,9 @@ PITCH = 0.01
 DEGENERATE = 1e-4
 """Modes of one q-point closer than this (THz) count as degenerate."""
 
+_GREEK = ("GAMMA", "DELTA", "LAMBDA", "SIGMA")
+"""Letters that seekpath spells out."""
+
 Array = np.ndarray[Any, Any]
 
 
@@ -287,8 +290,10 @@ def _in_numbers(corner: Array) -> str:
 
 
 def _in_tex(label: str) -> str:
-    """Return a name of seekpath, such as GAMMA or S_0, in TeX."""
-    return "$\\Gamma$" if label == "GAMMA" else f"$\\mathrm{{{label}}}$"
+    """Return a name of seekpath, such as GAMMA or SIGMA_0, in TeX."""
+    letter, *index = label.split("_")
+    name = f"\\{letter.title()}" if letter in _GREEK else letter
+    return f"$\\mathrm{{{'_'.join([name, *index])}}}$" if label != "GAMMA" else "$\\Gamma$"
 
 
 def _frozen(array: Any) -> Array:

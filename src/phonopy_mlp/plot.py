@@ -20,7 +20,8 @@ from phonopy_mlp.imaginary import CommensurateModes
 from phonopy_mlp.phonons import BandStructure, PhononResult
 from phonopy_mlp.qha.tensor import ExpansionTensorResult
 
-_ELEMENT_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
+"""One for each curve or element, told apart by colour-blind eyes, too (Okabe and Ito)."""
 
 
 def plot_phonons(result: PhononResult, title: str, *, low_frequency: float = 10.0) -> Figure:
@@ -219,7 +220,7 @@ def draw_bands(axes: Axes, bands: BandStructure, *, colour: str = "#0072b2", sty
 
 def cycle(count: int) -> list[str]:
     """Return so many colours, one after the other."""
-    return [_ELEMENT_COLOURS[k % len(_ELEMENT_COLOURS)] for k in range(count)]
+    return [COLOURS[k % len(COLOURS)] for k in range(count)]
 
 
 def _draw_dos(axes: Axes, result: PhononResult, top: float) -> None:

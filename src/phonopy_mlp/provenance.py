@@ -85,8 +85,18 @@ def read_provenance(folder: Path) -> Mapping[str, Any] | None:
 
     """
     path = folder / PROVENANCE_FILE
-    if not path.is_file():
-        return None
+    return read_record(path) if path.is_file() else None
+
+
+def read_record(path: Path) -> Mapping[str, Any]:
+    """Return the record in a file.
+
+    Raises
+    ------
+    SettingsError
+        It is not a record.
+
+    """
     try:
         record = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

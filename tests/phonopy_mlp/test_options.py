@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from phonopy.cui.phonopy_argparse import get_init_parser, get_run_parser
 
-from phonopy_mlp.cli import compare
+from phonopy_mlp.cli import compare, report_command
 from phonopy_mlp.cli.arguments import RelaxOptions
 from phonopy_mlp.cli.command import COMMANDS, make_parser
 from phonopy_mlp.cli.options import drop, is_option, own_parser, parse
@@ -150,10 +150,14 @@ def test_a_negative_number_is_a_value(word, expected):
     assert is_option(word) is expected
 
 
-@pytest.mark.parametrize("name", ["run", "compare", *COMMANDS])
+@pytest.mark.parametrize("name", ["run", "compare", "report", *COMMANDS])
 def test_every_option_is_in_the_documents(name):
     text = "".join(path.read_text() for path in (Path(__file__).parents[2] / "docs").glob("*.md"))
-    parsers = {"run": lambda: own_parser("phonopy"), "compare": compare.make_parser}
+    parsers = {
+        "run": lambda: own_parser("phonopy"),
+        "compare": compare.make_parser,
+        "report": report_command.make_parser,
+    }
     parser = parsers.get(name, lambda: make_parser(name))()
     for action in parser._actions:
         if action.option_strings and action.dest != "help":

@@ -13,6 +13,7 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
 from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.output import REPORT_FILE
 from phonopy_mlp.registry import calculator_names, get_calculator, is_model_file
 from phonopy_mlp.relax import FMAX, MAX_STEPS, Cell
 from phonopy_mlp.supercell import AUTO_LENGTH, auto_supercell, parse_supercell, shortest_image_distance
@@ -148,6 +149,11 @@ def add_supercell_options(group: Any) -> None:
         metavar="L",
         help=f"A that the shortest image distance of '--dim auto' exceeds (default: {AUTO_LENGTH:g})",
     )
+
+
+def add_report_option(group: Any) -> None:
+    """Add the option that makes a report of what was done."""
+    group.add_argument("--report", action="store_true", help=f"make {REPORT_FILE} of the results at the end")
 
 
 def read_calculator(own: argparse.Namespace, returned: list[str]) -> CalculatorOptions:

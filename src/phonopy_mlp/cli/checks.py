@@ -17,6 +17,7 @@ from phonopy_mlp.inputs import RunInput
 from phonopy_mlp.output import PARAMS_FILE
 from phonopy_mlp.plot import check_figure
 from phonopy_mlp.provenance import read_provenance
+from phonopy_mlp.report.assets import check_installed
 
 BORN_FILE = "BORN"
 FORCE_CONSTANTS_TEXT = "FORCE_CONSTANTS"
@@ -66,6 +67,8 @@ def check_options(options: Options) -> None:
         raise SettingsError(
             "Magnetic moments", "the calculators of phonopy-mlp know no spin", "Leave --magmom or MAGMOM out"
         )
+    if options.report:
+        check_installed()
     for step in (options.stabilisation, *options.steps):
         if step is not None:
             step.check(options.mesh, options.qha_temperatures)

@@ -17,6 +17,7 @@ from phonopy_mlp.cli.arguments import (
     SupercellOptions,
     add_calculator_options,
     add_relax_options,
+    add_report_option,
     add_supercell_options,
     read_calculator,
     read_relaxation,
@@ -35,6 +36,8 @@ from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.inputs import read_input
 from phonopy_mlp.phonons import MESH
 from phonopy_mlp.registry import describe, identify
+from phonopy_mlp.report.assets import check_installed
+from phonopy_mlp.report.page import write_report
 from phonopy_mlp.structures import check_elements
 from phonopy_mlp.symmetry import LOOSE, TIGHT
 from phonopy_mlp.unfinished import UNFINISHED_FOLDER, Unfinished
@@ -124,6 +127,8 @@ def run(name: str, argv: Sequence[str]) -> int:
     record = RunRecord(["phonopy-mlp", name, *words], folder, unfinished, options.quiet)
     with record.collecting_warnings():
         options.supercell.check()
+        if options.report:
+            check_installed()
         if options.step is not None:
             options.step.check(options.mesh, options.temperatures)
         given = read_input(options.structure)
@@ -153,6 +158,8 @@ def run(name: str, argv: Sequence[str]) -> int:
         unfinished.remove()
         if options.step is None:
             record.say(f"Written: {RELAXED_FILE}")
+        if options.report:
+            record.say(f"Report: {write_report(folder).name}")
     return 0
 
 
@@ -168,6 +175,7 @@ class _Options:
     mesh: tuple[int, ...]
     temperatures: np.ndarray[Any, Any]
     step: Step | None
+    report: bool
     quiet: bool
 
     def settings(self) -> dict[str, Any]:
@@ -211,6 +219,7 @@ def _parse(name: str, command: Command, words: Sequence[str]) -> _Options:
         mesh=tuple(sampling.mesh),
         temperatures=np.arange(sampling.tmin, sampling.tmax + sampling.tstep / 2, sampling.tstep),
         step=step,
+        report=own.report,
         quiet=own.quiet,
     )
 
@@ -247,6 +256,7 @@ def make_parser(name: str) -> argparse.ArgumentParser:
         _add_sampling_options(parser)
     if command.add_options is not None:
         command.add_options(parser)
+    add_report_option(parser)
     parser.add_argument(config.OPTION, metavar="YAML", help="take options from a file, or from the record of a run")
     parser.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors alone")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 from phonopy_mlp.cli import command as step_command
 from phonopy_mlp.cli import compare as compare_command
+from phonopy_mlp.cli import report_command
 from phonopy_mlp.cli import run as run_command
 from phonopy_mlp.cli.config import expand
 from phonopy_mlp.cli.options import own_parser, parse
@@ -25,6 +26,7 @@ commands:
   run          force constants, and everything phonopy makes of them (same as 'phonopy --mlp')
 {_STEPS}
   compare      {compare_command.SUMMARY}
+  report       one page on a finished run, from the files in its folder
   calculators  list the registered calculators
 
 'phonopy-mlp COMMAND --help' tells the options.
@@ -44,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _guarded(lambda: step_command.run(command, rest), rest)
     if command == "compare":
         return _guarded(lambda: compare_command.run(rest), rest)
+    if command == "report":
+        return _guarded(lambda: report_command.run(rest), rest)
     if command == "calculators":
         if rest:
             print("usage: phonopy-mlp calculators\n\nList the registered calculators, one name a line.")

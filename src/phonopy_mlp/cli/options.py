@@ -26,6 +26,7 @@ from phonopy_mlp.cli.arguments import (
     SupercellOptions,
     add_calculator_options,
     add_relax_options,
+    add_report_option,
     add_supercell_options,
     read_calculator,
     read_relaxation,
@@ -77,6 +78,8 @@ class Options:
         What is done besides phonons, in this order.
     figure : Path or None
         PNG file of bands, DOS and thermal properties.
+    report : bool
+        Make a report at the end.
     use_born : bool
         Let phonopy apply the non-analytical term.
     dry_run : bool
@@ -108,6 +111,7 @@ class Options:
     trigonal: bool
     steps: tuple[Step, ...]
     figure: Path | None
+    report: bool
     use_born: bool
     dry_run: bool
     quiet: bool
@@ -160,6 +164,7 @@ def own_parser(program: str) -> argparse.ArgumentParser:
     ours.add_argument(
         "--figure", type=Path, metavar="PNG", help="draw bands, DOS and thermal properties; print a table"
     )
+    add_report_option(ours)
     ours.add_argument("--use-born", action="store_true", help="apply the non-analytical term of a BORN file")
     ours.add_argument("--dry-run", action="store_true", help="print symmetry, size and estimated cost, and stop")
     ours.add_argument(
@@ -223,6 +228,7 @@ def parse(argv: Sequence[str], program: str) -> Options:
         trigonal=own.trigonal,
         steps=steps,
         figure=own.figure,
+        report=own.report,
         use_born=own.use_born,
         dry_run=own.dry_run,
         quiet=namespace.quiet,

@@ -45,6 +45,7 @@ from phonopy_mlp.phonons import MESH, PITCH, compute_phonons
 from phonopy_mlp.plot import plot_phonons, write_figure
 from phonopy_mlp.provenance import read_provenance
 from phonopy_mlp.registry import describe, identify
+from phonopy_mlp.report.page import write_report
 from phonopy_mlp.structures import check_elements
 from phonopy_mlp.symmetry import symmetrise
 from phonopy_mlp.unfinished import UNFINISHED_FOLDER, Unfinished
@@ -87,7 +88,10 @@ def run(options: Options, command: Sequence[str]) -> int:
         if made is None:
             return 0
         unfinished.remove()
-        return _finish(made, options)
+        status = _finish(made, options)
+        if options.report and status == 0:
+            record.say(f"Report: {write_report(folder).name}")
+        return status
 
 
 @dataclass(frozen=True, slots=True)

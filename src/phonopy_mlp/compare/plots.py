@@ -19,7 +19,7 @@ from phonopy_mlp.compare.labels import LabelComparison, Parity
 from phonopy_mlp.phonons import BandStructure
 from phonopy_mlp.plot import cycle, draw_bands
 
-COLOURS = ("#0072b2", "#d55e00")
+
 """Of A and of B."""
 
 _STYLES: tuple[Literal["-", "--"], ...] = ("-", "--")

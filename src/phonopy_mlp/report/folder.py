@@ -1,0 +1,175 @@
+"""What a finished run left in its folder."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import phonopy
+import yaml
+from phonopy import Phonopy
+
+from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.imaginary import CommensurateModes, compute_commensurate_modes
+from phonopy_mlp.output import FORCE_CONSTANTS_FILE, PARAMS_FILE
+from phonopy_mlp.phonons import MESH, PhononResult, compute_phonons
+from phonopy_mlp.provenance import PROVENANCE_FILE, read_record
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Harmonic:
+    """Phonons of the folder's force constants.
+
+    Attributes
+    ----------
+    phonon : Phonopy
+        With force constants.
+    phonons : PhononResult
+        On the run's own mesh.
+    modes : CommensurateModes
+        At the q-points that the supercell represents exactly.
+
+    """
+
+    phonon: Phonopy
+    phonons: PhononResult
+    modes: CommensurateModes
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """A folder in which a run was finished, or single steps were.
+
+    Attributes
+    ----------
+    folder : Path
+    records : mapping
+        Record of each command by its file's name, that of a run before those of single steps.
+    harmonic : Harmonic or None
+        None where there are no force constants.
+
+    """
+
+    folder: Path
+    records: Mapping[str, Mapping[str, Any]]
+    harmonic: Harmonic | None
+
+    @property
+    def main(self) -> Mapping[str, Any]:
+        """The record that comes first."""
+        return next(iter(self.records.values()))
+
+    def steps(self) -> dict[str, Mapping[str, Any]]:
+        """Return every step that any command did, with its numbers, the first command's before others of the name."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for record in self.records.values():
+            for name, step in (record.get("steps") or {}).items():
+                found.setdefault(name, step)
+        return found
+
+    def read_yaml(self, name: str) -> Mapping[str, Any] | None:
+        """Return what a YAML file holds, or None where there is no such file.
+
+        Raises
+        ------
+        SettingsError
+            It does not hold what such a file does.
+
+        """
+        path = self.folder / name
+        if not path.is_file():
+            return None
+        try:
+            content = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise unreadable(path, " ".join(str(error).split())) from error
+        if not isinstance(content, dict):
+            raise unreadable(path, "it is not a mapping")
+        return content
+
+    def read_table(self, name: str) -> Array | None:
+        """Return the columns of a file of numbers, shape=(columns, rows), or None where there is no such file.
+
+        Raises
+        ------
+        SettingsError
+            It does not hold numbers.
+
+        """
+        path = self.folder / name
+        if not path.is_file():
+            return None
+        try:
+            return np.atleast_2d(np.loadtxt(path)).T
+        except (ValueError, UnicodeDecodeError) as error:
+            raise unreadable(path, str(error)) from error
+
+
+def read_folder(folder: Path) -> FinishedRun:
+    """Read a finished run, and compute the phonons of its force constants.
+
+    Raises
+    ------
+    SettingsError
+        There is no record in the folder, or a file is not what its name says.
+
+    """
+    names = sorted(path.name for path in folder.glob("phonopy_mlp-*.yaml"))
+    if (folder / PROVENANCE_FILE).is_file():
+        names.insert(0, PROVENANCE_FILE)
+    if not names:
+        raise SettingsError(
+            f"'{folder}' holds no finished run",
+            f"there is neither {PROVENANCE_FILE} nor phonopy_mlp-*.yaml in it",
+            "Name a folder in which phonopy --mlp or phonopy-mlp ran to its end",
+        )
+    records = {name: read_record(folder / name) for name in names}
+    return FinishedRun(folder, records, _read_harmonic(folder, records.get(PROVENANCE_FILE, {})))
+
+
+def unreadable(path: Path, reason: str) -> SettingsError:
+    """Return the error of a file that is not what its name says."""
+    return SettingsError(f"'{path}' cannot be read", reason, "Run its command again, or move the file away")
+
+
+def _read_harmonic(folder: Path, record: Mapping[str, Any]) -> Harmonic | None:
+    params, force_constants = folder / PARAMS_FILE, folder / FORCE_CONSTANTS_FILE
+    if not (params.is_file() and force_constants.is_file()):
+        return None
+    settings = record.get("settings") or {}
+    with_born, born = "--use-born" in (record.get("command") or []), folder / "BORN"
+    try:
+        # What phonopy warns of was said, and recorded, when the force constants were made.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            phonon = phonopy.load(
+                params,
+                force_constants_filename=force_constants,
+                is_nac=with_born,
+                born_filename=born if with_born and born.is_file() else None,
+                symprec=settings.get("symmetry_tolerance") or 1e-5,
+                produce_fc=False,
+                symmetrize_fc=False,
+                log_level=0,
+            )
+    except Exception as error:
+        raise unreadable(params, f"phonopy cannot load it ({type(error).__name__}: {error})") from error
+    return Harmonic(
+        phonon, compute_phonons(phonon, mesh=_mesh(settings), band_points=41), compute_commensurate_modes(phonon)
+    )
+
+
+def _mesh(settings: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the mesh that phonopy was told, or the default one."""
+    tags = settings.get("phonopy_tags") or {}
+    words = str(tags.get("mesh") or tags.get("mesh_numbers") or tags.get("mp") or "").split()
+    return tuple(map(int, words)) if len(words) == 3 and all(word.isdigit() for word in words) else MESH
+
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

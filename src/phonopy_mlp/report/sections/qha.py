@@ -1,0 +1,187 @@
+"""Quasi-harmonic approximation: over volumes, over lengths, or as a tensor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from phonopy.qha.eos import get_eos
+
+from phonopy_mlp.plot import COLOURS
+from phonopy_mlp.report.chart import Array, Curve, draw_chart
+from phonopy_mlp.report.folder import FinishedRun, unreadable
+from phonopy_mlp.report.markup import paragraph, table
+from phonopy_mlp.report.section import INK, Figure, Section
+
+HELMHOLTZ_FILE = "helmholtz-volume.dat"
+VOLUMES_FILE = "qha_volumes.yaml"
+TENSOR_FILE = "expansion_tensor.yaml"
+_CURVES = 6
+_T = "Temperature (K)"
+
+_TABLES = {
+    "volume-temperature.dat": ("volume_temperature", "Volume at zero pressure.", "V (Å³/primitive cell)", 1.0),
+    "thermal_expansion.dat": (
+        "thermal_expansion",
+        "Volumetric expansion coefficient; the linear one of a cubic crystal is a third of it.",
+        "Volumetric α (10⁻⁶/K)",
+        1e6,
+    ),
+    "bulk_modulus-temperature.dat": ("bulk_modulus", "Isothermal bulk modulus.", "B (GPa)", 1.0),
+    "Cp-temperature.dat": (
+        "heat_capacity",
+        "Heat capacity at constant pressure, per mol of primitive cells.",
+        "Cₚ (J/K/mol)",
+        1.0,
+    ),
+    "gruneisen-temperature.dat": ("gruneisen", "Thermodynamic Grüneisen parameter.", "γ", 1.0),
+}
+"""Name, caption, axis, and factor to the axis's unit of each file of two columns."""
+
+_AXES = {
+    "lattice_parameters-temperature.dat": ("lengths", "Lengths of the lattice at zero pressure.", "Length (Å)", 1.0),
+    "axial_thermal_expansion.dat": ("axial_expansion", "Linear expansion coefficients.", "α (10⁻⁶/K)", 1e6),
+}
+
+
+def make(run: FinishedRun) -> Section | None:
+    """Return the curves of phonopy-qha's files, those of its axial kin, or of the expansion tensor."""
+    figures = [
+        figure for figure in (_helmholtz(run), *_from_tables(run), *_over_axes(run), *_from_tensor(run)) if figure
+    ]
+    if not figures:
+        return None
+    volumes = run.read_yaml(VOLUMES_FILE)
+    return Section(
+        "qha",
+        "Quasi-harmonic approximation",
+        before="" if volumes is None else _describe(run, volumes),
+        figures=tuple(figures),
+        facts=_fact(run),
+    )
+
+
+def _helmholtz(run: FinishedRun) -> Figure | None:
+    """Return F(V) at some temperatures, with the fit that gave the other curves."""
+    path = run.folder / HELMHOLTZ_FILE
+    if not path.is_file():
+        return None
+    blocks = re.findall(r"# Temperature: (.*)\n# Parameters: (.*)\n((?:[^#\n].*\n)+)", path.read_text(encoding="utf-8"))
+    if not blocks:
+        raise unreadable(path, "it is not phonopy's file of that name")
+    chosen = np.unique(np.linspace(0, len(blocks) - 1, _CURVES).round().astype(int))
+    form = _form(run)
+    curves, minima = [], []
+    for k, colour in zip(chosen, COLOURS, strict=False):
+        temperature, parameters, text = blocks[k]
+        volumes, energies = np.array([line.split() for line in text.splitlines()], dtype=float).T
+        fit = np.array(parameters.split(), dtype=float)
+        line = np.linspace(volumes.min(), volumes.max(), 81)
+        label = f"{float(temperature):g} K"
+        curves.append(Curve(volumes, 1e3 * (energies - fit[0]), label, colour, "points"))
+        curves.append(Curve(line, 1e3 * (get_eos(form)(line, fit) - fit[0]), colour=colour))
+        minima.append(fit[3])
+    return draw_chart(
+        "helmholtz_volume",
+        f"Static and vibrational energy, each less its minimum, with {form.replace('_', '-').title()} fits. The minima "
+        "are at V(T).",
+        "Volume (Å³/primitive cell)",
+        "F − minimum (meV/primitive cell)",
+        [*curves, Curve(np.array(minima), np.zeros(len(minima)), "minima", INK, "points")],
+    )
+
+
+def _from_tables(run: FinishedRun) -> list[Figure]:
+    figures = []
+    # The axial kin of volume-temperature.dat has the same name.
+    axial = (run.folder / next(iter(_AXES))).is_file()
+    for file, (name, caption, title, factor) in _TABLES.items():
+        columns = run.read_table(file)
+        if columns is None or (axial and file != "volume-temperature.dat"):
+            continue
+        errors = factor * columns[2] if len(columns) > 2 else None
+        curve = Curve(columns[0], factor * columns[1], errors=errors)
+        figures.append(draw_chart(name, caption, _T, title, [curve]))
+    return figures
+
+
+def _over_axes(run: FinishedRun) -> list[Figure]:
+    figures = []
+    for file, (name, caption, title, factor) in _AXES.items():
+        columns = run.read_table(file)
+        if columns is not None:
+            figures.append(draw_chart(name, caption, _T, title, _per_axis(columns[0], factor * columns[1:4])))
+    return figures
+
+
+def _from_tensor(run: FinishedRun) -> list[Figure]:
+    content = run.read_yaml(TENSOR_FILE)
+    if content is None:
+        return []
+    try:
+        rows = content["temperatures"]
+        temperatures = np.array([row["temperature"] for row in rows], dtype=float)
+        axial = 1e6 * np.array([row["axial_expansion"] for row in rows], dtype=float).T
+        volumetric = 1e6 * np.array([row["volumetric_expansion"] for row in rows], dtype=float)
+    except (KeyError, TypeError, ValueError) as error:
+        raise unreadable(run.folder / TENSOR_FILE, f"it lacks {error}") from error
+    return [
+        draw_chart(
+            "expansion_tensor",
+            "Linear expansion coefficients along the lattice vectors, and the volumetric one, from the elastic "
+            "constants and the Grüneisen tensor.",
+            _T,
+            "α (10⁻⁶/K)",
+            [*_per_axis(temperatures, axial), Curve(temperatures, volumetric, "volumetric", COLOURS[3])],
+        )
+    ]
+
+
+def _per_axis(temperatures: Array, values: Array) -> list[Curve]:
+    return [
+        Curve(temperatures, row, name, colour) for row, name, colour in zip(values, "abc", COLOURS[:3], strict=True)
+    ]
+
+
+def _describe(run: FinishedRun, content: Mapping[str, Any]) -> str:
+    try:
+        rows = [
+            (
+                f"{point['volume']:.3f}",
+                f"{point['energy']:.5f}",
+                f"{point['lowest_frequency']:.4f}",
+                point["imaginary_modes"],
+                point["used"],
+            )
+            for point in content["volumes"]
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise unreadable(run.folder / VOLUMES_FILE, f"it lacks {error}") from error
+    out = sum(not used for *_, used in rows)
+    said = (
+        paragraph(f"{out} of {len(rows)} volumes have imaginary modes and were left out.", kind="warning")
+        if out
+        else ""
+    )
+    head = ("V (Å³)", "E (eV)", "lowest frequency (THz)", "imaginary modes", "used")
+    return said + paragraph("Everything is per primitive cell.") + table(rows, head=head)
+
+
+def _fact(run: FinishedRun) -> tuple[tuple[str, str], ...]:
+    columns = run.read_table("thermal_expansion.dat")
+    if columns is None:
+        return ()
+    k = int(np.argmin(np.abs(columns[0] - 300)))
+    return ((f"Volumetric expansion at {columns[0][k]:g} K", f"{1e6 * columns[1][k]:.1f} × 10⁻⁶/K"),)
+
+
+def _form(run: FinishedRun) -> str:
+    """Return the equation of state that the run fitted; phonopy's file does not say."""
+    for record in run.records.values():
+        settings = record.get("settings") or {}
+        for step in (*(settings.get("steps") or ()), settings.get("step")):
+            if isinstance(step, Mapping) and "form" in step and "imaginary" in step:
+                return str(step["form"])
+    return "vinet"

@@ -1,0 +1,110 @@
+"""The structure, to be turned."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.data import covalent_radii
+from ase.data.colors import jmol_colors
+
+from phonopy_mlp.report.chart import rounded
+from phonopy_mlp.report.folder import FinishedRun
+from phonopy_mlp.report.markup import table
+from phonopy_mlp.report.section import Section
+from phonopy_mlp.structures import from_phonopy, read_structure
+from phonopy_mlp.symmetry import LOOSE, TIGHT, find_space_group
+
+_FILES = ("relaxed.cif", "stabilised.cif")
+_SAME = 1e-3
+"""Structures whose cells and positions differ by less (Å) are shown once."""
+
+
+def make(run: FinishedRun) -> Section | None:
+    """Return the structures of the folder, each once, the one that phonons were computed of first."""
+    found: dict[str, Atoms] = {}
+    for name, atoms in _structures(run):
+        if not any(_same(atoms, other) for other in found.values()):
+            found[name] = atoms
+    if not found:
+        return None
+    first = next(iter(found.values()))
+    return Section(
+        "structure",
+        "Structure",
+        before='<div class="viewer" id="structure-viewer"></div>',
+        after=table(
+            [_row(name, atoms) for name, atoms in found.items()],
+            head=("", "atoms", f"at {TIGHT:g} Å", f"at {LOOSE:g} Å", "V (Å³)", "a, b, c (Å)", "α, β, γ (°)"),
+        ),
+        facts=(
+            ("Formula of the cell", first.get_chemical_formula()),
+            ("Space group", _group(first, LOOSE)),
+            ("Volume of the cell", f"{first.get_volume():.2f} Å³"),
+        ),
+        payload={"structures": [{"label": name, **viewed(atoms)} for name, atoms in found.items()]},
+    )
+
+
+def viewed(atoms: Atoms) -> Mapping[str, Any]:
+    """Return a structure as the viewer takes it, and the colours of its elements."""
+    symbols = atoms.get_chemical_symbols()
+    kinds = dict(zip(symbols, atoms.numbers.tolist(), strict=True))
+    return {
+        "symbols": symbols,
+        "cell": rounded(atoms.cell.array.ravel(), 8),
+        "positions": np.round(atoms.positions, 4).tolist(),
+        "colours": {symbol: _colour(number) for symbol, number in kinds.items()},
+        "radius": float(max(covalent_radii[list(kinds.values())])),
+    }
+
+
+def _structures(run: FinishedRun) -> Iterator[tuple[str, Atoms]]:
+    if run.harmonic is not None:
+        yield "phonons", from_phonopy(run.harmonic.phonon.unitcell)
+    for name in _FILES:
+        if (run.folder / name).is_file():
+            yield name.removesuffix(".cif"), _read(run.folder / name)
+    for record in run.records.values():
+        path = run.folder / str((record.get("input") or {}).get("file"))
+        if path.is_file() and path.suffix not in (".yaml", ".yml", ".xz", ".gz"):
+            yield path.name, _read(path)
+
+
+def _read(path: Path) -> Atoms:
+    # What there is to warn of was said, and recorded, when the structure was used.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return read_structure(path)
+
+
+def _same(one: Atoms, other: Atoms) -> bool:
+    if one.numbers.tolist() != other.numbers.tolist() or not np.allclose(one.cell, other.cell, atol=_SAME):
+        return False
+    difference = one.get_scaled_positions(wrap=False) - other.get_scaled_positions(wrap=False)
+    return bool(np.abs((difference - np.rint(difference)) @ other.cell.array).max() < _SAME)
+
+
+def _row(name: str, atoms: Atoms) -> tuple[str, ...]:
+    lengths, angles = atoms.cell.lengths(), atoms.cell.angles()
+    return (
+        name,
+        str(len(atoms)),
+        _group(atoms, TIGHT),
+        _group(atoms, LOOSE),
+        f"{atoms.get_volume():.3f}",
+        ", ".join(f"{length:.4f}" for length in lengths),
+        ", ".join(f"{angle:.3f}" for angle in angles),
+    )
+
+
+def _group(atoms: Atoms, tolerance: float) -> str:
+    return str(find_space_group(atoms, tolerance)).partition(" at ")[0]
+
+
+def _colour(number: int) -> str:
+    return "#" + "".join(f"{round(255 * part):02x}" for part in jmol_colors[number])

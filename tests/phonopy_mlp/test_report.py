@@ -1,0 +1,349 @@
+"""Reports: what they say, against the files they are made from; and that they open in a browser."""
+
+import base64
+import gzip
+import html
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from ase.build import bulk
+from ase.io import write
+
+from phonopy_mlp.cli.main import main
+from phonopy_mlp.elasticity import tensor
+from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.report import assets
+from phonopy_mlp.report.chart import Curve, draw_chart
+from phonopy_mlp.report.markup import details, facts, nested, table
+from phonopy_mlp.report.page import FORMATS, write_report
+from phonopy_mlp.report.sections.bands import plain_label
+from phonopy_mlp.report.sections.elastic import young_surface
+
+HOSTILE = "<script>alert(1)$\\frac$<_script>.cif"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+
+STABLE = (
+    "run --mlp emt Cu.cif --relax --stabilise --dim 2 2 2 --mesh 5 5 5 --tmax 300 -t -q --eos --elastic "
+    "--elastic-method both --qha --sscha 2 --sscha-snapshots 4 --sscha-temperatures 100 300 --report"
+)
+UNSTABLE = ["run", "--mlp", "emt", "--relax", "--fix-symmetry", "--dim", "2", "2", "2", "--mesh", "5", "5", "5", "-q"]
+
+
+@pytest.fixture(scope="module")
+def runs(distribution, tmp_path_factory):
+    """Folders of two finished runs with reports: copper, and unstable copper under a name that is a script."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(distribution))
+        stable, unstable = tmp_path_factory.mktemp("stable"), tmp_path_factory.mktemp("unstable")
+        patch.chdir(stable)
+        write("Cu.cif", bulk("Cu"))
+        assert main(STABLE.split()) == 0
+        patch.chdir(unstable)
+        write(HOSTILE, bulk("Cu", "bcc", a=2.85), format="cif")
+        assert main([*UNSTABLE, HOSTILE]) == 0
+        assert main(["report"]) == 0
+    return stable, unstable
+
+
+def page_of(folder: Path) -> str:
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def data_of(page: str) -> dict:
+    return json.loads(unpacked(page, "data"))
+
+
+def unpacked(page: str, name: str) -> str:
+    (found,) = re.findall(rf'id="packed-{name}">([^<]*)</script>', page)
+    return gzip.decompress(base64.b64decode(found)).decode()
+
+
+def sections_of(page: str) -> list[str]:
+    return re.findall(r'<section id="([^"]*)"', page)
+
+
+def read(folder: Path, name: str) -> dict:
+    return yaml.safe_load((folder / name).read_text())
+
+
+def test_sections_are_those_that_there_are_data_for(runs):
+    stable, unstable = map(page_of, runs)
+    first = ["health", "structure", "relaxation"]
+    assert sections_of(stable) == [*first, "stability", "bands", "thermal", "eos", "elastic", "qha", "sscha", "method"]
+    assert sections_of(unstable) == [*first, "bands", "modes", "thermal", "method"]
+
+
+def test_curves_are_those_of_the_files(runs):
+    folder, figures = runs[0], data_of(page_of(runs[0]))["figures"]
+    thermal = read(folder, "thermal_properties.yaml")["thermal_properties"]
+    assert figures["free_energy"]["data"][0]["y"] == [row["free_energy"] for row in thermal]
+    assert [trace["name"] for trace in figures["entropy"]["data"]] == ["S", "Cᵥ"]
+    eos = read(folder, "eos.yaml")
+    fit, points = figures["eos"]["data"]
+    expected = [1e3 * (point["energy"] - eos["energy"][0]) for point in eos["points"]]
+    np.testing.assert_allclose(points["y"], expected, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose([fit["y"][0], fit["y"][-1]], [expected[0], expected[-1]], rtol=1e-2)
+    for file, name, factor in (
+        ("volume-temperature.dat", "volume_temperature", 1),
+        ("thermal_expansion.dat", "thermal_expansion", 1e6),
+        ("bulk_modulus-temperature.dat", "bulk_modulus", 1),
+        ("Cp-temperature.dat", "heat_capacity", 1),
+    ):
+        temperatures, values = np.loadtxt(folder / file).T
+        np.testing.assert_allclose(figures[name]["data"][0]["x"], temperatures)
+        np.testing.assert_allclose(figures[name]["data"][0]["y"], factor * values, rtol=1e-8)
+    points, line = figures["helmholtz_volume"]["data"][:2]
+    np.testing.assert_allclose(np.interp(points["x"], line["x"], line["y"]), points["y"], atol=0.05)
+    iterations = read(folder, "sscha.yaml")["temperatures"][1]["iterations"]
+    errors = figures["sscha_free_energy"]["data"][1]["error_y"]["array"]
+    np.testing.assert_allclose(errors, [1e3 * each["free_energy_error"] for each in iterations], rtol=1e-4)
+
+
+def test_bands_tell_q_frequency_and_band(runs):
+    figure = data_of(page_of(runs[0]))["figures"]["phonons"]
+    bands = [trace for trace in figure["data"] if "text" in trace]
+    assert len(bands) == 3
+    first = bands[0]
+    assert len(first["x"]) == len(first["y"]) == len(first["text"])
+    assert (first["text"][0], first["y"][0]) == ("(0, 0, 0)", 0)
+    assert "band 1" in first["hovertemplate"]
+    assert figure["layout"]["xaxis"]["ticktext"][:2] == ["Γ", "X"]
+    (density,) = [trace for trace in figure["data"] if trace.get("name") == "Cu"][:1]
+    heights, middles = np.array(density["x"]), np.array(density["y"])
+    assert heights.sum() * (middles[1] - middles[0]) == pytest.approx(3, rel=1e-2)
+
+
+def test_text_has_the_numbers_of_the_files(runs):
+    folder, page = runs[0], html.unescape(page_of(runs[0]))
+    record, elastic = read(folder, "phonopy_mlp.yaml")["phonopy_mlp"], read(folder, "elastic.yaml")
+    assert record["input"]["file_digest"] in page
+    assert record["steps"]["relax"]["space_groups"][0] in page
+    assert f"{elastic['stress_strain']['stiffness_in_standard_axes'][0][0]:.3f}" in page
+    assert f"{read(folder, 'eos.yaml')['bulk_modulus'][0]:.3f} ±" in page
+    assert "phonopy-mlp run --mlp emt Cu.cif" in page
+    assert "@article{togo2023implementation" in page
+
+
+def test_imaginary_modes_move_as_their_eigenvectors(runs):
+    data = data_of(page_of(runs[1]))
+    record = read(runs[1], "phonopy_mlp.yaml")["phonopy_mlp"]["steps"]["force_constants"]
+    assert len(data["modes"]) == min(12, record["imaginary_commensurate_modes"])
+    lowest = data["modes"][0]
+    assert lowest["label"].startswith(f"{record['lowest_commensurate_frequency']:.3f} THz")
+    turns = np.multiply(lowest["q"], lowest["repeat"])
+    np.testing.assert_allclose(turns, np.rint(turns))
+    assert max(lowest["repeat"]) == 2
+    assert np.hypot(lowest["real"], lowest["imaginary"]).max() == pytest.approx(1, abs=1e-3)
+
+
+def test_warnings_stand_at_the_top(runs):
+    page, warnings = page_of(runs[1]), read(runs[1], "phonopy_mlp.yaml")["phonopy_mlp"]["warnings"]
+    assert any("imaginary modes" in text for text in warnings)
+    places = [html.unescape(page).find(text) for text in warnings]
+    assert all(0 < place < html.unescape(page).find('id="structure"') for place in places)
+    assert "no warnings" in page_of(runs[0])
+
+
+def test_names_from_outside_are_never_markup(runs):
+    page = page_of(runs[1])
+    assert "<script>alert" not in page
+    assert html.escape(HOSTILE) in page
+    assert all(
+        "<script" not in part for part in (table([["<script>"]], head=["<script>"]), facts([("<script>", "<script>")]))
+    )
+    assert "<script" not in nested({"<script>": ["<script>", {"<script>": None}]}) + details("<script>", "")
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_nothing_is_loaded_from_elsewhere(runs, which):
+    page = page_of(runs[which])
+    own = re.sub(r'(id="packed-[a-z]*">)[^<]*', r"\1", page)
+    assert not re.findall(r'\bsrc\s*=|@import|url\(|<link(?! rel="icon" href="data:,")', own)
+    outside = re.findall(r'href="(?!#|data:)([^"]*)"', own)
+    assert outside
+    assert all(address.startswith("https://doi.org/") for address in outside)
+
+
+def test_figures_are_there_as_files(runs):
+    for folder in runs:
+        names = data_of(page_of(folder))["figures"]
+        expected = {f"{name}.{suffix}" for name in names for suffix in FORMATS}
+        assert {path.name for path in (folder / "report_figures").iterdir()} == expected
+    assert b"Temperature (K)" in (runs[0] / "report_figures" / "thermal_expansion.svg").read_bytes()
+
+
+def test_a_step_alone_has_a_report(registered, workdir, capsys):
+    write("Cu.cif", bulk("Cu"))
+    assert main(["elastic", "--mlp", "emt", "Cu.cif", "--relax", "--report"]) == 0
+    assert "Report: report.html" in capsys.readouterr().out
+    page = page_of(workdir)
+    assert sections_of(page) == ["health", "structure", "relaxation", "elastic", "method"]
+    stiffness = np.array(read(workdir, "elastic.yaml")["stress_strain"]["stiffness_in_standard_axes"])
+    directions, modulus = young_surface(stiffness)
+    compliance = np.linalg.inv(stiffness)
+    assert modulus[0, 0] == pytest.approx(1 / compliance[2, 2])
+    surface = data_of(page)["figures"]["young"]["data"][0]
+    np.testing.assert_allclose(surface["z"], directions[..., 2] * modulus, rtol=1e-3, atol=1e-3)
+    assert tensor.kelvin_eigenvalues(stiffness)[0] > 0
+
+
+def test_health_and_domain_of_a_record_are_shown(registered, workdir):
+    record = {
+        "command": ["phonopy"],
+        "health": {"verdict": "doubtful", "drift": 0.25},
+        "steps": {"force_constants": {"domain": ["Cu 1 is far from the training set"]}},
+        "warnings": ["<b>late</b>"],
+    }
+    Path("phonopy_mlp.yaml").write_text(yaml.safe_dump({"phonopy_mlp": record}))
+    page = page_of(write_report(workdir).parent)
+    assert sections_of(page) == ["health", "method"]
+    for text in (
+        "doubtful",
+        "0.25",
+        "far from the training set",
+        "Domain (force constants)",
+        "&lt;b&gt;late&lt;/b&gt;",
+    ):
+        assert text in page
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("phonopy_mlp.yaml", None, "holds no finished run"),
+        ("phonopy_mlp.yaml", "a: 1", "not a record"),
+        ("eos.yaml", "points: []", "'eos.yaml' cannot be read"),
+        ("eos.yaml", "- 1", "'eos.yaml' cannot be read"),
+        ("elastic.yaml", "stress_strain: {}", "'elastic.yaml' cannot be read"),
+        ("thermal_properties.yaml", "a: [", "'thermal_properties.yaml' cannot be read"),
+        ("thermal_expansion.dat", "hot", "'thermal_expansion.dat' cannot be read"),
+        ("helmholtz-volume.dat", "hot", "'helmholtz-volume.dat' cannot be read"),
+        ("sscha.yaml", "temperatures: [{}]", "'sscha.yaml' cannot be read"),
+        ("expansion_tensor.yaml", "temperatures: [{}]", "'expansion_tensor.yaml' cannot be read"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(workdir, capsys, name, text, message):
+    if text is not None:
+        Path("phonopy_mlp.yaml").write_text("phonopy_mlp: {}")
+        Path(name).write_text(text)
+    before = sorted(workdir.iterdir())
+    assert main(["report"]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+    assert sorted(workdir.iterdir()) == before
+    assert main(["report", "nowhere"]) == 2
+    assert "there is no such folder" in capsys.readouterr().err
+
+
+def test_without_the_extra_it_says_what_to_install_before_any_work(registered, workdir, monkeypatch, capsys):
+    monkeypatch.setattr(assets, "find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r"pip install 'phonopy-mlp\[report\]'"):
+        write_report(workdir)
+    for line in ("run --mlp emt Cu.cif --report", "eos --mlp emt Cu.cif --report"):
+        assert main(line.split()) == 2
+        assert "plotly is not installed" in capsys.readouterr().err
+    assert [path.name for path in workdir.iterdir()] == ["Cu.cif"]
+
+
+def test_importing_the_report_loads_neither_plotly_nor_widgets():
+    heavy = "{'plotly', 'weas_widget', 'ipywidgets'}"
+    code = f"import sys, phonopy_mlp.cli.main; sys.exit(str({heavy} & {{*sys.modules}} or ''))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""
+
+
+def test_error_bars_and_labels_are_drawn():
+    curve = Curve(np.arange(3.0), np.array([1.0, np.nan, 2.0]), "a", errors=np.array([0.1, 0.1, 0.2]))
+    figure = draw_chart("x", "", "T (K)", "V (Å³)", [curve, Curve(np.arange(3.0), np.ones(3))])
+    assert figure.data[0]["y"] == [1.0, None, 2.0]
+    assert figure.data[0]["error_y"]["array"] == [0.1, 0.1, 0.2]
+    axes = figure.draw().axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("T (K)", "V (Å³)")
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("tex", "plain"),
+    [
+        ("$\\Gamma$", "Γ"),
+        ("$\\mathrm{X}$", "X"),
+        ("$\\mathrm{X_1}$", "X<sub>1</sub>"),
+        ("$\\mathrm{\\Sigma_0}$", "Σ<sub>0</sub>"),
+    ],
+)
+def test_labels_of_q_points_lose_their_tex(tex, plain):
+    assert plain_label(tex) == plain
+
+
+WATCH = """<script>
+window.seen = [];
+addEventListener("error", (event) => seen.push(event.message));
+addEventListener("unhandledrejection", (event) => seen.push(String(event.reason)));
+for (const level of ["error"]) console[level] = (...words) => seen.push(words.join(" "));
+</script>"""
+
+LOOK = """<script>
+const waiting = setInterval(() => {
+  const plots = document.querySelectorAll(".plot");
+  const drawn = [...plots].filter((plot) => plot.querySelector(".main-svg, canvas")).length;
+  if (document.documentElement.dataset.ready !== "yes" || drawn < plots.length) return;
+  clearInterval(waiting);
+  document.querySelectorAll(".views button").forEach((button) => button.click());
+  document.querySelectorAll(".viewer select").forEach((select) => {
+    select.value = select.options.length - 1;
+    select.dispatchEvent(new Event("change"));
+  });
+  document.getElementById("theme").click();
+  setTimeout(() => document.body.append(Object.assign(document.createElement("pre"), { id: "found",
+    textContent: JSON.stringify({
+      plots: plots.length, drawn, errors: seen,
+      canvases: [...document.querySelectorAll(".viewer canvas")].map((canvas) => canvas.width * canvas.height),
+      viewers: document.querySelectorAll(".viewer").length,
+      loaded: performance.getEntriesByType("resource").map((entry) => entry.name),
+      buttons: [...document.querySelectorAll(".modebar-btn")].map((button) => button.dataset.title),
+      overflow: document.documentElement.scrollWidth - innerWidth,
+      failed: document.getElementById("failed").textContent,
+    }) })), 1500);
+}, 200);
+</script>"""
+
+
+@pytest.mark.parametrize(("which", "width"), [(0, 1200), (1, 500)])
+def test_it_opens_in_a_browser_without_an_error(runs, which, width, tmp_path):
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        pytest.skip(f"no browser was found: none of {', '.join(BROWSERS)} is on the path")
+    page = page_of(runs[which]).replace("<script ", WATCH + "<script ", 1).replace("</body>", LOOK + "</body>")
+    # The window is as high as the page: figures are drawn when they come near it.
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    done = subprocess.run(
+        [
+            *(browser, "--headless", "--no-sandbox", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage"),
+            "--force-prefers-reduced-motion",
+            *(f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},12000", "--dump-dom"),
+            *("--virtual-time-budget=20000", (tmp_path / "page.html").as_uri()),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    (text,) = re.findall(r'<pre id="found">(.*?)</pre>', done.stdout, re.S) or [done.stderr[-2000:]]
+    found = json.loads(html.unescape(text))
+    assert found["errors"] == []
+    assert found["failed"] == ""
+    assert found["drawn"] == found["plots"] == len(data_of(page_of(runs[which]))["figures"])
+    assert len(found["canvases"]) == found["viewers"] == 1 + which
+    assert min(found["canvases"]) > 0
+    assert all(address.startswith(("blob:", "data:")) for address in found["loaded"])
+    assert found["overflow"] <= 0
+    assert "Reset axes" in found["buttons"]
+    assert not [title for title in found["buttons"] if "Share" in title]
