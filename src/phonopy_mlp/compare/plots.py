@@ -17,9 +17,9 @@ from phonopy_mlp.compare.dos import DosComparison, TotalDos
 from phonopy_mlp.compare.frequencies import FrequencyComparison
 from phonopy_mlp.compare.labels import LabelComparison, Parity
 from phonopy_mlp.phonons import BandStructure
-from phonopy_mlp.plot import cycle, draw_bands
+from phonopy_mlp.plot import COLOURS, cycle, draw_bands
 
-
+_PAIR = COLOURS[:2]
 """Of A and of B."""
 
 _STYLES: tuple[Literal["-", "--"], ...] = ("-", "--")
@@ -81,7 +81,7 @@ def plot_total_dos(a: TotalDos, b: TotalDos, comparison: DosComparison, names: N
     figure.suptitle(title)
     density, cumulated, shifts = figure.subplots(1, 3)
     top = max(comparison.cut, float(comparison.a[-1]), float(comparison.b[-1]))
-    for dos, name, colour in zip((a, b), names, COLOURS, strict=True):
+    for dos, name, colour in zip((a, b), names, _PAIR, strict=True):
         shown = dos.frequencies <= top
         density.plot(dos.frequencies[shown], dos.density[shown], color=colour, linewidth=0.8, label=name)
         cumulated.plot(dos.frequencies[shown], dos.cumulated[shown], color=colour, linewidth=0.8, label=name)
@@ -149,7 +149,7 @@ def draw_frequency_parity(
 def draw_dos(axes: Axes, comparison: FrequencyComparison, names: Names, limits: tuple[float, float]) -> None:
     """Draw both densities of states."""
     sides = ((comparison.a, comparison.element_weights_a), (comparison.b, comparison.element_weights_b))
-    for (frequencies, weights), name, colour in zip(sides, names, COLOURS, strict=True):
+    for (frequencies, weights), name, colour in zip(sides, names, _PAIR, strict=True):
         shares = np.sum(list(weights.values()), axis=0)
         axes.plot(*_smeared(frequencies, comparison.weights, shares, limits), color=colour, linewidth=0.9, label=name)
     _finish_dos(axes, limits)
@@ -172,11 +172,11 @@ def draw_element_dos(axes: Axes, comparison: FrequencyComparison, names: Names, 
 
 def draw_band_overlay(axes: Axes, bands: tuple[BandStructure, BandStructure], names: Names) -> None:
     """Draw both bands, B's dashed."""
-    for each, colour, style in zip(bands, COLOURS, _STYLES, strict=True):
+    for each, colour, style in zip(bands, _PAIR, _STYLES, strict=True):
         draw_bands(axes, each, colour=colour, style=style)
     handles = [
         Line2D([], [], color=colour, linestyle=style, label=name)
-        for name, colour, style in zip(names, COLOURS, _STYLES, strict=True)
+        for name, colour, style in zip(names, _PAIR, _STYLES, strict=True)
     ]
     axes.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
 

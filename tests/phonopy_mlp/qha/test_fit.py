@@ -6,6 +6,7 @@ from ase import Atoms
 from numpy.testing import assert_allclose
 from phonopy.qha.eos import get_eos
 
+from phonopy_mlp.qha.crystal import Crystal
 from phonopy_mlp.qha.fit import fit_volumes
 from phonopy_mlp.qha.point import LatticePoint
 from phonopy_mlp.qha.thermal import ThermalProperties
@@ -25,7 +26,7 @@ def points(energy):
     flat = np.ones(len(TEMPERATURES))
     return [
         LatticePoint(
-            Atoms("H", cell=[np.cbrt(volume)] * 3, pbc=True),
+            Crystal(Atoms("H", cell=[np.cbrt(volume)] * 3, pbc=True), np.eye(3, dtype=int), 1e-5),
             volume,
             energy,
             0.1,
