@@ -27,7 +27,7 @@ from phonopy_mlp.symmetry import LOOSE, find_space_group
 
 RESULTS = Path(__file__).parent / "results" / "relaxations.csv"
 
-STEPS = 1000
+STEPS = 2000
 """Half of relax's own limit, to spend minutes and not hours; some would converge with more."""
 
 COLUMNS = (
