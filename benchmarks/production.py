@@ -10,8 +10,11 @@ from mace_mof_calc.backend import import_mace
 import_mace()
 
 
-def production_module(seed: int = 0) -> torch.nn.Module:
-    """Return the model, in double precision: 128x0e+128x1o, max_ell 3, correlation 3, cutoff 6 A, 89 elements."""
+def production_module(seed: int = 0, *, first: str = "RealAgnosticResidualInteractionBlock") -> torch.nn.Module:
+    """Return the model, in double precision: 128x0e+128x1o, max_ell 3, correlation 3, cutoff 6 A, 89 elements.
+
+    `first` names the first interaction block.
+    """
     from e3nn.o3 import Irreps
     from mace.modules import ScaleShiftMACE, interaction_classes
 
@@ -26,7 +29,7 @@ def production_module(seed: int = 0) -> torch.nn.Module:
             num_polynomial_cutoff=5,
             max_ell=3,
             interaction_cls=block,
-            interaction_cls_first=block,
+            interaction_cls_first=interaction_classes[first],
             num_interactions=2,
             num_elements=89,
             hidden_irreps=Irreps("128x0e+128x1o"),

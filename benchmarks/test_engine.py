@@ -67,6 +67,16 @@ def test_mace_torch_compile(benchmark, module, atoms):
     benchmark.pedantic(moving(atoms, lambda a: calculator.get_property("forces", a)), rounds=3, warmup_rounds=1)
 
 
+@pytest.mark.benchmark(group="energy, forces and stress")
+def test_symmetrix(benchmark, tmp_path, atoms):
+    """Time symmetrix where somebody has built it, on a model of the same size whose first block it can read."""
+    symmetrix = pytest.importorskip("symmetrix", reason="symmetrix is not built here, nor on the package index")
+    path = tmp_path / "production.model"
+    torch.save(production_module(first="RealAgnosticInteractionBlock"), path)
+    calculator = symmetrix.Symmetrix(path, species=sorted({int(z) for z in atoms.numbers}), use_kokkos=False)
+    benchmark.pedantic(moving(atoms, lambda a: calculator.get_property("forces", a)), rounds=5, warmup_rounds=1)
+
+
 @pytest.fixture(params=["compiled", "pytorch"])
 def backend(request):
     return request.param
