@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,8 @@ class Relaxation:
         As of `relax`.
     unfinished : Unfinished or None
         Keeps finished relaxations.
+    on_step : callable or None
+        As of `relax`.
 
     """
 
@@ -43,6 +45,7 @@ class Relaxation:
     cell: Cell
     pressure: float
     unfinished: Unfinished | None
+    on_step: Callable[[int, float], None] | None = None
 
     @property
     def energy_noise(self) -> float:
@@ -83,7 +86,7 @@ class Relaxation:
                 pressure=self.pressure,
                 fixed=fixed,
             )
-        result = relax(started, self.calculator, **settings)
+        result = relax(started, self.calculator, **settings, on_step=self.on_step)
         relaxed = result.atoms
         energy = self.with_pressure(result.energy, relaxed) / len(relaxed)
         if section is not None:

@@ -54,6 +54,7 @@ def stabilise(
     must_be_stable: bool = False,
     progress: Progress = silent,
     on_event: Callable[[Step], None] | None = None,
+    on_step: Callable[[int, float], None] | None = None,
     unfinished: Unfinished | None = None,
 ) -> StabilityResult:
     """Relax a crystal, and leave it along its imaginary modes until none is left.
@@ -95,6 +96,8 @@ def stabilise(
         Shows how far force constants have come.
     on_event : callable, optional
         Called with each `Step` as it is decided.
+    on_step : callable, optional
+        As of `relax`, called in all relaxations.
     unfinished : Unfinished, optional
         Keeps finished relaxations and parts of force constants, and has those that were finished by a run that was
         killed.
@@ -113,7 +116,7 @@ def stabilise(
     """
     check_settings(methods, max_rounds)
     chosen = [_make_method(method) for method in methods]
-    relaxation = Relaxation(calculator, fmax, max_steps, cell, pressure, unfinished)
+    relaxation = Relaxation(calculator, fmax, max_steps, cell, pressure, unfinished, on_step)
     trail: list[Step] = []
 
     def record(step: Step) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from ase.io import write
 
 from phonopy_mlp.cli.arguments import RelaxOptions
-from phonopy_mlp.cli.progress import bar
+from phonopy_mlp.cli.progress import RelaxationBar, bar
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.steps.start import Array, Start, given_options
 from phonopy_mlp.errors import SettingsError
@@ -46,23 +46,30 @@ class StabiliseStep:
         """Put the stabilised crystal in the place of the one that was given, and write ``stabilised.cif``."""
         started = time.perf_counter()
         relaxation = self.relaxation
-        result = stabilise(
-            start.atoms,
-            start.calculator,
-            supercell_matrix=start.supercell_matrix,
-            methods=self.methods.split(","),
-            max_rounds=self.rounds,
-            seed=self.seed,
-            fmax=relaxation.fmax,
-            max_steps=relaxation.max_steps,
-            cell=relaxation.cell,
-            pressure=relaxation.pressure,
-            fixed=relaxation.fixed,
-            must_be_stable=self.required,
-            progress=bar,
-            on_event=lambda step: record.say(_describe_step(step)),
-            unfinished=record.unfinished,
-        )
+        with RelaxationBar(relaxation.fmax) as show:
+
+            def tell(step: TrailStep) -> None:
+                show.clear()
+                record.say(_describe_step(step))
+
+            result = stabilise(
+                start.atoms,
+                start.calculator,
+                supercell_matrix=start.supercell_matrix,
+                methods=self.methods.split(","),
+                max_rounds=self.rounds,
+                seed=self.seed,
+                fmax=relaxation.fmax,
+                max_steps=relaxation.max_steps,
+                cell=relaxation.cell,
+                pressure=relaxation.pressure,
+                fixed=relaxation.fixed,
+                must_be_stable=self.required,
+                progress=bar,
+                on_event=tell,
+                on_step=show,
+                unfinished=record.unfinished,
+            )
         record.steps["stabilise"] = {**result.describe(), "seconds": round(time.perf_counter() - started, 2)}
         start.atoms, start.supercell_matrix = result.atoms, result.supercell_matrix
         with replacing(record.folder / STABILISED_FILE) as path:
