@@ -3,7 +3,7 @@
 #
 #     sh examples/stabilise_mof5.sh [folder]
 #
-# Half an hour on one core: what is left of a fixed cell's instabilities is looked for in vain in the end.
+# Some minutes. What remains unstable in the fixed cell is told in the end.
 set -e
 mkdir -p "${1:-stabilise-MOF-5}"
 cd "${1:-stabilise-MOF-5}"
