@@ -65,6 +65,10 @@ def main() -> None:
         started = time.perf_counter()
         DRIVERS[name].run(study)
         print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
+    for (framework, command), reason in study.failures.items():
+        print(f"{framework}, {command}: {reason}")
+    rows = [{"framework": f, "command": c, "reason": reason} for (f, c), reason in study.failures.items()]
+    study.write_table("failures", rows or [{"framework": "", "command": "", "reason": "none"}])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,10 @@ def run(study: Study) -> None:
     """Write ``fig4-5-NAME.png`` for each framework, and ``fig4-5.csv`` with the lowest and highest frequencies."""
     rows = []
     for name in study.names():
-        phonons = compute_phonons(study.phonons(name), mesh=study.mesh)
+        phonon = study.phonons(name)
+        if phonon is None:
+            continue
+        phonons = compute_phonons(phonon, mesh=study.mesh)
         room = abs(phonons.temperatures - 300).argmin()
         study.write_figure(f"fig4-5-{name}", plot_phonons(phonons, f"{name}, {study.model}"))
         rows.append(

@@ -18,6 +18,8 @@ def run(study: Study) -> None:
     rows, deviations = [], []
     for name in study.names():
         own, reference = study.relaxed(name), study.reference.minimum(name)
+        if own is None:
+            continue
         rows += list(_rows(name, {study.model: own, NAME: reference}))
         deviations.append(_deviation(name, study.model, NAME, reference, own))
         published = study.published.structures(name)

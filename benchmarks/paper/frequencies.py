@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from ase import Atoms
 from phonopy import Phonopy
 
 from paper.gfn1 import NAME
@@ -23,8 +24,10 @@ def run(study: Study) -> None:
     """
     rows = []
     for name in study.names():
-        reference = study.reference.phonons(name)
-        found = compare_frequencies(reference, _same_supercell(study, name, reference), mesh=_mesh(reference))
+        reference, own = study.reference.phonons(name), study.relaxed(name)
+        if own is None:
+            continue
+        found = compare_frequencies(reference, _same_supercell(study, own, reference), mesh=_mesh(reference))
         for pairing in ("overlap", "order"):
             full, low = (found.deviation(pairing, below=below) for below in (None, found.cut))
             assert full is not None
@@ -61,6 +64,6 @@ def _mesh(phonon: Phonopy) -> tuple[int, ...]:
     return tuple(int(n) for n in np.diag(phonon.supercell_matrix))
 
 
-def _same_supercell(study: Study, framework: str, reference: Phonopy) -> Phonopy:
-    phonon = make_phonopy(study.relaxed(framework), reference.supercell_matrix, primitive_matrix=np.eye(3))
+def _same_supercell(study: Study, relaxed: Atoms, reference: Phonopy) -> Phonopy:
+    phonon = make_phonopy(relaxed, reference.supercell_matrix, primitive_matrix=np.eye(3))
     return compute_force_constants(phonon, get_calculator(study.model)).phonon

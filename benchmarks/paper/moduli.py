@@ -15,6 +15,8 @@ def run(study: Study) -> None:
     rows: list[dict[str, Any]] = []
     for name in study.names():
         folder = study.run(name, "eos", "--relax")
+        if folder is None:
+            continue
         found = yaml.safe_load((folder / "eos.yaml").read_text(encoding="utf-8"))
         modulus, error = found["bulk_modulus"]
         rows.append({"framework": name, "method": study.model, "bulk_modulus_GPa": modulus, "uncertainty_GPa": error})

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import chdir
-from dataclasses import dataclass
+from contextlib import chdir, redirect_stderr
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ class Study:
         GFN1-xTB.
     quick : bool
         Smaller meshes and supercells, to see that everything runs.
+    failures : dict
+        What could not be done, and why: rows of ``failures.csv``, by framework and command.
 
     """
 
@@ -52,6 +55,7 @@ class Study:
     published: Published
     reference: Reference
     quick: bool
+    failures: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @property
     def dim(self) -> tuple[str, ...]:
@@ -63,15 +67,8 @@ class Study:
         """Sampling mesh."""
         return (3, 3, 3) if self.quick else (11, 11, 11)
 
-    def run(self, framework: str, command: str, *options: str) -> Path:
-        """Run a command of ``phonopy-mlp`` on a framework, unless it was, and return its folder.
-
-        Raises
-        ------
-        RuntimeError
-            The command failed; it has said why.
-
-        """
+    def run(self, framework: str, command: str, *options: str) -> Path | None:
+        """Run a command of ``phonopy-mlp`` on a framework, unless it was; return its folder, or None if it failed."""
         folder = self.work / Path(self.model).name / framework / command
         folder.mkdir(parents=True, exist_ok=True)
         words = [command, "--mlp", self.model, os.path.relpath(self.frameworks[framework], folder), "-q", *options]
@@ -80,20 +77,23 @@ class Study:
             record = yaml.safe_load((folder / name).read_text(encoding="utf-8"))["phonopy_mlp"]
             if record["command"] == ["phonopy-mlp", *words]:
                 return folder
-        with chdir(folder):
+        said = io.StringIO()
+        with chdir(folder), redirect_stderr(said):
             status = main(words)
         if status != 0:
-            raise RuntimeError(f"phonopy-mlp {' '.join(words)} failed in {folder}")
+            self.failures[framework, command] = said.getvalue().strip().splitlines()[-1]
+            return None
         return folder
 
-    def relaxed(self, framework: str) -> Atoms:
-        """Return a framework at the model's minimum, space group free."""
-        atoms: Atoms = read(self.run(framework, "relax") / "relaxed.cif")
-        return atoms
+    def relaxed(self, framework: str) -> Atoms | None:
+        """Return a framework at the model's minimum, space group free; None where it was not reached."""
+        folder = self.run(framework, "relax")
+        return None if folder is None else read(folder / "relaxed.cif")
 
-    def phonons(self, framework: str) -> Phonopy:
+    def phonons(self, framework: str) -> Phonopy | None:
         """Return force constants at the model's minimum, projected onto the space group that it has within 0.01 A."""
-        return read_phonons(self.run(framework, "run", "--relax", "--symmetrise", "--dim", *self.dim))
+        folder = self.run(framework, "run", "--relax", "--symmetrise", "--dim", *self.dim)
+        return None if folder is None else read_phonons(folder)
 
     def write_table(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write rows of the same columns as ``NAME.csv``."""

@@ -68,6 +68,11 @@ def test_the_bulk_modulus_is_that_of_the_equation_of_state(study):
     assert (study.out / "fig6.png").stat().st_size > 0
 
 
+def test_what_cannot_be_done_is_kept_with_its_reason(study):
+    assert study.run("MOF-5", "eos", "--eos-strain", "9") is None
+    assert "must be positive and at most" in study.failures.pop(("MOF-5", "eos"))
+
+
 def test_what_is_finished_is_not_done_again(study):
     record = study.run("MOF-5", "eos", "--relax") / "phonopy_mlp-eos.yaml"
     before = record.stat().st_mtime_ns
