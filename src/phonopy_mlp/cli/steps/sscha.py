@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from phonopy_mlp.anharmonic import (
+from phonopy_mlp.anharmonic.output import write_sscha
+from phonopy_mlp.anharmonic.sscha import (
     ITERATIONS,
     MIXING,
     SNAPSHOTS,
@@ -22,7 +23,6 @@ from phonopy_mlp.cli.steps.phonons import compute
 from phonopy_mlp.cli.steps.qha import check_mesh
 from phonopy_mlp.cli.steps.start import Array, Start, given_options
 from phonopy_mlp.imaginary import compute_commensurate_modes
-from phonopy_mlp.output import write_sscha
 from phonopy_mlp.plot import plot_sscha, write_figure
 
 SSCHA_FIGURE = "sscha.png"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from phonopy_mlp.output import SSCHA_FILE
+from phonopy_mlp.anharmonic.output import SSCHA_FILE
 from phonopy_mlp.plot import COLOURS
 from phonopy_mlp.report.chart import Curve, draw_chart
 from phonopy_mlp.report.folder import FinishedRun, unreadable

@@ -6,9 +6,9 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from phonopy.harmonic.force_constants import compact_fc_to_full_fc
 
+from phonopy_mlp.anharmonic.least_squares import fit_force_constants
 from phonopy_mlp.evaluator import Evaluator
 from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
-from phonopy_mlp.least_squares import fit_force_constants
 
 
 def rattled_zinc():

@@ -13,10 +13,10 @@ from phonopy.harmonic.force_constants import full_fc_to_compact_fc
 from phonopy.sscha.core import MLPSSCHA
 from phonopy.structure.atoms import PhonopyAtoms
 
+from phonopy_mlp.anharmonic.least_squares import fit_force_constants
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.evaluator import Evaluator, Progress, silent
 from phonopy_mlp.imaginary import CommensurateModes, compute_commensurate_modes
-from phonopy_mlp.least_squares import fit_force_constants
 from phonopy_mlp.phonons import MESH
 from phonopy_mlp.unfinished import Section, Unfinished
 
