@@ -158,7 +158,8 @@ def check_same(before: dict[str, object], after: dict[str, object], moment: str)
 
 def package_files(source: Path) -> set[str]:
     """Name the files that belong into the package."""
-    kept = [path.relative_to(source) for pattern in ("*.py", "py.typed", "page.*") for path in source.rglob(pattern)]
+    patterns = ("*.py", "py.typed", "page.html", "page.css", "page.js")
+    kept = [path.relative_to(source) for pattern in patterns for path in source.rglob(pattern)]
     return {f"phonopy_mlp/{path.as_posix()}" for path in kept if path.parts[0] not in {"startup", "hatch_build.py"}}
 
 
