@@ -187,7 +187,8 @@ def _read(path: Path) -> DomainReference:
             metadata = file.metadata() or {}
             if metadata.get("format") != _FORMAT:
                 raise DomainError(f"{path} is not what this version calls a domain", "", "Make it anew")
-            environments = {symbol: file.get_tensor(symbol).astype(float) for symbol in file.keys()}  # noqa: SIM118
+            symbols = file.keys()  # the file itself cannot be iterated over
+            environments = {symbol: file.get_tensor(symbol).astype(float) for symbol in symbols}
         contacts = json.loads(metadata["contacts"])
         return DomainReference(
             digest=metadata["digest"],
