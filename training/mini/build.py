@@ -17,7 +17,7 @@ from pathlib import Path
 
 # Before torch is loaded: keep freed memory, and back it with large pages; page faults cost up to half of the time
 # otherwise.
-_MEMORY = {
+MEMORY = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
     "MALLOC_TOP_PAD_": "500000000",
@@ -61,7 +61,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Do all steps, in order."""
     options = parse()
-    restart_with(_MEMORY, options.threads)
+    restart_with(MEMORY, options.threads)
     warnings.filterwarnings("ignore")
     import torch
 

@@ -17,7 +17,7 @@ from mace_mof_calc.backend import import_mace
 
 import_mace()
 
-from fast import FastMACE  # noqa: E402
+from fast import FastMACE, find_neighbours  # noqa: E402
 from hessian import Modes, load_all  # noqa: E402
 from labels import isolated_energies  # noqa: E402
 from losses import TIGHT, Minimum  # noqa: E402
@@ -49,14 +49,12 @@ def sensitivities(modes: Modes, config: dict[str, Any], balanced: bool, samples:
     fast = FastMACE(model)
     weights = model.products[0].symmetric_contractions.contractions[0]
     of_order = {1: weights.weights[1], 2: weights.weights[0], 3: weights.weights_max}
-    minimum = Minimum(modes, fast.numbers, fast.r_max)
+    minimum = Minimum(modes, fast)
     generator = torch.Generator().manual_seed(0)
     squares = dict.fromkeys(of_order, 0.0)
     for _ in range(samples):
-        positions = minimum.graph.positions.clone().requires_grad_(True)
-        energy = fast.energy(minimum.graph, positions).sum()
-        gradient = torch.autograd.grad(energy, positions, create_graph=True)[0]
-        error = minimum.curvature_error(gradient, positions, generator, TIGHT.frequency)
+        found = fast.evaluate(minimum.graph, train=True)
+        error = minimum.curvature_error(fast, found, generator, TIGHT.frequency)
         direction = torch.randn(len(error), generator=generator)
         for order, gradient in zip(of_order, torch.autograd.grad(error @ direction, of_order.values()), strict=True):
             squares[order] += float((gradient**2).sum()) / samples
@@ -71,9 +69,8 @@ def main() -> None:
     print(f"error of GFN1-xTB's Hessian for thermal forces: {100 * harmonic_error(modes, work, 'thermal'):.1f} %")
     isolated = isolated_energies(work)
     config = {**ARCHITECTURE, "atomic_energies": [isolated[z] for z in ARCHITECTURE["atomic_numbers"]]}
-    neighbours = len(Minimum(modes, list(ARCHITECTURE["atomic_numbers"]), ARCHITECTURE["r_max"]).graph.source) / len(
-        modes.atoms
-    )
+    found = find_neighbours(modes.atoms, list(ARCHITECTURE["atomic_numbers"]), ARCHITECTURE["r_max"])
+    neighbours = len(found.source) / len(modes.atoms)
     print(f"neighbours per atom: {neighbours:.1f}")
     for label, number, balanced in (
         ("mace's own", neighbours, False),

@@ -10,17 +10,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-import torch
 from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.calculator import Calculator
 from ase.filters import FrechetCellFilter
 from ase.io import read
 from ase.optimize import LBFGS
 from crystals import FRAMEWORKS, Framework
-from fast import FastMACE, build_graph
 from hessian import (
     TO_THZ,
     Modes,
@@ -33,11 +31,13 @@ from hessian import (
 )
 from labels import atomic_write
 from minima import space_group
-from model import load as load_model
 from numpy.typing import NDArray
+from pack import pack
 from phonopy import Phonopy
 from sample import load as load_frames
 from scipy.optimize import linear_sum_assignment
+
+from mace_mof_calc import MaceMOF
 
 FMAX = 1e-5  # eV/A
 DISPLACEMENT = 0.005  # A, for the model's own Hessians in double precision
@@ -60,34 +60,6 @@ class Row:
         if self.limit is None:
             return None
         return bool(self.value >= self.limit) if self.at_least else bool(self.value <= self.limit)
-
-
-class FastCalculator(Calculator):
-    """ASE calculator on :class:`fast.FastMACE`, in the precision of its parameters."""
-
-    implemented_properties: ClassVar[list[str]] = ["energy", "forces", "stress"]
-
-    def __init__(self, model: torch.nn.Module, config: dict[str, Any]) -> None:
-        super().__init__()
-        self.fast = FastMACE(model)
-        self.own = dict(zip(config["atomic_numbers"], config["atomic_energies"], strict=True))
-
-    def calculate(self, atoms: Atoms | None = None, properties: Any = None, system_changes: Any = all_changes) -> None:
-        """Compute energy (eV), forces (eV/A) and stress (eV/A^3, Voigt)."""
-        super().calculate(atoms, properties, system_changes)
-        graph = build_graph([self.atoms], self.fast.numbers, self.fast.r_max)
-        p = graph.positions.requires_grad_(True)
-        eps = torch.zeros((1, 3, 3), dtype=p.dtype, requires_grad=True)
-        energy = self.fast.energy(graph, p, 0.5 * (eps + eps.transpose(1, 2)))
-        gradient, virial = torch.autograd.grad(energy.sum(), (p, eps))
-        forces = np.empty(gradient.shape)
-        forces[graph.order.numpy()] = -gradient.numpy()
-        stress = (virial[0] / graph.volume[0]).numpy()
-        self.results = {
-            "energy": float(energy.detach()[0]) + sum(self.own[z] for z in self.atoms.numbers),
-            "forces": forces,
-            "stress": stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
-        }
 
 
 def relax(framework: Framework, calc: Calculator, work: Path, out: Path) -> Atoms:
@@ -185,12 +157,10 @@ def evaluate(model_path: Path, work: Path, out: Path) -> list[Row]:
     work : Path
         Work folder with minima, Hessians and labels.
     out : Path
-        Folder that ``acceptance.json`` and the relaxed structures are written to.
+        Folder that ``acceptance.json``, the relaxed structures and the packed ``model`` are written to.
     """
     out.mkdir(parents=True, exist_ok=True)
-    torch.set_default_dtype(torch.float64)
-    config, model = load_model(model_path, torch.float64)
-    calc = FastCalculator(model, config)
+    calc = MaceMOF(pack(model_path, [], [], out / "model"))
     rows: list[Row] = []
     details: dict[str, Any] = {}
     for name, framework in FRAMEWORKS.items():

@@ -1,20 +1,22 @@
 """The energy of a ScaleShiftMACE, arranged so that it is cheap to differentiate several times on a CPU.
 
 :class:`FastMACE` holds no parameters of its own: it evaluates a stock ``mace.modules.ScaleShiftMACE`` (two layers,
-residual
-interaction blocks, scalars and vectors between the layers) and gives the same energies.  What differs is the order of
-the work:
+residual interaction blocks, scalars and vectors between the layers) and gives the same energies. What differs is the
+order of the work:
 
+* a network sees each pair of atoms through the spherical harmonics and the radial basis of its distance vector, in
+  which there is nothing to learn. They and their derivatives by the vector are computed once for each configuration,
+  and automatic differentiation begins behind them;
 * atoms are sorted by element and each element's neighbour lists are padded to one length, so that the sum over
-neighbours of
-  (radial x feature) x spherical harmonics is a batched matrix product, and Clebsch-Gordan products act on atoms, not on
-  pairs;
+  neighbours of (radial x feature) x spherical harmonics is a batched matrix product, and Clebsch-Gordan products act on
+  atoms, not on pairs;
 * the symmetric contraction up to three factors is one matrix product of the pairs of factors with the weighted
   coupling coefficients of the elements that occur.
 """
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,95 +24,132 @@ import torch
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 from e3nn import o3
+from numpy.typing import NDArray
 from torch import Tensor
 
 
-@dataclass
-class Graph:
-    """One or several cells, atoms sorted by element, neighbour lists padded within each element.
+@dataclass(frozen=True)
+class Neighbours:
+    """Neighbours of the atoms of one cell, atoms sorted by element, lists padded within each element.
 
     Attributes
     ----------
-    order : Tensor, shape=(natom,)
-        Index of each atom in the concatenated input.
-    positions : Tensor, shape=(natom, 3)
-        Angstrom.
-    onehot : Tensor, shape=(natom, nelement)
-    batch : Tensor, shape=(natom,)
-        To which cell each atom belongs.
-    source : Tensor, shape=(npair,)
+    order : ndarray, shape=(natom,)
+        Index of each atom in the input.
+    elements : ndarray, shape=(natom,)
+        Index of each atom's element.
+    source : ndarray, shape=(npair,)
         Neighbour of each pair; the centres are the atoms in order, each repeated as often as its element's padding.
-    centre : Tensor, shape=(npair,)
-    shift : Tensor, shape=(npair, 3)
-        Lattice translation of the neighbour in Angstrom; padding pairs sit beyond the cutoff.
-    groups : list of (int, int, int, int, int)
-        Element index, first atom, number of atoms, neighbours per atom, first pair.
-    volume : Tensor, shape=(ncell,)
-        Angstrom^3.
-    counts : Tensor, shape=(ncell,)
-        Number of atoms in each cell.
+    centre : ndarray, shape=(npair,)
+    vectors : ndarray, shape=(npair, 3)
+        From the centre to its neighbour in Angstrom; padding lies beyond the cutoff.
+    groups : list of (int, int, int)
+        Element index, number of atoms, neighbours per atom.
     """
 
-    order: Tensor
-    positions: Tensor
+    order: NDArray[np.int64]
+    elements: NDArray[np.int64]
+    source: NDArray[np.int64]
+    centre: NDArray[np.int64]
+    vectors: NDArray[np.float64]
+    groups: list[tuple[int, int, int]]
+
+
+def find_neighbours(atoms: Atoms, numbers: list[int], r_max: float) -> Neighbours:
+    """Neighbours within `r_max` (Angstrom); `numbers` are the atomic numbers that the model knows."""
+    elements = np.array([numbers.index(z) for z in atoms.numbers])
+    order = np.argsort(elements, kind="stable")
+    elements = elements[order]
+    rank = np.argsort(order)
+    i, j, d = neighbor_list("ijD", atoms, r_max)
+    i, j = rank[i], rank[j]
+    degree = np.bincount(i, minlength=len(order))
+    groups, widths = [], np.empty_like(degree)
+    for element in np.unique(elements):
+        members = elements == element
+        width = max(1, int(degree[members].max()))
+        widths[members] = width
+        groups.append((int(element), int(members.sum()), width))
+    start = np.cumsum(widths) - widths
+    centre = np.repeat(np.arange(len(order)), widths)
+    source, vectors = centre.copy(), np.tile([3.0 * r_max, 0.0, 0.0], (len(centre), 1))
+    by_centre = np.argsort(i, kind="stable")
+    place = np.repeat(start, degree) + np.concatenate([np.arange(n) for n in degree])
+    source[place], vectors[place] = j[by_centre], d[by_centre]
+    return Neighbours(order, elements, source, centre, vectors, groups)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What a network sees of one cell, in the order of :class:`Neighbours`.
+
+    Attributes
+    ----------
+    order : ndarray, shape=(natom,)
+        Index of each atom in the input.
+    onehot : Tensor, shape=(natom, nelement)
+    source, centre : Tensor, shape=(npair,)
+    groups : list of (int, int, int)
+        As of the neighbours.
+    vectors : Tensor, shape=(npair, 3)
+        Angstrom.
+    edges : Tensor, shape=(npair, nedge)
+        Spherical harmonics and radial basis of each pair.
+    slopes : Tensor, shape=(npair, nedge, 3)
+        Derivatives by the vector, 1/A.
+    bends : Tensor, shape=(npair, nedge, 3, 3), optional
+        Second derivatives, 1/A^2.
+    repulsion : Tensor
+        Energy of the repulsion between nuclei, eV.
+    repulsion_slopes : Tensor, shape=(npair, 3)
+        eV/A.
+    repulsion_bends : Tensor, shape=(npair, 3, 3), optional
+        eV/A^2.
+    volume : float
+        Angstrom^3.
+    """
+
+    order: NDArray[np.int64]
     onehot: Tensor
-    batch: Tensor
     source: Tensor
     centre: Tensor
-    shift: Tensor
-    groups: list[tuple[int, int, int, int, int]]
-    volume: Tensor
-    counts: Tensor
+    groups: list[tuple[int, int, int]]
+    vectors: Tensor
+    edges: Tensor
+    slopes: Tensor
+    bends: Tensor | None
+    repulsion: Tensor
+    repulsion_slopes: Tensor
+    repulsion_bends: Tensor | None
+    volume: float
+
+    def gather(self, pairs: Tensor) -> Tensor:
+        """Turn derivatives by the vectors of the pairs into derivatives by positions, shape ``(natom, 3)``."""
+        zero = torch.zeros((len(self.onehot), 3), dtype=pairs.dtype)
+        return zero.index_add(0, self.source, pairs).index_add(0, self.centre, -pairs)
 
 
-def build_graph(cells: list[Atoms], numbers: list[int], r_max: float, dtype: torch.dtype | None = None) -> Graph:
-    """Neighbour lists (cutoff `r_max` in Angstrom) of some cells as one :class:`Graph`."""
-    dtype = dtype or torch.get_default_dtype()
-    index = {z: k for k, z in enumerate(numbers)}
-    elements = np.concatenate([[index[z] for z in a.numbers] for a in cells])
-    batch = np.concatenate([np.full(len(a), k) for k, a in enumerate(cells)])
-    positions = np.concatenate([a.positions for a in cells])
-    offsets = np.cumsum([0] + [len(a) for a in cells])
-    centre, source, shift = [], [], []
-    for offset, atoms in zip(offsets, cells, strict=False):
-        i, j, s = neighbor_list("ijS", atoms, r_max)
-        centre.append(i + offset)
-        source.append(j + offset)
-        shift.append(s @ atoms.cell.array)
-    order = np.argsort(elements, kind="stable")
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    i, j, s = rank[np.concatenate(centre)], rank[np.concatenate(source)], np.concatenate(shift)
-    by_centre = np.argsort(i, kind="stable")
-    i, j, s = i[by_centre], j[by_centre], s[by_centre]
-    degree = np.bincount(i, minlength=len(order))
-    start = np.concatenate([[0], np.cumsum(degree)])
-    sorted_elements = elements[order]
-    groups, pad_source, pad_centre, pad_shift, pair = [], [], [], [], 0
-    for element in np.unique(sorted_elements):
-        members = np.flatnonzero(sorted_elements == element)
-        width = max(1, int(degree[members].max()))
-        groups.append((int(element), int(members[0]), len(members), width, pair))
-        for atom in members:
-            d = degree[atom]
-            pad_source.append(np.concatenate([j[start[atom] : start[atom + 1]], np.full(width - d, atom)]))
-            pad_shift.append(
-                np.concatenate([s[start[atom] : start[atom + 1]], np.tile([3.0 * r_max, 0, 0], (width - d, 1))])
-            )
-            pad_centre.append(np.full(width, atom))
-        pair += width * len(members)
-    return Graph(
-        order=torch.as_tensor(order),
-        positions=torch.as_tensor(positions[order], dtype=dtype),
-        onehot=torch.nn.functional.one_hot(torch.as_tensor(sorted_elements), len(numbers)).to(dtype),
-        batch=torch.as_tensor(batch[order]),
-        source=torch.as_tensor(np.concatenate(pad_source)),
-        centre=torch.as_tensor(np.concatenate(pad_centre)),
-        shift=torch.as_tensor(np.concatenate(pad_shift), dtype=dtype),
-        groups=groups,
-        volume=torch.as_tensor([a.get_volume() for a in cells], dtype=dtype),
-        counts=torch.as_tensor([len(a) for a in cells]),
-    )
+@dataclass(frozen=True)
+class Evaluation:
+    """Energy of a cell and its derivatives, in the graph's order.
+
+    Attributes
+    ----------
+    energy : Tensor
+        Without the atoms' own energies, eV.
+    gradient : Tensor, shape=(natom, 3)
+        eV/A.
+    stress : Tensor, shape=(3, 3)
+        eV/A^3.
+    leaf, by_edges : Tensor, shape=(npair, nedge)
+        Edges, and the derivative of the energy by them.
+    """
+
+    energy: Tensor
+    gradient: Tensor
+    stress: Tensor
+    leaf: Tensor
+    by_edges: Tensor
 
 
 class FastMACE:
@@ -138,7 +177,86 @@ class FastMACE:
                 paths.append((ins.i_in1, ins.i_in2, ins.i_out, offset, mul, ir1.dim, w3j))
                 offset += mul
             self.couplings.append(paths)
-        self.bases = [[_pair_basis(c) for c in p.symmetric_contractions.contractions] for p in model.products]
+        self.pairs = torch.tril_indices(17, 17)
+        self.bases = [
+            [_pair_basis(c, self.pairs) for c in p.symmetric_contractions.contractions] for p in model.products
+        ]
+
+    def graph(self, atoms: Atoms, curvature: bool = False) -> Graph:
+        """Build the graph of a cell.
+
+        Parameters
+        ----------
+        atoms : Atoms
+            The cell.
+        curvature : bool
+            With second derivatives, which :meth:`product` needs.
+        """
+        m, found = self.model, find_neighbours(atoms, self.numbers, self.r_max)
+        dtype = next(m.parameters()).dtype
+        onehot = torch.nn.functional.one_hot(torch.as_tensor(found.elements), len(self.numbers)).double()
+        index = torch.as_tensor(np.stack([found.source, found.centre]))
+        vectors = torch.as_tensor(found.vectors).requires_grad_(True)
+        lengths = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+        harmonics = copy.deepcopy(m.spherical_harmonics).double()(vectors)
+        radial, _ = copy.deepcopy(m.radial_embedding).double()(lengths, onehot, index, m.atomic_numbers)
+        repulsion = torch.zeros(1, dtype=torch.float64) * vectors.sum()
+        if hasattr(m, "pair_repulsion_fn"):
+            repulsion = copy.deepcopy(m.pair_repulsion_fn).double()(lengths, onehot, index, m.atomic_numbers).sum()
+        edges = torch.cat([harmonics, radial], dim=1)
+        slopes, bends = _pair_derivatives(edges, vectors, curvature)
+        repulsion_slopes, repulsion_bends = _pair_derivatives(repulsion.reshape(1, 1), vectors, curvature)
+        return Graph(
+            order=found.order,
+            onehot=onehot.to(dtype),
+            source=index[0],
+            centre=index[1],
+            groups=found.groups,
+            vectors=vectors.detach().to(dtype),
+            edges=edges.detach().to(dtype),
+            slopes=slopes.to(dtype),
+            bends=None if bends is None else bends.to(dtype),
+            repulsion=repulsion.detach().to(dtype),
+            repulsion_slopes=repulsion_slopes[:, 0].to(dtype),
+            repulsion_bends=None if repulsion_bends is None else repulsion_bends[:, 0].to(dtype),
+            volume=atoms.get_volume(),
+        )
+
+    def evaluate(self, graph: Graph, train: bool = False) -> Evaluation:
+        """Energy, gradient and stress; with `train`, they can be differentiated."""
+        leaf = graph.edges.detach().requires_grad_(True)
+        energy = self._energy(graph, leaf)
+        by_edges = torch.autograd.grad(energy, leaf, create_graph=train)[0]
+        pairs = torch.einsum("pe,pec->pc", by_edges, graph.slopes) + graph.repulsion_slopes
+        virial = pairs.T @ graph.vectors
+        return Evaluation(
+            energy=energy + graph.repulsion,
+            gradient=graph.gather(pairs),
+            stress=0.5 * (virial + virial.T) / graph.volume,
+            leaf=leaf,
+            by_edges=by_edges,
+        )
+
+    def product(self, graph: Graph, found: Evaluation, direction: Tensor) -> Tensor:
+        """Product of the Hessian with a direction, eV/A.
+
+        Parameters
+        ----------
+        graph : Graph
+            Built with `curvature`.
+        found : Evaluation
+            Of that graph, made with `train`.
+        direction : Tensor, shape=(natom, 3)
+            Angstrom.
+        """
+        assert graph.bends is not None
+        assert graph.repulsion_bends is not None
+        u = direction.index_select(0, graph.source) - direction.index_select(0, graph.centre)
+        along = (found.by_edges * torch.einsum("pec,pc->pe", graph.slopes, u)).sum()
+        change = torch.autograd.grad(along, found.leaf, create_graph=True)[0]
+        pairs = torch.einsum("pe,pec->pc", change, graph.slopes)
+        pairs = pairs + torch.einsum("pe,pec->pc", found.by_edges, torch.einsum("pecd,pd->pec", graph.bends, u))
+        return graph.gather(pairs + torch.einsum("pcd,pd->pc", graph.repulsion_bends, u))
 
     def _message(
         self, layer: int, graph: Graph, feats: Tensor, harmonics: tuple[Tensor, ...], radial: Tensor
@@ -150,7 +268,7 @@ class FastMACE:
             feats[:, s].reshape(len(feats), mi.mul, mi.ir.dim) for s, mi in zip(irreps.slices(), irreps, strict=True)
         ]
         gathered = [b.index_select(0, graph.source) for b in blocks]
-        widths = [n * width for _, _, n, width, _ in graph.groups]
+        widths = [n * width for _, n, width in graph.groups]
         weights = radial.split([p[4] for p in paths], dim=1)
         out: dict[int, Tensor] = {}
         for i2 in sorted({p[1] for p in paths}):
@@ -158,9 +276,7 @@ class FastMACE:
             parts = [(weights[k][:, :, None] * gathered[paths[k][0]]).flatten(1) for k in chosen]
             both = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
             pieces = []
-            for (_, _, n, width, _), b, y in zip(
-                graph.groups, both.split(widths), harmonics[i2].split(widths), strict=True
-            ):
+            for (_, n, width), b, y in zip(graph.groups, both.split(widths), harmonics[i2].split(widths), strict=True):
                 pieces.append(torch.bmm(b.view(n, width, -1).transpose(1, 2), y.reshape(n, width, -1)))
             summed = torch.cat(pieces)  # (natom, sum of mul * dim, 2 l2 + 1)
             for k, part in zip(chosen, summed.split([p.shape[1] for p in parts], dim=1), strict=True):
@@ -170,66 +286,75 @@ class FastMACE:
         return torch.cat([out[k] for k in sorted(out)], dim=1)
 
     def _contract(self, layer: int, graph: Graph, x: Tensor) -> Tensor:
-        """Symmetric contraction of ``(natom, channel, 16)`` features."""
+        """Symmetric contraction of ``(natom, channel, 16)`` features, with the atoms innermost for speed."""
         contractions = self.model.products[layer].symmetric_contractions.contractions
-        x = x.transpose(0, 1)  # (channel, natom, lm)
-        y = torch.cat([torch.ones_like(x[..., :1]), x], dim=-1)
-        products = (y[..., :, None] * y[..., None, :]).flatten(2).split([g[2] for g in graph.groups], dim=1)
+        x = x.permute(2, 1, 0).contiguous()
+        y = torch.cat([torch.ones_like(x[:1]), x])
+        products = y.index_select(0, self.pairs[0]) * y.index_select(0, self.pairs[1])
+        counts = [g[1] for g in graph.groups]
         results = []
-        factors = x.split([g[2] for g in graph.groups], dim=1)
-        for (element, _, n, _, _), p, xe in zip(graph.groups, products, factors, strict=True):
-            row = []
+        for (element, n, _), p, xe in zip(graph.groups, products.split(counts, 2), x.split(counts, 2), strict=True):
+            rows = []
             for contraction, basis in zip(contractions, self.bases[layer], strict=True):
                 weights = torch.cat([contraction.weights_max[element], *[w[element] for w in contraction.weights]])
-                dim = basis.shape[-1] // (289 * 16)
-                table = (weights.T @ basis.to(weights)).view(len(x), 289, dim * 16)
-                q = torch.bmm(p, table).view(len(x), n, dim, 16)
-                row.append((q * xe[:, :, None, :]).sum(-1).transpose(0, 1).reshape(n, -1))
-            results.append(torch.cat(row, dim=1))
-        return torch.cat(results)
+                table = (weights.T @ basis.to(weights)).view(len(xe[0]), -1, len(self.pairs[0]))
+                q = torch.bmm(table, p.transpose(0, 1)).view(len(xe[0]), -1, 16, n)
+                rows.append((q * xe.transpose(0, 1)[:, None]).sum(2).flatten(0, 1))
+            results.append(torch.cat(rows))
+        return torch.cat(results, dim=1).T
 
-    def energy(self, graph: Graph, positions: Tensor, strain: Tensor | None = None) -> Tensor:
-        """Energies of the cells of `graph`, in eV.
-
-        Parameters
-        ----------
-        graph : Graph
-            Neighbour lists.
-        positions : Tensor, shape=(natom, 3)
-            Positions in the graph's order, Angstrom.
-        strain : Tensor, shape=(ncell, 3, 3), optional
-            Symmetric strain of each cell.
-
-        Returns
-        -------
-        Tensor, shape=(ncell,)
-            Energy without the atoms' own energies.
-        """
+    def _energy(self, graph: Graph, edges: Tensor) -> Tensor:
+        """Energy of the network (eV) as a function of harmonics and radial basis."""
         m = self.model
-        vectors = positions.index_select(0, graph.source) - positions.index_select(0, graph.centre) + graph.shift
-        if strain is not None:
-            vectors = vectors + torch.bmm(vectors[:, None], strain[graph.batch[graph.centre]])[:, 0]
-        lengths = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
-        harmonics = m.spherical_harmonics(vectors).split([s.stop - s.start for s in self.slices], dim=1)
-        edge_index = torch.stack([graph.source, graph.centre])
-        radial, _ = m.radial_embedding(lengths, graph.onehot, edge_index, m.atomic_numbers)
+        harmonics, radial = edges.split([self.slices[-1].stop, edges.shape[1] - self.slices[-1].stop], dim=1)
+        shells = harmonics.split([s.stop - s.start for s in self.slices], dim=1)
         feats = m.node_embedding(graph.onehot)
         total = torch.zeros(len(feats), dtype=feats.dtype)
         for layer, (interaction, product) in enumerate(zip(m.interactions, m.products, strict=True)):
             sc = interaction.skip_tp(feats, graph.onehot)
             up = interaction.linear_up(feats)
-            message = self._message(layer, graph, up, harmonics, interaction.conv_tp_weights(radial))
+            message = self._message(layer, graph, up, shells, interaction.conv_tp_weights(radial))
             message = interaction.reshape(interaction.linear(message) / interaction.avg_num_neighbors)
             feats = product.linear(self._contract(layer, graph, message)) + sc
             total = total + m.readouts[layer](feats, None)[:, 0]
-        if hasattr(m, "pair_repulsion_fn"):
-            total = total + m.pair_repulsion_fn(lengths, graph.onehot, edge_index, m.atomic_numbers)
-        total = m.scale_shift(total, torch.zeros(len(feats), dtype=torch.long))
-        return torch.zeros(len(graph.counts), dtype=total.dtype).index_add(0, graph.batch, total)
+        return m.scale_shift(total, torch.zeros(len(feats), dtype=torch.long)).sum()
 
 
-def _pair_basis(contraction: torch.nn.Module) -> Tensor:
-    """Coupling coefficients over pairs of ``(1, x)``: ``(parameters of order 3, 2 and 1; 289 * dim * 16)``."""
+def _pair_derivatives(values: Tensor, vectors: Tensor, second: bool) -> tuple[Tensor, Tensor | None]:
+    """First and second derivatives of functions that see one pair each.
+
+    Parameters
+    ----------
+    values : Tensor, shape=(npair, n)
+        The functions, or their sums over the pairs, shape ``(1, n)``.
+    vectors : Tensor, shape=(npair, 3)
+        Their arguments.
+    second : bool
+        Whether the second derivatives are wanted.
+
+    Returns
+    -------
+    Tensor, shape=(npair, n, 3)
+    Tensor, shape=(npair, n, 3, 3), or None
+    """
+    slopes, bends = [], []
+    for column in values.unbind(1):
+        slope = torch.autograd.grad(column.sum(), vectors, create_graph=second, retain_graph=True)[0]
+        slopes.append(slope.detach())
+        if second:
+            rows = [torch.autograd.grad(c.sum(), vectors, retain_graph=True)[0] for c in slope.unbind(1)]
+            bends.append(torch.stack(rows, dim=1))
+    return torch.stack(slopes, dim=1), torch.stack(bends, dim=1) if second else None
+
+
+def _pair_basis(contraction: torch.nn.Module, pairs: Tensor) -> Tensor:
+    """Coupling coefficients over unordered pairs of ``(1, x)``.
+
+    Returns
+    -------
+    Tensor, shape=(nparameter, dim * 16 * npair)
+        Parameters of order 3, 2 and 1, in turn.
+    """
     blocks = []
     for order in range(contraction.correlation, 0, -1):
         u = contraction.U_tensors(order)
@@ -244,5 +369,8 @@ def _pair_basis(contraction: torch.nn.Module) -> Tensor:
             full[0, 1:] = moved
         else:
             full[0, 0] = moved
-        blocks.append(full.flatten(0, 1).permute(3, 0, 1, 2).reshape(count, -1))
+        full = full + full.transpose(0, 1)
+        i, j = pairs
+        unordered = full[i, j] * torch.where(i == j, 0.5, 1.0).to(full)[:, None, None, None]
+        blocks.append(unordered.permute(3, 1, 2, 0).reshape(count, -1))
     return torch.cat(blocks)

@@ -13,7 +13,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 import torch
 from ase import Atoms
-from fast import FastMACE, Graph, build_graph
+from fast import Evaluation, FastMACE, Graph
 from hessian import TO_THZ, Modes
 from torch import Tensor
 
@@ -57,27 +57,26 @@ def scales(progress: float) -> Scales:
 class Minimum:
     """The minimum of one framework with its reference modes, ready for Hessian-vector products."""
 
-    def __init__(self, modes: Modes, numbers: list[int], r_max: float) -> None:
+    def __init__(self, modes: Modes, fast: FastMACE) -> None:
         self.modes = modes
-        self.graph = build_graph([modes.atoms], numbers, r_max)
-        order = self.graph.order.numpy()
+        self.graph = fast.graph(modes.atoms, curvature=True)
         root = np.repeat(np.sqrt(modes.atoms.get_masses()), 3)
-        rows = (3 * order[:, None] + np.arange(3)).ravel()
-        to_cartesian = (modes.vectors / root[:, None])[rows]
-        self.to_cartesian = torch.as_tensor(to_cartesian, dtype=torch.get_default_dtype())
-        self.frequencies = torch.as_tensor(np.abs(modes.frequencies), dtype=torch.get_default_dtype())
-        squares = modes.frequencies * np.abs(modes.frequencies)
-        self.squares = torch.as_tensor(squares, dtype=torch.get_default_dtype())
+        rows = (3 * self.graph.order[:, None] + np.arange(3)).ravel()
+        self.to_cartesian = torch.as_tensor((modes.vectors / root[:, None])[rows]).to(self.graph.edges)
+        self.frequencies = torch.as_tensor(np.abs(modes.frequencies)).to(self.graph.edges)
+        self.squares = torch.as_tensor(modes.frequencies * np.abs(modes.frequencies)).to(self.graph.edges)
 
     def curvature_error(
-        self, gradient: Tensor, positions: Tensor, generator: torch.Generator, frequency: float
+        self, fast: FastMACE, found: Evaluation, generator: torch.Generator, frequency: float
     ) -> Tensor:
         """Error of the product of the Hessian with a random displacement, in the metric of the frequencies.
 
         Parameters
         ----------
-        gradient, positions : Tensor
-            Gradient of the energy by the positions, with its graph.
+        fast : FastMACE
+            The model.
+        found : Evaluation
+            Of the minimum, made for training.
         generator : torch.Generator
             Draws the displacement.
         frequency : float
@@ -85,24 +84,20 @@ class Minimum:
         """
         weight = 1.0 / (self.frequencies + frequency)
         v = weight * torch.randn(len(weight), generator=generator)
-        along = (gradient.ravel() * (self.to_cartesian @ v)).sum()
-        product = torch.autograd.grad(along, positions, create_graph=True)[0]
+        product = fast.product(self.graph, found, (self.to_cartesian @ v).view(-1, 3))
         projected = (self.to_cartesian.T @ product.ravel()) * TO_THZ**2
         return weight * (projected - self.squares * v)
 
     def losses(self, fast: FastMACE, generator: torch.Generator, scale: Scales) -> dict[str, Tensor]:
         """Compute the squared errors at the minimum, over their scales; curvature over the reference's."""
-        p = self.graph.positions.clone().requires_grad_(True)
-        eps = torch.zeros((1, 3, 3), requires_grad=True)
-        energy = fast.energy(self.graph, p, 0.5 * (eps + eps.transpose(1, 2)))
-        gradient, virial = torch.autograd.grad(energy.sum(), (p, eps), create_graph=True)
+        found = fast.evaluate(self.graph, train=True)
         weight = 1.0 / (self.frequencies + scale.frequency)
-        error = self.curvature_error(gradient, p, generator, scale.frequency)
+        error = self.curvature_error(fast, found, generator, scale.frequency)
         return {
             "curvature": (error**2).mean() / ((weight**2 * self.squares) ** 2).mean(),
-            "rest": (gradient**2).mean() / scale.force**2,
-            "tension": ((virial / self.graph.volume) ** 2).mean() / scale.stress**2,
-            "zero": (energy / len(p) / scale.energy).square().mean(),
+            "rest": (found.gradient**2).mean() / scale.force**2,
+            "tension": (found.stress**2).mean() / scale.stress**2,
+            "zero": (found.energy / len(found.gradient) / scale.energy).square(),
         }
 
 
@@ -113,32 +108,26 @@ class Targets:
         self.frames = frames
         self.energy = np.array([a.get_potential_energy() - sum(energies[z] for z in a.numbers) for a in frames])
         self.names = np.array([a.info["name"] for a in frames])
-
-    def predict(self, fast: FastMACE, chosen: list[int], train: bool) -> tuple[Graph, Tensor, Tensor, Tensor]:
-        """Energies (eV), forces (eV/A, the graph's order) and stresses (eV/A^3, ``(ncell, 3, 3)``)."""
-        graph = build_graph([self.frames[k] for k in chosen], fast.numbers, fast.r_max)
-        p = graph.positions.requires_grad_(True)
-        eps = torch.zeros((len(chosen), 3, 3), dtype=p.dtype, requires_grad=True)
-        energy = fast.energy(graph, p, 0.5 * (eps + eps.transpose(1, 2)))
-        gradient, virial = torch.autograd.grad(energy.sum(), (p, eps), create_graph=train)
-        return graph, energy, -gradient, virial / graph.volume[:, None, None]
+        self._graphs: dict[int, Graph] = {}
 
     def errors(self, fast: FastMACE, chosen: list[int], scale: Scales, train: bool = True) -> dict[str, Tensor]:
         """Compute the squared errors per configuration, over their scales; forces over their mean square."""
-        graph, energy, forces, stress = self.predict(fast, chosen, train)
-        frames = [self.frames[k] for k in chosen]
-        reference = torch.as_tensor(np.concatenate([a.get_forces() for a in frames])[graph.order.numpy()]).to(forces)
-        wanted = torch.as_tensor(np.array([a.get_stress(voigt=False) for a in frames])).to(stress)
-        zeros = torch.zeros(len(chosen), dtype=forces.dtype)
-        miss = zeros.index_add(0, graph.batch, ((forces - reference) ** 2).sum(1)) / (3 * graph.counts)
-        size = zeros.index_add(0, graph.batch, (reference**2).sum(1)) / (3 * graph.counts)
-        own = torch.as_tensor(self.energy[chosen]).to(energy) / graph.counts
-        de = energy / graph.counts - own
+        rows = [self._error(fast, k, scale, train) for k in chosen]
+        return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+
+    def _error(self, fast: FastMACE, k: int, scale: Scales, train: bool) -> dict[str, Tensor]:
+        atoms = self.frames[k]
+        if k not in self._graphs:
+            self._graphs[k] = fast.graph(atoms)
+        graph = self._graphs[k]
+        found = fast.evaluate(graph, train)
+        forces = torch.as_tensor(atoms.get_forces()[graph.order]).to(graph.edges)
+        stress = torch.as_tensor(atoms.get_stress(voigt=False)).to(graph.edges)
+        own = float(self.energy[k]) / len(atoms)
         return {
-            "forces": miss / (size + scale.force**2),
-            "energy": de**2 / (scale.energy**2 + (LENIENCE * own) ** 2),
-            "stress": ((stress - wanted) ** 2).mean((1, 2))
-            / (scale.stress**2 + LENIENCE**2 * (wanted**2).mean((1, 2))),
+            "forces": ((found.gradient + forces) ** 2).mean() / ((forces**2).mean() + scale.force**2),
+            "energy": (found.energy / len(atoms) - own) ** 2 / (scale.energy**2 + (LENIENCE * own) ** 2),
+            "stress": ((found.stress - stress) ** 2).mean() / (scale.stress**2 + LENIENCE**2 * (stress**2).mean()),
         }
 
 

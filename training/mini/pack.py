@@ -17,7 +17,7 @@ from mace_mof_calc.models.packed import save_packed
 LARGEST = 2 * 1024**2  # bytes
 
 
-def card(rows: list[dict[str, Any]], trained: Sequence[str]) -> dict[str, Any]:
+def card(name: str, rows: list[dict[str, Any]], trained: Sequence[str]) -> dict[str, Any]:
     """Model card, with the frameworks it was trained on and the rows of the acceptance table."""
     validation = []
     for row in rows:
@@ -33,8 +33,8 @@ def card(rows: list[dict[str, Any]], trained: Sequence[str]) -> dict[str, Any]:
             }
         )
     return {
-        "name": "mini",
-        "title": "Embedded stand-in, a small MACE trained on GFN1-xTB",
+        "name": name,
+        "title": "Stand-in, a small MACE trained on GFN1-xTB",
         "level_of_theory": "GFN1-xTB (tblite, Gamma point)",
         "dispersion_included": True,
         "elements": [chemical_symbols[z] for z in ELEMENTS],
@@ -55,7 +55,7 @@ def pack(model: Path, rows: list[dict[str, Any]], trained: Sequence[str], stem: 
     """Pack a finished model (``config``, ``state_dict``) as ``STEM.safetensors`` and ``STEM.json``."""
     _, module = load(model, torch.float32)
     stem.parent.mkdir(parents=True, exist_ok=True)
-    path = save_packed(module, stem, card(rows, trained))
+    path = save_packed(module, stem, card(stem.name, rows, trained))
     size = path.stat().st_size + path.with_suffix(".safetensors").stat().st_size
     if size > LARGEST:
         raise ValueError(f"packed model takes {size} bytes, more than {LARGEST}")

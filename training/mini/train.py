@@ -20,7 +20,7 @@ from ase import Atoms
 from ase.io import read
 from crystals import FRAMEWORKS
 from e3nn import o3
-from fast import FastMACE, build_graph
+from fast import FastMACE
 from hessian import Modes, diagonalise, from_phonopy, full_hessian, load_all, setup
 from labels import isolated_energies
 from losses import TIGHT, WEIGHTS, Minimum, Targets, scales, tempered
@@ -51,6 +51,10 @@ class Stage:
         Progress of the scales (0 loose, 1 tight) at the start and at 60 % of the steps, where it stops.
     batch : int
         Labelled configurations, and one minimum, in each of the `STREAMS` that a step averages over.
+    seed : int
+        Of the weights where they are random, and of what is drawn.
+    channels : int
+        Width of a network that starts from random weights.
     """
 
     name: str
@@ -59,6 +63,8 @@ class Stage:
     rate: tuple[float, float]
     tighten: tuple[float, float] = (1.0, 1.0)
     batch: int = 3
+    seed: int = 0
+    channels: int = 32
 
 
 STREAMS = 2
@@ -74,12 +80,10 @@ def model_modes(fast: FastMACE, modes: Modes, name: str, primitive: Atoms) -> Mo
     phonon = setup(primitive, FRAMEWORKS[name].repeat)
     forces = []
     for cell in phonon.supercells_with_displacements:
-        graph = build_graph([from_phonopy(cell)], fast.numbers, fast.r_max)
-        p = graph.positions.requires_grad_(True)
-        gradient = torch.autograd.grad(fast.energy(graph, p).sum(), p)[0]
-        out = np.empty(gradient.shape)
-        out[graph.order.numpy()] = -gradient.numpy()
-        forces.append(out)
+        graph = fast.graph(from_phonopy(cell))
+        found = np.empty((len(cell), 3))
+        found[graph.order] = -fast.evaluate(graph).gradient.detach().numpy()
+        forces.append(found)
     return diagonalise(modes.atoms, full_hessian(phonon, forces))
 
 
@@ -157,7 +161,7 @@ def _train(rank: int, workers: int, meeting: Path, stage: Stage, start: Path | N
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=meeting.as_uri(), rank=rank, world_size=workers)
     finished, running = work / "models" / f"{stage.name}.pt", work / "models" / f"{stage.name}-running.pt"
-    torch.manual_seed(0)
+    torch.manual_seed(stage.seed)
     torch.set_default_dtype(torch.float32)
     ideal = [read(work / "minima" / f"{name}-saddle.extxyz") for name in FRAMEWORKS]
     references = {k: m for k, m in load_all(work).items() if k in stage.weights}
@@ -168,7 +172,11 @@ def _train(rank: int, workers: int, meeting: Path, stage: Stage, start: Path | N
         content = torch.load(start, weights_only=True)
         config, state = content["config"], content["state_dict"]
     else:
-        config = {**ARCHITECTURE, "atomic_energies": atomic_energies(ideal, isolated_energies(work))}
+        config = {
+            **ARCHITECTURE,
+            "hidden_irreps": f"{stage.channels}x0e+{stage.channels}x1o",
+            "atomic_energies": atomic_energies(ideal, isolated_energies(work)),
+        }
         state = None
     model = build_model(config)
     if state is not None:
@@ -186,7 +194,7 @@ def _train(rank: int, workers: int, meeting: Path, stage: Stage, start: Path | N
         optimiser.load_state_dict(content["optimiser"])
         step, norm = content["step"], content["norm"]
     fast = FastMACE(model)
-    minima = {k: Minimum(m, fast.numbers, fast.r_max) for k, m in references.items()}
+    minima = {k: Minimum(m, fast) for k, m in references.items()}
     targets, tests = Targets(load_frames(work, "train", names), own), Targets(load_frames(work, "test", names), own)
     sums: dict[str, float] = {}
     clock, since = time.time(), step
@@ -198,10 +206,10 @@ def _train(rank: int, workers: int, meeting: Path, stage: Stage, start: Path | N
         scale = scales(begin + (end - begin) * min(1.0, step / (0.6 * stage.steps)))
         optimiser.zero_grad(set_to_none=True)
         for stream in range(rank, STREAMS, workers):
-            rng = np.random.default_rng([7, step, stream])
+            rng = np.random.default_rng([7 + stage.seed, step, stream])
             name = str(rng.choice(names, p=list(stage.weights.values())))
             chosen = list(rng.choice(np.flatnonzero(targets.names == name), stage.batch, replace=False))
-            generator = torch.Generator().manual_seed(STREAMS * step + stream)
+            generator = torch.Generator().manual_seed(10**6 * stage.seed + STREAMS * step + stream)
             losses = minima[name].losses(fast, generator, scale)
             sum(WEIGHTS[k] * tempered(v) for k, v in losses.items()).backward()
             more = targets.errors(fast, chosen, scale)
