@@ -11,6 +11,10 @@ from phonopy_mlp.force_constants import ForceConstantsResult
 
 PARAMS_FILE = "phonopy_params.yaml"
 FORCE_CONSTANTS_FILE = "force_constants.hdf5"
+RELAXED_FILE = "relaxed.cif"
+STABILISED_FILE = "stabilised.cif"
+EOS_FILE = "eos.yaml"
+ELASTIC_FILE = "elastic.yaml"
 REPORT_FILE = "report.html"
 
 

@@ -13,7 +13,7 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
 from phonopy_mlp.errors import SettingsError
-from phonopy_mlp.output import REPORT_FILE
+from phonopy_mlp.output import RELAXED_FILE, REPORT_FILE
 from phonopy_mlp.registry import calculator_names, get_calculator, is_model_file
 from phonopy_mlp.relax import FMAX, MAX_STEPS, Cell
 from phonopy_mlp.supercell import AUTO_LENGTH, auto_supercell, parse_supercell, shortest_image_distance
@@ -180,6 +180,11 @@ def read_relaxation(own: argparse.Namespace, returned: list[str]) -> RelaxOption
     }
     chosen = {name: value for name, value in given.items() if value is not None}
     return RelaxOptions(**chosen, must_converge=not own.relax_unconverged)
+
+
+def files_of_preparation(relaxation: RelaxOptions | None, symmetrise: float | None) -> tuple[str, ...]:
+    """Return the files of a structure that is relaxed or symmetrised first."""
+    return () if relaxation is None and symmetrise is None else (RELAXED_FILE,)
 
 
 def read_supercell(own: argparse.Namespace, returned: list[str]) -> SupercellOptions:

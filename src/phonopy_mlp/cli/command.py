@@ -19,21 +19,23 @@ from phonopy_mlp.cli.arguments import (
     add_relax_options,
     add_report_option,
     add_supercell_options,
+    files_of_preparation,
     read_calculator,
     read_relaxation,
     read_supercell,
     tolerance,
     unused_relaxation,
 )
-from phonopy_mlp.cli.checks import working_folder
+from phonopy_mlp.cli.checks import check_overwriting, working_folder
 from phonopy_mlp.cli.domain import check_domain
-from phonopy_mlp.cli.prepare import RELAXED_FILE, prepare
+from phonopy_mlp.cli.prepare import prepare
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.report import describe_groups
 from phonopy_mlp.cli.steps import committee, elastic, eos, qha, sscha, stabilise
 from phonopy_mlp.cli.steps.start import Start, Step
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.inputs import read_input
+from phonopy_mlp.output import RELAXED_FILE, STABILISED_FILE
 from phonopy_mlp.phonons import MESH
 from phonopy_mlp.registry import describe, identify
 from phonopy_mlp.report.assets import check_installed
@@ -126,6 +128,7 @@ def run(name: str, argv: Sequence[str]) -> int:
     unfinished = Unfinished(folder / UNFINISHED_FOLDER, **identify(options.calculator.name))
     record = RunRecord(["phonopy-mlp", name, *words], folder, unfinished, options.quiet)
     with record.collecting_warnings():
+        check_overwriting(options.structure, options.structures_written)
         options.supercell.check()
         if options.report:
             check_installed()
@@ -153,8 +156,7 @@ def run(name: str, argv: Sequence[str]) -> int:
             if command.supercell:
                 settings["supercell_matrix"] = start.supercell_matrix
             options.step.run(start, record)
-            atoms = start.atoms
-        record.write(given, atoms, description, settings, name=f"phonopy_mlp-{name}.yaml")
+        record.write(given, description, settings, name=f"phonopy_mlp-{name}.yaml")
         unfinished.remove()
         if options.step is None:
             record.say(f"Written: {RELAXED_FILE}")
@@ -177,6 +179,12 @@ class _Options:
     step: Step | None
     report: bool
     quiet: bool
+
+    @property
+    def structures_written(self) -> tuple[str, ...]:
+        """Files of the structures that come out."""
+        stabilised = (STABILISED_FILE,) if isinstance(self.step, stabilise.StabiliseStep) else ()
+        return (*files_of_preparation(self.relaxation, self.symmetrise), *stabilised)
 
     def settings(self) -> dict[str, Any]:
         """Return every setting in force, for the record."""

@@ -28,6 +28,7 @@ from phonopy_mlp.cli.arguments import (
     add_relax_options,
     add_report_option,
     add_supercell_options,
+    files_of_preparation,
     read_calculator,
     read_relaxation,
     read_supercell,
@@ -40,6 +41,7 @@ from phonopy_mlp.cli.steps.stabilise import StabiliseStep
 from phonopy_mlp.cli.steps.start import Step
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.force_constants import Method
+from phonopy_mlp.output import STABILISED_FILE
 from phonopy_mlp.phonons import MESH
 from phonopy_mlp.registry import calculator_names
 from phonopy_mlp.symmetry import LOOSE
@@ -126,6 +128,12 @@ class Options:
         """Sampling mesh, the default one where none was given; of other than three numbers where it is no plain one."""
         numbers = self.settings.mesh_numbers
         return MESH if numbers is None else tuple(int(n) for n in np.asarray(numbers).ravel())
+
+    @property
+    def structures_written(self) -> tuple[str, ...]:
+        """Files of the structures that come out."""
+        stabilised = () if self.stabilisation is None else (STABILISED_FILE,)
+        return (*files_of_preparation(self.relaxation, self.symmetrise), *stabilised)
 
     @property
     def qha_temperatures(self) -> np.ndarray[Any, Any]:

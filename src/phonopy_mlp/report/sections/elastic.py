@@ -13,12 +13,12 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure as StaticFigure
 
 from phonopy_mlp.elasticity import tensor
+from phonopy_mlp.output import ELASTIC_FILE
 from phonopy_mlp.report.chart import Array, rounded
 from phonopy_mlp.report.folder import FinishedRun, unreadable
 from phonopy_mlp.report.markup import details, facts, paragraph, table
 from phonopy_mlp.report.section import Figure, Section
 
-ELASTIC_FILE = "elastic.yaml"
 _METHODS = {"stress_strain": "from stresses of strained cells", "long_waves": "from long acoustic waves"}
 _AVERAGES = ("voigt", "reuss", "hill")
 _VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")

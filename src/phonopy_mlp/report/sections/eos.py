@@ -6,13 +6,12 @@ import numpy as np
 from ase.units import GPa
 from phonopy.qha.eos import get_eos
 
+from phonopy_mlp.output import EOS_FILE
 from phonopy_mlp.plot import COLOURS
 from phonopy_mlp.report.chart import Curve, draw_chart
 from phonopy_mlp.report.folder import FinishedRun, unreadable
 from phonopy_mlp.report.markup import facts
 from phonopy_mlp.report.section import Section
-
-EOS_FILE = "eos.yaml"
 
 
 def make(run: FinishedRun) -> Section | None:
