@@ -21,7 +21,7 @@ from phonopy_mlp.evaluator import Evaluator, Progress, silent
 from phonopy_mlp.linear_response import linear_forces, offers_linear_response
 from phonopy_mlp.registry import describe
 from phonopy_mlp.structures import to_phonopy
-from phonopy_mlp.symmetry import TIGHT
+from phonopy_mlp.symmetry import TIGHT, check_tolerance
 from phonopy_mlp.unfinished import Unfinished
 
 DISTANCE = 0.001
@@ -131,9 +131,11 @@ def make_phonopy(
     Raises
     ------
     SettingsError
-        The supercell has more than `LARGEST_SUPERCELL` atoms, or the primitive matrix does not fit the structure.
+        The supercell has more than `LARGEST_SUPERCELL` atoms, the primitive matrix does not fit the structure, or the
+        tolerance is not positive.
 
     """
+    check_tolerance(symprec)
     size = len(atoms) * round(abs(float(np.linalg.det(supercell_matrix))))
     if size > LARGEST_SUPERCELL:
         raise SettingsError(

@@ -58,10 +58,15 @@ def find_space_groups(atoms: Atoms) -> tuple[SpaceGroup, ...]:
     return tuple(find_space_group(atoms, tolerance) for tolerance in (TIGHT, LOOSE))
 
 
-def find_symmetry(atoms: Atoms, tolerance: float) -> spglib.SpglibDataset:
-    """Return all that spglib finds of a structure's symmetry at a tolerance in A; raises as `find_space_group`."""
+def check_tolerance(tolerance: float) -> None:
+    """Raise `SettingsError` for a tolerance (A) that is not positive."""
     if not (np.isfinite(tolerance) and tolerance > 0):
         raise SettingsError(f"Symmetry tolerance {tolerance:g} A", "it must be positive", "Give for example 1e-2")
+
+
+def find_symmetry(atoms: Atoms, tolerance: float) -> spglib.SpglibDataset:
+    """Return all that spglib finds of a structure's symmetry at a tolerance in A; raises as `find_space_group`."""
+    check_tolerance(tolerance)
     cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
     try:
         dataset = spglib.get_symmetry_dataset(cell, symprec=tolerance)

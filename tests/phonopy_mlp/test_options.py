@@ -92,6 +92,12 @@ def test_a_configuration_file_is_phonopys():
     assert options.settings.mesh_numbers == [5, 5, 5]
     assert options.settings.displacement_distance == 0.03
     np.testing.assert_array_equal(options.settings.supercell_matrix, np.diag([2, 2, 2]))
+    assert (options.chooses_displacements, options.diagonal, options.trigonal) == (True, True, False)
+    Path("my.conf").write_text("MESH = 7 7 7\n")
+    assert not parse(["Cu.cif", "--config", "my.conf"], "phonopy").chooses_displacements
+    Path("my.conf").write_text("DIAG = .FALSE.\nTRIGONAL = .TRUE.\n")
+    options = parse(["Cu.cif", "--config", "my.conf"], "phonopy")
+    assert (options.chooses_displacements, options.diagonal, options.trigonal) == (True, False, True)
 
 
 def test_symmetrise_has_a_default_and_leaves_the_structure_alone():

@@ -211,3 +211,9 @@ def test_without_linear_response_the_same_takes_many_steps(stiff_and_soft):
     calculator.has_linear_response = False
     with pytest.raises(ConvergenceError):
         relax(moved, calculator, cell="fixed", max_steps=100)
+
+
+@pytest.mark.parametrize("tolerance", [0, -1e-3, np.nan])
+def test_symmetry_is_kept_at_a_positive_tolerance(tolerance):
+    with pytest.raises(SettingsError, match="must be positive"):
+        relax(bulk("Cu"), EMT(), fix_symmetry=tolerance)

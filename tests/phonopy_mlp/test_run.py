@@ -335,6 +335,14 @@ def test_a_configuration_file_may_ask_for_dos_and_thermal_properties(capfd):
     assert Path("thermal_properties.yaml").exists()
 
 
+def test_values_that_go_on_in_the_next_line_go_with_their_tag(capfd):
+    # phonopy reads such values of tags in small letters alone.
+    Path("my.conf").write_text("tprop = .TRUE.\nmesh = 5 5 5\ndos = .TRUE.\nband = 0 0 0 +++\n1/2 0 0 +++\n1/2 1/2 0\n")
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --config my.conf") == 0
+    assert yaml.safe_load(Path("mesh.yaml").read_text())["mesh"] == [5, 5, 5]
+    assert yaml.safe_load(Path("band.yaml").read_text())["npath"] == 2
+
+
 def test_bundled_flags_are_options_of_their_own(capfd):
     assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --mesh 3 3 3 --dos -tps") == 0
     for name in ("total_dos.dat", "total_dos.pdf", "thermal_properties.yaml", "thermal_properties.pdf"):

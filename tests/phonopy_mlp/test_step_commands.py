@@ -222,6 +222,8 @@ BAD = {
     "qha: strain": ("qha --qha-strain 2", "between 0 and 0.2"),
     "qha: added": ("qha --qha-added -1", "cannot be negative"),
     "qha: temperatures": ("qha --tmin 100", "ascend from 0 K"),
+    "qha: step of temperatures": ("qha --tstep 0", "step positive"),
+    "eos: tolerance": ("eos --tolerance -1", "must be positive"),
     "qha: lengths": ("qha --qha-lengths 0 0.1", "at least 4"),
     "qha: words": ("qha --qha-lengths a b", "'a' is no number"),
     "qha: two ways": ("qha --qha-tensor --qha-lengths -0.01 0 0.01 0.02", "Choose one"),

@@ -17,7 +17,7 @@ from phonopy_mlp.output import RELAXED_FILE, REPORT_FILE
 from phonopy_mlp.registry import calculator_names, get_calculator, is_model_file
 from phonopy_mlp.relax import FMAX, MAX_STEPS, Cell
 from phonopy_mlp.supercell import AUTO_LENGTH, auto_supercell, parse_supercell, shortest_image_distance
-from phonopy_mlp.symmetry import LOOSE
+from phonopy_mlp.symmetry import LOOSE, check_tolerance
 
 DEFAULT_MODEL = "mof0"
 
@@ -190,9 +190,14 @@ def files_of_preparation(relaxation: RelaxOptions | None, symmetrise: float | No
 def read_supercell(own: argparse.Namespace, returned: list[str]) -> SupercellOptions:
     """Return which supercell; a last word that is the structure is put back into `returned`."""
     words = own.dim
-    if words is not None and len(words) > 1 and Path(words[-1]).is_file():
+    if words is not None and len(words) > 1 and looks_like_a_file(words[-1]):
         returned.append(words.pop())
     return SupercellOptions(None if words is None else tuple(" ".join(words).split()), own.dim_length)
+
+
+def looks_like_a_file(word: str) -> bool:
+    """Return whether a word is a file, or has a suffix as the name of one that is missing."""
+    return Path(word).is_file() or bool(Path(word).suffix.strip(".0123456789"))
 
 
 def unused_relaxation(relaxation: RelaxOptions) -> None:
@@ -226,24 +231,44 @@ def read_numbers(option: str, words: list[str] | None, returned: list[str]) -> t
     return tuple(numbers)
 
 
+def temperatures(low: float, high: float, step: float) -> np.ndarray[Any, Any]:
+    """Return temperatures from a lowest to a highest one, none where they do not ascend; all in K.
+
+    Raises
+    ------
+    SettingsError
+        They would never end.
+
+    """
+    if not (np.isfinite([low, high, step]).all() and step > 0):
+        raise SettingsError(
+            f"Temperatures from {low:g} to {high:g} K in steps of {step:g} K",
+            "they must be finite, and the step positive",
+            "Give for example --tmin 0 --tmax 300 --tstep 10",
+        )
+    return np.arange(low, high + step / 2, step)
+
+
 def tolerance(option: str, word: str | None, returned: list[str]) -> float | None:
     """Return the tolerance (A) after an option, the loose one where the word there is the structure.
 
     Raises
     ------
     SettingsError
-        The word is neither a number nor a file.
+        The word is neither a positive number nor a file.
 
     """
     if word is None:
         return None
     try:
-        return float(word)
+        found = float(word)
     except ValueError:
         if Path(word).exists():
             returned.append(word)
             return LOOSE
         raise SettingsError(f"{option} {word}", "it is not a tolerance in A", "Give for example 1e-2") from None
+    check_tolerance(found)
+    return found
 
 
 def _model(word: str | None, returned: list[str]) -> str | None:
@@ -261,7 +286,8 @@ def _atoms(words: str) -> tuple[int, ...]:
     found: list[int] = []
     for part in words.replace(",", " ").split():
         first, _, last = part.partition("-")
-        if not (first.isdigit() and (last.isdigit() or (last == "" and "-" not in part))) or int(first) < 1:
+        sound = first.isdigit() and (last if "-" in part else first).isdigit()
+        if not (sound and 1 <= int(first) <= int(last or first)):
             raise SettingsError(
                 f"--fix-atoms {words}", f"'{part}' is no atom, counted from 1, nor a range", "Give for example 1,2,7-12"
             )

@@ -16,6 +16,7 @@ from phonopy_mlp.output import FORCE_CONSTANTS_FILE, PARAMS_FILE, RELAXED_FILE, 
 from phonopy_mlp.plot import check_figure
 from phonopy_mlp.provenance import read_provenance
 from phonopy_mlp.report.assets import check_installed
+from phonopy_mlp.symmetry import check_tolerance
 
 BORN_FILE = "BORN"
 FORCE_CONSTANTS_TEXT = "FORCE_CONSTANTS"
@@ -42,6 +43,8 @@ def check_options(options: Options) -> None:
     """Raise `SettingsError` for values that make no sense, whatever the structure is."""
     settings = options.settings
     _check_mesh(options)
+    if settings.symmetry_tolerance is not None:
+        check_tolerance(settings.symmetry_tolerance)
     options.supercell.check()
     if settings.is_thermal_properties or options.figure is not None:
         _check_temperatures(options)

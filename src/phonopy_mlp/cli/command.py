@@ -23,6 +23,7 @@ from phonopy_mlp.cli.arguments import (
     read_calculator,
     read_relaxation,
     read_supercell,
+    temperatures,
     tolerance,
     unused_relaxation,
 )
@@ -41,7 +42,7 @@ from phonopy_mlp.registry import describe, identify
 from phonopy_mlp.report.assets import check_installed
 from phonopy_mlp.report.page import write_report
 from phonopy_mlp.structures import check_elements
-from phonopy_mlp.symmetry import LOOSE, TIGHT
+from phonopy_mlp.symmetry import LOOSE, TIGHT, check_tolerance
 from phonopy_mlp.unfinished import UNFINISHED_FOLDER, Unfinished
 
 Reader = Callable[[argparse.Namespace, RelaxOptions, list[str]], Step | None]
@@ -130,6 +131,7 @@ def run(name: str, argv: Sequence[str]) -> int:
     with record.collecting_warnings():
         check_overwriting(options.structure, options.structures_written)
         options.supercell.check()
+        check_tolerance(options.symprec)
         if options.report:
             check_installed()
         if options.step is not None:
@@ -225,7 +227,7 @@ def _parse(name: str, command: Command, words: Sequence[str]) -> _Options:
         symprec=own.tolerance,
         fmax=relaxation.fmax,
         mesh=tuple(sampling.mesh),
-        temperatures=np.arange(sampling.tmin, sampling.tmax + sampling.tstep / 2, sampling.tstep),
+        temperatures=temperatures(sampling.tmin, sampling.tmax, sampling.tstep),
         step=step,
         report=own.report,
         quiet=own.quiet,

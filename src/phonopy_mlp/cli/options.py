@@ -29,9 +29,11 @@ from phonopy_mlp.cli.arguments import (
     add_report_option,
     add_supercell_options,
     files_of_preparation,
+    looks_like_a_file,
     read_calculator,
     read_relaxation,
     read_supercell,
+    temperatures,
     tolerance,
     unused_relaxation,
 )
@@ -49,6 +51,9 @@ from phonopy_mlp.symmetry import LOOSE
 THERMAL_OPTIONS = ("-t", "--thermal-property")
 OTHER_MESH_OPTIONS = ("--dos", "--pdos", "--band", "--band-labels", "--anime")
 """What phonopy leaves out of a run with ``-t``, or need not do again in one."""
+
+_DISPLACEMENT_TAGS = {"displacement_distance", "random_displacements", "pm", "diag", "trigonal"}
+"""Tags of a configuration file that say which displacements."""
 
 _FLAGS = "dpqstv"
 """phonopy's one-letter options without a value, which may be bundled."""
@@ -130,6 +135,11 @@ class Options:
         return MESH if numbers is None else tuple(int(n) for n in np.asarray(numbers).ravel())
 
     @property
+    def chooses_displacements(self) -> bool:
+        """Whether an option, or a tag of the configuration file, says which displacements."""
+        return bool(self.displacement_words) or not _DISPLACEMENT_TAGS.isdisjoint(self.tags)
+
+    @property
     def structures_written(self) -> tuple[str, ...]:
         """Files of the structures that come out."""
         stabilised = () if self.stabilisation is None else (STABILISED_FILE,)
@@ -140,7 +150,7 @@ class Options:
         """Temperatures of the quasi-harmonic approximation in K, by phonopy's options, but for the highest one."""
         settings = self.settings
         highest = settings.max_temperature if "tmax" in self.tags else TMAX
-        return np.arange(settings.min_temperature, highest + settings.temperature_step / 2, settings.temperature_step)
+        return temperatures(settings.min_temperature, highest, settings.temperature_step)
 
 
 def own_parser(program: str) -> argparse.ArgumentParser:
@@ -232,8 +242,8 @@ def parse(argv: Sequence[str], program: str) -> Options:
         symmetrise=symmetrise,
         supercell=supercell,
         method=own.fc_method,
-        diagonal=not own.nodiag,
-        trigonal=own.trigonal,
+        diagonal=settings.is_diagonal_displacement and not own.nodiag,
+        trigonal=settings.is_trigonal_displacement or own.trigonal,
         steps=steps,
         figure=own.figure,
         report=own.report,
@@ -270,6 +280,8 @@ def is_option(word: str) -> bool:
 
 def _as_phonopy_writes_them(argv: Sequence[str]) -> list[str]:
     """Return the words with hyphens for underscores in options, as phonopy does, and bundled flags taken apart."""
+    if "" in argv:
+        raise SettingsError("An empty word is among the arguments", "it names nothing", "Leave it out")
     words = ["phonopy", *argv]
     deprecated = fix_deprecated_option_names(words)
     if deprecated:
@@ -287,7 +299,7 @@ def _read_settings(namespace: argparse.Namespace, config: Path | None) -> tuple[
         raise SettingsError(f"Configuration file '{config}'", "there is no such file", "Check its name")
     try:
         parser = PhonopyConfParser(filename=namespace.conf_filename, args=namespace, load_phonopy_yaml=True)
-    except (ValueError, IndexError, TypeError, RuntimeError) as error:
+    except (ValueError, LookupError, TypeError, RuntimeError) as error:
         where = "phonopy's options" if config is None else f"phonopy's options or '{config}'"
         raise SettingsError(
             f"A value in {where} cannot be read", f"{type(error).__name__}: {error}", "See phonopy's manual"
@@ -318,7 +330,7 @@ def _structure(named: list[str], rest: list[str]) -> tuple[Path, list[str]]:
         with _program_name("phonopy"):
             get_run_parser()[0].parse_args(rest)
     if not found:
-        words = [word for word in rest if not is_option(word) and Path(word).suffix.strip(".0123456789")]
+        words = [word for word in rest if not is_option(word) and looks_like_a_file(word)]
         missing = [word for word in words if not Path(word).exists()]
         raise SettingsError(
             "No structure was given",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from phonopy_mlp.cli.arguments import temperatures
 from phonopy_mlp.cli.cells import choose_cells, choose_displacements, choose_supercell, choose_tolerance
 from phonopy_mlp.cli.checks import (
     FORCE_CONSTANTS_TEXT,
@@ -138,7 +139,7 @@ def _from_calculator(given: RunInput, options: Options, record: RunRecord, earli
     atoms = start.atoms
     check_domain(atoms, calculator, record, strict=options.calculator.strict)
     phonon = choose_cells(atoms, start.supercell_matrix, options, given)
-    chosen = given.dataset is not None or bool(options.displacement_words)
+    chosen = given.dataset is not None or options.chooses_displacements
     method = choose_method(calculator, options.method, given=chosen)
     choose_displacements(phonon, options, given, calculator, linear=method == "linear-response")
     if options.dry_run:
@@ -213,14 +214,11 @@ def _finish(made: _Made, options: Options) -> int:
 def _draw(made: _Made, figure: Path, options: Options) -> None:
     settings = options.settings
     mesh: Any = MESH if settings.mesh_numbers is None else settings.mesh_numbers
-    temperatures = np.arange(
-        settings.min_temperature, settings.max_temperature + settings.temperature_step / 2, settings.temperature_step
-    )
     phonons = compute_phonons(
         made.result.phonon,
         mesh=mesh,
         pitch=settings.frequency_pitch or PITCH,
-        temperatures=temperatures,
+        temperatures=temperatures(settings.min_temperature, settings.max_temperature, settings.temperature_step),
         cutoff_frequency=settings.cutoff_frequency,
         gamma_centred=settings.is_gamma_center,
         exclude_gamma_acoustic=excludes_gamma_acoustic(options),

@@ -22,7 +22,7 @@ from phonopy_mlp.committee.plot import plot_committee
 from phonopy_mlp.committee.spread import Spread
 from phonopy_mlp.plot import write_figure
 from phonopy_mlp.qha.thermal import check_temperatures
-from phonopy_mlp.registry import get_calculator, identify
+from phonopy_mlp.registry import find_calculator, get_calculator, identify
 
 COMMITTEE_FIGURE = "committee.png"
 
@@ -40,6 +40,8 @@ class CommitteeStep:
     def check(self, mesh: tuple[int, ...], temperatures: Array) -> None:
         """Raise `SettingsError` for settings that make no sense."""
         check_mesh("--committee", mesh)
+        for name in self.models:
+            find_calculator(name)
         if self.qha:
             check_temperatures(temperatures)
 
