@@ -12,8 +12,9 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
+from phonopy_mlp.cli import config
 from phonopy_mlp.errors import SettingsError
-from phonopy_mlp.output import RELAXED_FILE, REPORT_FILE
+from phonopy_mlp.output import RELAXED_FILE, REPORT_FILE, STABILISED_FILE
 from phonopy_mlp.registry import calculator_names, get_calculator, is_model_file
 from phonopy_mlp.relax import FMAX, MAX_STEPS, Cell
 from phonopy_mlp.supercell import AUTO_LENGTH, auto_supercell, parse_supercell, shortest_image_distance
@@ -96,10 +97,12 @@ class SupercellOptions:
         if self.length is not None and self.words != ("auto",):
             raise SettingsError("--dim-length without --dim auto", "it would have no effect", "Add --dim auto")
 
-    def choose(self, atoms: Atoms, say: Callable[[str], None]) -> np.ndarray[Any, Any]:
-        """Return the matrix for a unit cell, the default one where none was asked for. shape=(3, 3)."""
+    def choose(
+        self, atoms: Atoms, say: Callable[[str], None], *others: np.ndarray[Any, Any] | None
+    ) -> np.ndarray[Any, Any]:
+        """Return the matrix for a unit cell, shape=(3, 3): the one asked for, the first of others, or the default."""
         if self.words is None:
-            return np.diag(SUPERCELL)
+            return np.asarray(next((each for each in others if each is not None), np.diag(SUPERCELL)))
         if self.words != ("auto",):
             return parse_supercell(self.words)
         length = AUTO_LENGTH if self.length is None else self.length
@@ -112,6 +115,57 @@ class SupercellOptions:
         return matrix
 
 
+@dataclass(frozen=True, slots=True)
+class CommonOptions:
+    """What a run and a command of one step have in common.
+
+    Attributes
+    ----------
+    structure : Path
+        Structure file or phonopy yaml.
+    calculator : CalculatorOptions
+    relaxation : RelaxOptions or None
+        How the structure is relaxed first; None where it is not.
+    fmax : float
+        Goal of all relaxations in eV/A.
+    symmetrise : float or None
+        Project onto the space group found at this tolerance (A).
+    supercell : SupercellOptions
+    report : bool
+        Make a report at the end.
+    quiet : bool
+        Print nothing but warnings, errors, and what was asked for: the plan of a dry run, the table of a figure.
+
+    """
+
+    structure: Path
+    calculator: CalculatorOptions
+    relaxation: RelaxOptions | None
+    fmax: float
+    symmetrise: float | None
+    supercell: SupercellOptions
+    report: bool
+    quiet: bool
+
+    def structures_written(self, *, stabilised: bool) -> tuple[str, ...]:
+        """Return the files of the structures that come out, also of a stabilised one where there will be one."""
+        prepared = self.relaxation is not None or self.symmetrise is not None
+        wanted = ((RELAXED_FILE, prepared), (STABILISED_FILE, stabilised))
+        return tuple(name for name, is_wanted in wanted if is_wanted)
+
+    def common_settings(self) -> dict[str, Any]:
+        """Return these settings for the record."""
+        return {
+            "model": self.calculator.name,
+            "device": self.calculator.device,
+            "dtype": self.calculator.dtype,
+            "head": self.calculator.head,
+            "strict": self.calculator.strict,
+            "relax": None if self.relaxation is None else self.relaxation.keywords(),
+            "symmetrise": self.symmetrise,
+        }
+
+
 def add_calculator_options(group: Any) -> None:
     """Add the options that choose a calculator."""
     group.add_argument("--mlp", nargs="?", metavar="MODEL", help=f"calculator or model file (default: {DEFAULT_MODEL})")
@@ -121,8 +175,10 @@ def add_calculator_options(group: Any) -> None:
     group.add_argument("--strict", action="store_true", help="refuse a structure outside of the model's training")
 
 
-def add_relax_options(group: Any) -> None:
-    """Add the options that say how a structure is relaxed."""
+def add_preparation_options(group: Any, *, always: bool) -> None:
+    """Add the options that say whether a structure is relaxed first, unless it always is, and how; and symmetrised."""
+    if not always:
+        group.add_argument("--relax", action="store_true", help="relax first; the options below say how")
     group.add_argument("--relax-fmax", type=float, metavar="F", help=f"goal in eV/A (default: {FMAX:g})")
     group.add_argument("--relax-steps", type=int, metavar="N", help=f"steps at most (default: {MAX_STEPS})")
     group.add_argument(
@@ -138,6 +194,14 @@ def add_relax_options(group: Any) -> None:
     )
     group.add_argument("--fix-atoms", metavar="LIST", help="atoms that keep their place, counted from 1: 1,2,7-12")
     group.add_argument("--relax-unconverged", action="store_true", help="go on where the goal was not reached")
+    group.add_argument(
+        "--symmetrise",
+        nargs="?",
+        const=str(LOOSE),
+        metavar="TOL",
+        help=f"project onto the space group found at TOL (A, default: {LOOSE:g}); where it is relaxed before, it is "
+        "relaxed again within that group",
+    )
 
 
 def add_supercell_options(group: Any) -> None:
@@ -151,9 +215,13 @@ def add_supercell_options(group: Any) -> None:
     )
 
 
-def add_report_option(group: Any) -> None:
-    """Add the option that makes a report of what was done."""
+def add_common_options(group: Any) -> None:
+    """Add the options of every command that computes something."""
     group.add_argument("--report", action="store_true", help=f"make {REPORT_FILE} of the results at the end")
+    group.add_argument(
+        config.OPTION, metavar="YAML", help="take options from a file, or from the record of an earlier run"
+    )
+    group.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
 def read_calculator(own: argparse.Namespace, returned: list[str]) -> CalculatorOptions:
@@ -180,11 +248,6 @@ def read_relaxation(own: argparse.Namespace, returned: list[str]) -> RelaxOption
     }
     chosen = {name: value for name, value in given.items() if value is not None}
     return RelaxOptions(**chosen, must_converge=not own.relax_unconverged)
-
-
-def files_of_preparation(relaxation: RelaxOptions | None, symmetrise: float | None) -> tuple[str, ...]:
-    """Return the files of a structure that is relaxed or symmetrised first."""
-    return () if relaxation is None and symmetrise is None else (RELAXED_FILE,)
 
 
 def read_supercell(own: argparse.Namespace, returned: list[str]) -> SupercellOptions:

@@ -168,7 +168,7 @@ def _check_foreign(options: Options, folder: Path, earlier: tuple[str, ...]) -> 
                 "this run would overwrite it",
                 "Move it away, or work in another folder",
             )
-    check_overwriting(options.structure, options.structures_written)
+    check_overwriting(options.structure, options.structures_written(stabilised=options.stabilisation is not None))
 
 
 def _written_earlier(folder: Path) -> tuple[str, ...]:

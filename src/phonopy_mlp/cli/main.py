@@ -70,7 +70,7 @@ def _run(arguments: list[str], program: str) -> int:
     if "-h" in arguments or "--help" in arguments:
         own_parser(program).print_help()
         return 0
-    words = expand(arguments)
+    words = expand(arguments, "run")
     return run_command.run(parse(words, program), [*program.split(), *words])
 
 

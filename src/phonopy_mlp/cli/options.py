@@ -19,16 +19,12 @@ from phonopy.cui.phonopy_argparse import (
 )
 from phonopy.cui.settings import PhonopyConfParser, PhonopySettings
 
-from phonopy_mlp.cli import config
 from phonopy_mlp.cli.arguments import (
-    CalculatorOptions,
-    RelaxOptions,
-    SupercellOptions,
+    CommonOptions,
     add_calculator_options,
-    add_relax_options,
-    add_report_option,
+    add_common_options,
+    add_preparation_options,
     add_supercell_options,
-    files_of_preparation,
     looks_like_a_file,
     read_calculator,
     read_relaxation,
@@ -43,10 +39,8 @@ from phonopy_mlp.cli.steps.stabilise import StabiliseStep
 from phonopy_mlp.cli.steps.start import Step
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.force_constants import Method
-from phonopy_mlp.output import STABILISED_FILE
 from phonopy_mlp.phonons import MESH
 from phonopy_mlp.registry import calculator_names
-from phonopy_mlp.symmetry import LOOSE
 
 THERMAL_OPTIONS = ("-t", "--thermal-property")
 OTHER_MESH_OPTIONS = ("--dos", "--pdos", "--band", "--band-labels", "--anime")
@@ -60,23 +54,13 @@ _FLAGS = "dpqstv"
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """A parsed command line.
+class Options(CommonOptions):
+    """A parsed command line of a run.
 
     Attributes
     ----------
-    structure : Path
-        Structure file or phonopy yaml.
-    calculator : CalculatorOptions
-    relaxation : RelaxOptions or None
-        How the structure is relaxed first; None where it is not.
     stabilisation : StabiliseStep or None
-        How imaginary modes are removed then; None where they are not.
-    fmax : float
-        Goal of all relaxations in eV/A.
-    symmetrise : float or None
-        Project onto the space group found at this tolerance (A).
-    supercell : SupercellOptions
+        How imaginary modes are removed after the relaxation; None where they are not.
     method : str
         ``auto``, ``linear-response`` or ``finite-displacement``.
     diagonal, trigonal : bool
@@ -85,14 +69,10 @@ class Options:
         What is done besides phonons, in this order.
     figure : Path or None
         PNG file of bands, DOS and thermal properties.
-    report : bool
-        Make a report at the end.
     use_born : bool
         Let phonopy apply the non-analytical term.
     dry_run : bool
         Say what would be done, and stop.
-    quiet : bool
-        Print nothing but warnings, errors, and what was asked for: the plan of a dry run, the table of a figure.
     settings : PhonopySettings
         phonopy's own reading of its options and of ``--config``.
     tags : dict of str to str
@@ -106,22 +86,14 @@ class Options:
 
     """
 
-    structure: Path
-    calculator: CalculatorOptions
-    relaxation: RelaxOptions | None
     stabilisation: StabiliseStep | None
-    fmax: float
-    symmetrise: float | None
-    supercell: SupercellOptions
     method: Method
     diagonal: bool
     trigonal: bool
     steps: tuple[Step, ...]
     figure: Path | None
-    report: bool
     use_born: bool
     dry_run: bool
-    quiet: bool
     settings: PhonopySettings
     tags: dict[str, str]
     config: Path | None
@@ -138,12 +110,6 @@ class Options:
     def chooses_displacements(self) -> bool:
         """Whether an option, or a tag of the configuration file, says which displacements."""
         return bool(self.displacement_words) or not _DISPLACEMENT_TAGS.isdisjoint(self.tags)
-
-    @property
-    def structures_written(self) -> tuple[str, ...]:
-        """Files of the structures that come out."""
-        stabilised = () if self.stabilisation is None else (STABILISED_FILE,)
-        return (*files_of_preparation(self.relaxation, self.symmetrise), *stabilised)
 
     @property
     def qha_temperatures(self) -> np.ndarray[Any, Any]:
@@ -164,15 +130,7 @@ def own_parser(program: str) -> argparse.ArgumentParser:
     )
     ours = parser.add_argument_group("options of phonopy-mlp")
     add_calculator_options(ours)
-    ours.add_argument("--relax", action="store_true", help="relax first; the options below say how")
-    add_relax_options(ours)
-    ours.add_argument(
-        "--symmetrise",
-        nargs="?",
-        const=str(LOOSE),
-        metavar="TOL",
-        help=f"project onto the space group found at TOL (A, default: {LOOSE:g}), after --relax where both are given",
-    )
+    add_preparation_options(ours, always=False)
     ours.add_argument(
         "--fc-method",
         default="auto",
@@ -182,13 +140,9 @@ def own_parser(program: str) -> argparse.ArgumentParser:
     ours.add_argument(
         "--figure", type=Path, metavar="PNG", help="draw bands, DOS and thermal properties; print a table"
     )
-    add_report_option(ours)
     ours.add_argument("--use-born", action="store_true", help="apply the non-analytical term of a BORN file")
     ours.add_argument("--dry-run", action="store_true", help="print symmetry, size and estimated cost, and stop")
-    ours.add_argument(
-        config.OPTION, metavar="YAML", help="take options from a file, or from the record of an earlier run"
-    )
-    ours.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_common_options(ours)
     add_step_options(parser)
     init = parser.add_argument_group("options of phonopy-init")
     add_supercell_options(init)

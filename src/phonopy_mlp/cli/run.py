@@ -190,7 +190,7 @@ def _write(given: RunInput, made: _Made, options: Options, record: RunRecord, ea
 
 def _stale(given: RunInput, options: Options) -> tuple[str, ...]:
     """Return files that this run does not write, and that would seem to be its own if an earlier run left them."""
-    written = options.structures_written
+    written = options.structures_written(stabilised=options.stabilisation is not None)
     # Structures of an earlier run stay where its forces do.
     structures = () if given.has_forces else (RELAXED_FILE, STABILISED_FILE)
     return (FORCE_CONSTANTS_TEXT, *(name for name in structures if name not in written))
@@ -233,18 +233,13 @@ def _title(options: Options, atoms: Atoms, description: Mapping[str, Any]) -> st
 
 def _settings(options: Options, result: ForceConstantsResult, given: RunInput) -> dict[str, Any]:
     """Return every setting in force, for the record."""
-    phonon, relaxation = result.phonon, options.relaxation
+    phonon = result.phonon
     lengths = np.linalg.norm(np.asarray(phonon.displacements)[..., -3:], axis=-1)
     dataset = phonon.dataset
     assert dataset is not None
     return {
-        "model": None if given.has_forces else options.calculator.name,
-        "device": options.calculator.device,
-        "dtype": options.calculator.dtype,
-        "head": options.calculator.head,
-        "strict": options.calculator.strict,
-        "relax": None if relaxation is None else relaxation.keywords(),
-        "symmetrise": options.symmetrise,
+        **options.common_settings(),
+        **({"model": None} if given.has_forces else {}),
         "stabilise": _plain_step(options.stabilisation),
         "steps": [_plain_step(step) for step in options.steps],
         "supercell_matrix": phonon.supercell_matrix,
