@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from phonopy.cui.phonopy_argparse import get_init_parser, get_run_parser
 
-from phonopy_mlp.cli import compare, report_command
+from phonopy_mlp.cli import compare, report
 from phonopy_mlp.cli.arguments import RelaxOptions
 from phonopy_mlp.cli.command import COMMANDS, make_parser
 from phonopy_mlp.cli.options import drop, is_option, own_parser, parse
@@ -162,7 +162,7 @@ def test_every_option_is_in_the_documents(name):
     parsers = {
         "run": lambda: own_parser("phonopy"),
         "compare": compare.make_parser,
-        "report": report_command.make_parser,
+        "report": report.make_parser,
     }
     parser = parsers.get(name, lambda: make_parser(name))()
     for action in parser._actions:

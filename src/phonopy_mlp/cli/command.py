@@ -28,9 +28,9 @@ from phonopy_mlp.cli.arguments import (
 )
 from phonopy_mlp.cli.checks import check_overwriting, working_folder
 from phonopy_mlp.cli.domain import check_domain
+from phonopy_mlp.cli.messages import describe_groups
 from phonopy_mlp.cli.prepare import prepare
 from phonopy_mlp.cli.record import RunRecord
-from phonopy_mlp.cli.report import describe_groups
 from phonopy_mlp.cli.steps import committee, elastic, eos, qha, sscha, stabilise
 from phonopy_mlp.cli.steps.start import Start, Step
 from phonopy_mlp.errors import SettingsError

@@ -10,9 +10,9 @@ from ase.calculators.calculator import BaseCalculator
 from ase.io import write
 
 from phonopy_mlp.cli.arguments import RelaxOptions
+from phonopy_mlp.cli.messages import describe_relaxation
 from phonopy_mlp.cli.progress import RelaxationBar
 from phonopy_mlp.cli.record import RunRecord
-from phonopy_mlp.cli.report import describe_relaxation
 from phonopy_mlp.files import replacing
 from phonopy_mlp.output import RELAXED_FILE
 from phonopy_mlp.relax import relax

@@ -23,15 +23,15 @@ from phonopy_mlp.cli.checks import (
 from phonopy_mlp.cli.delegate import excludes_gamma_acoustic, phonopy_symmetrises, run_phonopy
 from phonopy_mlp.cli.domain import check_domain
 from phonopy_mlp.cli.health import check_health
-from phonopy_mlp.cli.options import Options
-from phonopy_mlp.cli.prepare import prepare
-from phonopy_mlp.cli.progress import bar
-from phonopy_mlp.cli.record import RunRecord
-from phonopy_mlp.cli.report import (
+from phonopy_mlp.cli.messages import (
     describe_groups,
     describe_plan,
     summarise,
 )
+from phonopy_mlp.cli.options import Options
+from phonopy_mlp.cli.prepare import prepare
+from phonopy_mlp.cli.progress import bar
+from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.steps.start import Start
 from phonopy_mlp.force_constants import (
     ForceConstantsResult,
