@@ -16,7 +16,7 @@ from phonopy_mlp.report.section import Section
 
 def make(run: FinishedRun) -> Section | None:
     """Return E(V), its fit, and what the fit leaves."""
-    eos = run.read_yaml(EOS_FILE)
+    eos = run.read_yaml(EOS_FILE) if run.did("eos") else None
     if eos is None:
         return None
     try:

@@ -12,7 +12,7 @@ from ase import Atoms
 from ase.data import covalent_radii
 from ase.data.colors import jmol_colors
 
-from phonopy_mlp.inputs import looks_like_yaml
+from phonopy_mlp.inputs import file_digest, looks_like_yaml
 from phonopy_mlp.output import RELAXED_FILE, STABILISED_FILE
 from phonopy_mlp.report.chart import rounded
 from phonopy_mlp.report.folder import FinishedRun
@@ -71,8 +71,9 @@ def _structures(run: FinishedRun) -> Iterator[tuple[str, Atoms]]:
         if (run.folder / name).is_file():
             yield name.removesuffix(".cif"), _read(run.folder / name)
     for record in run.records.values():
-        path = run.folder / str((record.get("input") or {}).get("file"))
-        if path.is_file() and not looks_like_yaml(path):
+        given = record.get("input") or {}
+        path = run.folder / str(given.get("file"))
+        if path.is_file() and not looks_like_yaml(path) and file_digest(path) == given.get("file_digest"):
             yield path.name, _read(path)
 
 
