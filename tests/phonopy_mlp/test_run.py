@@ -122,6 +122,8 @@ def test_random_displacements(capfd):
 
 
 def test_phonopys_own_force_constants_when_asked(capfd):
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --mesh 5 5 5 -t") == 0
+    assert "force_constants.hdf5" in capfd.readouterr().out
     assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --fc-calc traditional --mesh 5 5 5 -t") == 0
     assert "force_constants.hdf5" not in capfd.readouterr().out
 
@@ -358,10 +360,12 @@ def test_the_default_mesh_is_the_papers(capfd):
 def test_acoustic_modes_at_gamma_are_left_in_when_asked(way, capfd):
     Path("my.conf").write_text("MESH = 3 3 3\nTPROP = .TRUE.\nEXCLUDE_GAMMA_ACOUSTIC = .FALSE.\n")
     line = "--config my.conf" if way == "tag" else "--mesh 3 3 3 -t --no-exclude-gamma-acoustic"
+    excluded = "acoustic modes at Gamma are excluded"
     assert phonopy_mlp(f"--mlp emt Cu.cif --dim 2 2 2 {line}") == 0
-    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --mesh 3 3 3") == 0
-    tags = yaml.safe_load(Path("phonopy_mlp.yaml").read_text())["phonopy_mlp"]["settings"]["phonopy_tags"]
-    assert tags == {"mesh_numbers": "3 3 3"}
+    assert excluded not in capfd.readouterr().out
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --mesh 3 3 3 -t") == 0
+    assert excluded in capfd.readouterr().out
+    assert record()["settings"]["phonopy_tags"] == {"mesh_numbers": "3 3 3", "tprop": ".true."}
 
 
 def test_quiet_says_nothing(capfd):

@@ -265,7 +265,9 @@ def _add_sampling_options(parser: argparse.ArgumentParser) -> None:
 
 def _one(structures: Sequence[str]) -> Path:
     if not structures:
-        raise SettingsError("No structure was given", "there is nothing to compute", "Name a CIF, POSCAR, extxyz, ...")
+        raise SettingsError(
+            "No structure was given", "there is nothing to compute", "Name a CIF, POSCAR or extxyz file"
+        )
     if len(structures) > 1:
         raise SettingsError(
             f"{len(structures)} structures were given ({', '.join(structures)})",

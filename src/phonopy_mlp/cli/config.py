@@ -13,6 +13,9 @@ from phonopy_mlp.registry import calculator_names, is_model_file
 
 OPTION = "--mlp-config"
 
+_WITH_COMMAS = ("--committee", "--fix-atoms", "--stabilise-methods")
+"""Options whose several values are one word, with commas between them."""
+
 
 def expand(argv: Sequence[str], command: str) -> list[str]:
     """Put the options of a file in the place of ``--mlp-config FILE``.
@@ -93,6 +96,7 @@ def _words(path: Path, name: str, value: Any) -> Iterator[str]:
         yield option
     elif value is not False:
         words = [str(each) for each in values]
+        words = [",".join(words)] if option in _WITH_COMMAS else words
         yield from [f"{option}={words[0]}"] if len(words) == 1 and len(name) > 1 else [option, *words]
 
 
