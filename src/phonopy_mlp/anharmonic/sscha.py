@@ -171,10 +171,10 @@ def run_sscha(
 
     Each iteration draws supercells from the canonical ensemble of the current force constants and evaluates them
     (phonopy's `MLPSSCHA`), fits new ones (`fit_force_constants`: those of symfc, in a fraction of its time and memory),
-    and goes part of the way to them. The first temperature starts from the
-    force constants of `phonon`, each other from the last of the one before. Positions and lattice stay as they are.
+    and goes part of the way to them. The first temperature starts from the force constants of `phonon`, each other from
+    the last of the one before. Positions and lattice stay as they are.
     Imaginary modes of the current force constants are drawn as if their frequencies were real, so that a run may start
-    from an unstable crystal.
+    from an unstable crystal; they are not in the harmonic part of that iteration's free energy.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def run_sscha(
     mesh : sequence of int, optional
         Mesh of the harmonic part of the free energy. shape=(3,)
     seed : int, optional
-        Of the whole run; each iteration has its own, made of it.
+        Of the whole run, 0 or more; each iteration has its own, made of it.
     progress : Progress, optional
         Shows how far the iterations have come.
     unfinished : Unfinished, optional
@@ -218,7 +218,7 @@ def run_sscha(
     if phonon.force_constants is None:
         raise SettingsError("A crystal without force constants", "there is nothing to start from", "Compute them first")
     transient = iterations // 2 if transient is None else transient
-    check_settings(temperatures, snapshots, iterations, transient, mixing)
+    check_settings(temperatures, snapshots, iterations, transient, mixing, seed)
     settings = _Settings(snapshots, mixing, mesh, seed)
     section = None
     if unfinished is not None:
@@ -226,11 +226,15 @@ def run_sscha(
             calculator,
             method="sscha",
             unit_cell=phonon.unitcell.totuple(),
+            masses=phonon.unitcell.masses,
+            symprec=phonon.symmetry.tolerance,
             primitive_matrix=phonon.primitive_matrix,
             supercell_matrix=phonon.supercell_matrix,
             force_constants=phonon.force_constants,
             temperatures=list(temperatures),
             snapshots=snapshots,
+            # Each temperature starts from where the iterations of the one before ended.
+            iterations=iterations if len(temperatures) > 1 else None,
             mixing=mixing,
             mesh=list(mesh),
             seed=seed,
@@ -349,7 +353,7 @@ def _mean_force_constants(done: Sequence[_Iteration]) -> Array:
 
 
 def check_settings(
-    temperatures: Sequence[float], snapshots: int, iterations: int, transient: int, mixing: float
+    temperatures: Sequence[float], snapshots: int, iterations: int, transient: int, mixing: float, seed: int
 ) -> None:
     """Raise `SettingsError` for settings of `run_sscha` that make no sense."""
     if len(temperatures) == 0 or not (np.isfinite(temperatures).all() and np.min(temperatures) >= 0):
@@ -366,6 +370,8 @@ def check_settings(
         )
     if not 0 < mixing <= 1:
         raise SettingsError(f"Mixing {mixing:g}", "it must be above 0 and at most 1", "Give for example 0.5")
+    if seed < 0:
+        raise SettingsError(f"Seed {seed}", "it cannot be negative", "Give 0 or more")
 
 
 def _frozen(array: Any) -> Array:

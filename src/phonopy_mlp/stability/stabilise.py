@@ -83,7 +83,7 @@ def stabilise(
     threshold : float, optional
         Smaller imaginary frequencies (THz) do not count, nor do those within the noise.
     seed : int, optional
-        Of the first random numbers; every attempt counts it up by one.
+        Every attempt counts it up by one and draws its random numbers with what comes out, 0 or more.
     fmax, max_steps, cell, pressure, fixed : optional
         As of `relax`, for all relaxations. A fixed atom's images in a larger cell are fixed, too; the checks look at
         the motions of all atoms all the same.
@@ -109,12 +109,12 @@ def stabilise(
     CalculatorError
         The calculator failed in the first relaxation or in a check. Where it fails in a method, the step is rejected.
     SettingsError
-        There is no such method, `max_rounds` is negative, or `relax` objects to its settings.
+        There is no such method, `max_rounds` or `seed` is negative, or `relax` objects to its settings.
     StabilityError
         Something is unstable in the end, and `must_be_stable` was asked for.
 
     """
-    check_settings(methods, max_rounds)
+    check_settings(methods, max_rounds, seed)
     chosen = [_make_method(method) for method in methods]
     relaxation = Relaxation(calculator, fmax, max_steps, cell, pressure, unfinished, on_step)
     trail: list[Step] = []
@@ -181,7 +181,7 @@ def _start(
     return crystal, step
 
 
-def check_settings(methods: Sequence[str | Method], max_rounds: int) -> None:
+def check_settings(methods: Sequence[str | Method], max_rounds: int, seed: int) -> None:
     """Raise `SettingsError` for settings of `stabilise` that make no sense."""
     for method in methods:
         if isinstance(method, str) and method not in AUTO:
@@ -190,6 +190,8 @@ def check_settings(methods: Sequence[str | Method], max_rounds: int) -> None:
             )
     if max_rounds < 0:
         raise SettingsError(f"{max_rounds} rounds", "there cannot be fewer than none", "Give 0 or more")
+    if seed < 0:
+        raise SettingsError(f"Seed {seed}", "it cannot be negative", "Give 0 or more")
 
 
 def _make_method(method: str | Method) -> Method:
