@@ -131,7 +131,8 @@ def make_phonopy(
     Raises
     ------
     SettingsError
-        The supercell has more than `LARGEST_SUPERCELL` atoms, or the primitive matrix does not fit the structure.
+        The supercell has more than `LARGEST_SUPERCELL` atoms, or the primitive matrix does not fit the structure or the
+        masses in it.
 
     """
     size = len(atoms) * round(abs(float(np.linalg.det(supercell_matrix))))
@@ -143,7 +144,7 @@ def make_phonopy(
     with redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore", PrimitiveMatrixAutoDefaultWarning)
         try:
-            return Phonopy(
+            phonon = Phonopy(
                 to_phonopy(atoms),
                 supercell_matrix=supercell_matrix,
                 primitive_matrix=primitive_matrix,
@@ -157,6 +158,15 @@ def make_phonopy(
                 f"phonopy cannot make that primitive cell of {atoms.get_chemical_formula()} ({type(error).__name__})",
                 "Give --pa auto",
             ) from error
+    # phonopy takes the first of them for all.
+    images = [phonon.primitive.p2p_map[k] for k in phonon.primitive.s2p_map]
+    if not np.allclose(phonon.supercell.masses, phonon.primitive.masses[images]):
+        raise SettingsError(
+            f"Isotopes in {atoms.get_chemical_formula()}",
+            f"its primitive cell of {len(phonon.primitive)} atoms has one mass for each of them",
+            "Give --pa P, or one mass to all atoms that are images of each other",
+        )
+    return phonon
 
 
 def displace(
