@@ -16,6 +16,7 @@ from phonopy import Phonopy
 from phonopy.harmonic.force_constants import get_drift_force_constants
 from phonopy.structure.cells import PrimitiveMatrixAutoDefaultWarning
 
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.evaluator import Evaluator, Progress, silent
 from phonopy_mlp.linear_response import linear_forces, offers_linear_response
@@ -38,7 +39,6 @@ LARGEST_SUPERCELL = 100_000
 
 _SYMMETRISATION_LEVEL = 20
 
-Array = np.ndarray[Any, Any]
 PlusMinus = bool | Literal["auto"]
 Method = Literal["auto", "linear-response", "finite-displacement"]
 
@@ -308,8 +308,7 @@ def _finish(
     drift = get_drift_force_constants(before, primitive=phonon.primitive)
     if symmetrise:
         phonon.symmetrize_force_constants(level=_SYMMETRISATION_LEVEL, show_drift=False)
-    after = phonon.force_constants.copy()
-    after.flags.writeable = False
+    after = frozen(phonon.force_constants)
     return ForceConstantsResult(
         phonon=phonon,
         force_constants=after,

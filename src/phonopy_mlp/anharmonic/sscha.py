@@ -14,13 +14,12 @@ from phonopy.sscha.core import MLPSSCHA
 from phonopy.structure.atoms import PhonopyAtoms
 
 from phonopy_mlp.anharmonic.least_squares import fit_force_constants
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.evaluator import Evaluator, Progress, silent
 from phonopy_mlp.imaginary import CommensurateModes, compute_commensurate_modes
 from phonopy_mlp.phonons import MESH
 from phonopy_mlp.unfinished import Section, Unfinished
-
-Array = np.ndarray[Any, Any]
 
 SNAPSHOTS, ITERATIONS, MIXING = 100, 10, 0.5
 """Defaults of `run_sscha`."""
@@ -332,12 +331,12 @@ def _average(
         temperature=float(temperature),
         free_energy=float(free_energies[transient:].mean()),
         free_energy_error=max(sampling, scatter),
-        force_constants=_frozen(_mean_force_constants(done[transient:])),
+        force_constants=frozen(_mean_force_constants(done[transient:])),
         modes=modes[-1],
-        history=_frozen(free_energies),
-        history_errors=_frozen(errors),
-        lowest_frequencies=_frozen([each.lowest for each in modes[:-1]]),
-        mean_frequencies=_frozen([np.nanmean(each.frequencies) for each in modes[:-1]]),
+        history=frozen(free_energies),
+        history_errors=frozen(errors),
+        lowest_frequencies=frozen([each.lowest for each in modes[:-1]]),
+        mean_frequencies=frozen([np.nanmean(each.frequencies) for each in modes[:-1]]),
         transient=transient,
         snapshots=snapshots,
     )
@@ -372,9 +371,3 @@ def check_settings(
         raise SettingsError(f"Mixing {mixing:g}", "it must be above 0 and at most 1", "Give for example 0.5")
     if seed < 0:
         raise SettingsError(f"Seed {seed}", "it cannot be negative", "Give 0 or more")
-
-
-def _frozen(array: Any) -> Array:
-    frozen = np.array(array)
-    frozen.flags.writeable = False
-    return frozen

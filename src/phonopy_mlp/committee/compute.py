@@ -12,6 +12,7 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from phonopy import Phonopy
 
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.committee.spread import Measure, Spread, measure_of
 from phonopy_mlp.compare.frequencies import match_modes
 from phonopy_mlp.compare.matching import CrystalMatch, match_crystals
@@ -29,8 +30,6 @@ from phonopy_mlp.relax import FMAX, relax
 from phonopy_mlp.structures import bare, from_phonopy
 from phonopy_mlp.symmetry import TIGHT
 from phonopy_mlp.unfinished import Unfinished
-
-Array = np.ndarray[Any, Any]
 
 DOS_WIDTH = 0.1
 """Width in THz of the intervals over which densities of states are averaged: at the pitch of the densities themselves
@@ -347,9 +346,7 @@ def _matched(
 ) -> tuple[Spread, Array]:
     """Return frequencies of all members in the order of the first one's modes, and the overlaps with these."""
     pairs = [match_modes(first, other, qpoints, match) for other, match in zip(others, matches, strict=True)]
-    overlaps = np.array([pair.overlaps for pair in pairs])
-    overlaps.flags.writeable = False
-    return Spread.of([pairs[0].a, *(pair.paired for pair in pairs)]), overlaps
+    return Spread.of([pairs[0].a, *(pair.paired for pair in pairs)]), frozen([pair.overlaps for pair in pairs])
 
 
 def _with_translations(frequencies: Spread) -> Spread:

@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.eos.fit import Eos, EosFit, check_name, fit_eos
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.evaluator import Progress, silent
@@ -17,8 +18,6 @@ from phonopy_mlp.relax import FMAX, relax
 from phonopy_mlp.structures import bare
 from phonopy_mlp.symmetry import LOOSE, TIGHT, find_space_group, find_symmetry
 from phonopy_mlp.unfinished import Unfinished
-
-Array = np.ndarray[Any, Any]
 
 STRAIN = 0.02
 POINTS = 7
@@ -176,9 +175,9 @@ def _make_result(
     fit = fit_eos(volumes, energies, eos)
     cells = _count_primitive_cells(atoms)
     return EosResult(
-        strains=_frozen(strains),
-        volumes=_frozen(volumes),
-        energies=_frozen(energies),
+        strains=frozen(strains),
+        volumes=frozen(volumes),
+        energies=frozen(energies),
         primitive_cells=cells,
         shape_relaxed=shape_relaxed,
         fit=fit,
@@ -188,7 +187,7 @@ def _make_result(
             volume_error=fit.volume_error / cells,
             energy=fit.energy / cells,
             energy_error=fit.energy_error / cells,
-            residuals=_frozen(fit.residuals / cells),
+            residuals=frozen(fit.residuals / cells),
         ),
         _structures=structures,
     )
@@ -212,9 +211,3 @@ def check_settings(strain: float, points: int, eos: str) -> None:
             f"An equation of state of {points} volumes", f"its fit takes at least {POINTS}", f"Give {POINTS} or more"
         )
     check_name(eos)
-
-
-def _frozen(array: Array) -> Array:
-    frozen = np.array(array)
-    frozen.flags.writeable = False
-    return frozen

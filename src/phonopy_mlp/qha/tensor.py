@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -12,18 +11,17 @@ from ase.calculators.calculator import BaseCalculator
 from phonopy import Phonopy
 from phonopy.physical_units import get_physical_units
 
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.errors import ImaginaryModesError, SettingsError
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.imaginary import compute_commensurate_modes
 from phonopy_mlp.phonons import DEGENERATE, MESH
 from phonopy_mlp.qha.crystal import Crystal, find_invariant_strains, make_crystal
-from phonopy_mlp.qha.point import Workshop, compute_lattice_phonons, frozen, relax_lattice
+from phonopy_mlp.qha.point import Workshop, compute_lattice_phonons, relax_lattice
 from phonopy_mlp.qha.thermal import in_chunks, mode_properties, sample_mesh, without_translations
 from phonopy_mlp.relax import FMAX
 from phonopy_mlp.symmetry import TIGHT
 from phonopy_mlp.unfinished import Unfinished
-
-Array = np.ndarray[Any, Any]
 
 STEP = 2e-3
 """Default strain of the central differences."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from ase import Atoms
@@ -12,6 +12,7 @@ from ase.calculators.calculator import BaseCalculator
 from phonopy.physical_units import get_physical_units
 from phonopy.qha.qha import QHAResult
 
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.errors import ConvergenceError, ImaginaryModesError, SettingsError
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.phonons import MESH
@@ -22,7 +23,6 @@ from phonopy_mlp.qha.point import (
     Stabilisation,
     Workshop,
     compute_point,
-    frozen,
     open_workshop,
     relax_lattice,
 )
@@ -31,8 +31,6 @@ from phonopy_mlp.qha.thermal import check_temperatures, with_one_more
 from phonopy_mlp.relax import FMAX, Cell
 from phonopy_mlp.symmetry import TIGHT
 from phonopy_mlp.unfinished import Unfinished
-
-Array = np.ndarray[Any, Any]
 
 Imaginary = Literal["stop", "exclude", "stabilise"]
 """What becomes of a volume with imaginary modes."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.errors import SettingsError, StabilityError
 from phonopy_mlp.evaluator import Progress, calling, silent
 from phonopy_mlp.imaginary import THRESHOLD
@@ -24,8 +25,6 @@ from phonopy_mlp.stability.trail import StabilityResult, Step, count_atoms_per_f
 from phonopy_mlp.structures import bare
 from phonopy_mlp.symmetry import find_space_groups
 from phonopy_mlp.unfinished import Unfinished
-
-Array = np.ndarray[Any, Any]
 
 MethodName = Literal["follow", "rattle", "md"]
 
@@ -143,9 +142,7 @@ def stabilise(
         if improved is None:
             break
         crystal = improved
-    matrix = crystal.supercell_matrix.copy()
-    matrix.flags.writeable = False
-    result = StabilityResult(crystal.atoms, check, matrix, tuple(trail))
+    result = StabilityResult(crystal.atoms, check, frozen(crystal.supercell_matrix), tuple(trail))
     if must_be_stable and not result.stable:
         raise _not_stable(result)
     return result
