@@ -15,7 +15,7 @@ from phonopy_mlp.eos.fit import Eos, EosFit, check_name, fit_eos
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.relax import FMAX, relax
-from phonopy_mlp.structures import bare
+from phonopy_mlp.structures import bare, with_volume
 from phonopy_mlp.symmetry import LOOSE, TIGHT, find_space_group, find_symmetry
 from phonopy_mlp.unfinished import Unfinished
 
@@ -24,7 +24,6 @@ POINTS = 7
 """Default, and least, number of volumes."""
 
 _LARGEST_STRAIN = 0.2
-_FIRST_CUBIC = 195
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +143,14 @@ def run_eos(
 
     """
     check_settings(strain, points, eos)
-    shape = find_space_group(atoms, LOOSE).number < _FIRST_CUBIC if relax_shape == "auto" else relax_shape
+    shape = not find_space_group(atoms, LOOSE).is_cubic if relax_shape == "auto" else relax_shape
     strains = np.linspace(-strain, strain, points)
     done: dict[int, tuple[Atoms, float]] = {}
     for k in progress(np.argsort(np.abs(strains), kind="stable"), points, "Energies at fixed volumes"):
         near = min(done, key=lambda other: abs(other - k), default=None)
         start = atoms if near is None else done[near][0]
         result = relax(
-            _with_volume(start, atoms.get_volume() * (1 + strains[k]) ** 3),
+            with_volume(start, atoms.get_volume() * (1 + strains[k]) ** 3),
             calculator,
             cell="constant-volume" if shape else "fixed",
             fmax=fmax,
@@ -160,12 +159,6 @@ def run_eos(
         done[k] = result.atoms, result.energy
     structures, energies = zip(*(done[k] for k in range(points)), strict=True)
     return _make_result(atoms, strains, structures, np.array(energies), eos, shape_relaxed=shape)
-
-
-def _with_volume(atoms: Atoms, volume: float) -> Atoms:
-    scaled = bare(atoms)
-    scaled.set_cell(atoms.cell.array * (volume / atoms.get_volume()) ** (1 / 3), scale_atoms=True)
-    return scaled
 
 
 def _make_result(

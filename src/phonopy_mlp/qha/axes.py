@@ -165,7 +165,7 @@ def check_strains(strains: Sequence[float]) -> None:
 
 
 def _tied_vectors(crystal: Crystal) -> list[list[int]]:
-    number = crystal.space_group_number
+    number = crystal.space_group.number
     for count, numbers in _FREE_LENGTHS.items():
         if number in numbers:
             return _TIED[count]
