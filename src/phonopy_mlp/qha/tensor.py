@@ -92,6 +92,9 @@ def compute_expansion_tensor(
     takes. They are central differences of the force constants of strained cells with relaxed positions; within each set
     of degenerate modes the derivative of the dynamical matrix is diagonalised, and no bands are matched by their order.
 
+    Modes that are imaginary between the commensurate q-points, which alone are checked, are not in the sums; they stand
+    in `frequencies` as negative.
+
     The coefficients are those at the lattice of `atoms`: of the static crystal if it was relaxed, of the warm one if it
     has the lattice of a warm one.
 
@@ -232,11 +235,7 @@ def _compute_strained(workshop: Workshop, crystal: Crystal, strain: Array, name:
 
 
 def _sum_modes(frequencies: Array, gammas: Array, weights: Array, temperatures: Array) -> tuple[Array, Array]:
-    """Return heat capacities in eV/K, shape=(temperatures,), and their sums with gammas, shape=(temperatures, strains).
-
-    Imaginary modes between the commensurate q-points, if there are any, are not in either.
-
-    """
+    """Return heat capacities in eV/K, shape=(temperatures,), and sums with gammas, shape=(temperatures, strains)."""
     real = frequencies > 0
     spread = np.broadcast_to(weights[:, None], frequencies.shape)[real]
     capacities = np.array([spread * mode_properties(frequencies[real], temperature)[2] for temperature in temperatures])
