@@ -13,6 +13,9 @@ from phonopy_mlp.arrays import Array, frozen
 THRESHOLD = 1e-4
 """Modes below minus this (THz) count as imaginary, as in the paper."""
 
+_TIED_DECIMALS = 4
+"""Frequencies in THz that agree to so many count as equal where modes are put in order."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImaginaryMode:
@@ -54,7 +57,8 @@ class CommensurateModes:
         In THz, imaginary ones negative, ascending. At Gamma the three translations are projected out and stand as
         NaN at the end. shape=(q-points, bands)
     imaginary : tuple of ImaginaryMode
-        Every mode of negative frequency, however small, with its eigenvector; lowest first.
+        Every mode of negative frequency, however small, with its eigenvector; lowest first, equal ones in the order of
+        `qpoints`.
 
     """
 
@@ -86,9 +90,9 @@ def compute_commensurate_modes(phonon: Phonopy) -> CommensurateModes:
             mass = 1 / float((weights / phonon.primitive.masses).sum())
             imaginary.append(ImaginaryMode(frozen(q), int(band), float(frequencies[band]), mass, vector))
         rows.append(np.concatenate([frequencies, np.full(len(dynamical) - len(frequencies), np.nan)]))
-    return CommensurateModes(
-        frozen(qpoints), frozen(np.array(rows)), tuple(sorted(imaginary, key=lambda mode: mode.frequency))
-    )
+    # Rounding does not choose among equal modes, so that every machine follows the same one.
+    imaginary.sort(key=lambda mode: round(mode.frequency, _TIED_DECIMALS))
+    return CommensurateModes(frozen(qpoints), frozen(np.array(rows)), tuple(imaginary))
 
 
 def dynamical_matrices(phonon: Phonopy, qpoints: Array) -> Array:
