@@ -168,7 +168,7 @@ def relax(
         question = (max_steps, fix_symmetry, list(fixed), structure_digest(atoms), fmax, cell, pressure)
         section = unfinished.section(calculator, relaxation=question)
         kept = section.get("relaxed")
-        if kept is not None:
+        if kept is not None and (kept["converged"] or not must_converge):
             return _restore(atoms, kept, given)
     moving = bare(atoms)
     constraints: list[Any] = [] if len(fixed) == 0 else [FixAtoms(indices=list(fixed))]

@@ -14,6 +14,8 @@ from phonopy_mlp.errors import SettingsError, StructureError
 TIGHT, LOOSE = 1e-5, 1e-2
 """Tolerances (A) at which symmetry is reported: phonopy's own, and the one that sees past a relaxation's residue."""
 
+_FIRST_CUBIC = 195
+
 
 @dataclass(frozen=True, slots=True)
 class SpaceGroup:
@@ -33,6 +35,11 @@ class SpaceGroup:
     symbol: str
     number: int
     tolerance: float
+
+    @property
+    def is_cubic(self) -> bool:
+        """Whether the volume alone fixes the lattice."""
+        return self.number >= _FIRST_CUBIC
 
     def __str__(self) -> str:
         return f"{self.symbol} ({self.number}) at {self.tolerance:g} A"

@@ -14,10 +14,10 @@ from phonopy_mlp.cli.progress import bar
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.steps.start import Array, Start, given_options
 from phonopy_mlp.elasticity import run_elasticity
+from phonopy_mlp.eos.fit import Eos
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.plot import plot_expansion, write_figure
 from phonopy_mlp.qha.axes import check_strains, run_axial_qha
-from phonopy_mlp.qha.fit import Eos
 from phonopy_mlp.qha.output import write_axial_qha, write_expansion_tensor, write_qha
 from phonopy_mlp.qha.plot import plot_axial_qha, plot_qha
 from phonopy_mlp.qha.tensor import compute_expansion_tensor

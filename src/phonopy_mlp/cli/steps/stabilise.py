@@ -33,7 +33,7 @@ class StabiliseStep:
 
     def check(self, _mesh: tuple[int, ...], _temperatures: Array) -> None:
         """Raise `SettingsError` for settings that make no sense."""
-        check_settings(self.methods.split(","), self.rounds)
+        check_settings(self.methods.split(","), self.rounds, self.seed)
         if self.relaxation.fix_symmetry is not None or not self.relaxation.must_converge:
             raise SettingsError(
                 "--stabilise with --fix-symmetry or --relax-unconverged",
