@@ -40,7 +40,7 @@ from phonopy_mlp.force_constants import (
     force_constants_from_dataset,
 )
 from phonopy_mlp.inputs import RunInput, read_input
-from phonopy_mlp.output import PARAMS_FILE, RELAXED_FILE, STABILISED_FILE, write_force_constants
+from phonopy_mlp.output import PARAMS_FILE, RELAXED_FILE, STABILISED_FILE, writing_force_constants
 from phonopy_mlp.phonons import MESH, PITCH, compute_phonons
 from phonopy_mlp.plot import plot_phonons, write_figure
 from phonopy_mlp.provenance import read_provenance
@@ -180,12 +180,12 @@ def _write(given: RunInput, made: _Made, options: Options, record: RunRecord, ea
     """Look for imaginary modes, and write the files in the place of those of an earlier run."""
     result, folder = made.result, record.folder
     check_health(made.atoms, result, made.description, record)
-    for name in _stale(given, options):
-        if name in earlier and not is_file(given.path, name):
-            (folder / name).unlink(missing_ok=True)
-    # First, so that what a run that is killed here has written is known for its own.
-    _write_record(given, made, options, record)
-    write_force_constants(result, folder, keep_params=is_file(given.path, PARAMS_FILE))
+    # Files and record come together: without a record the files would be another calculation's to the next run.
+    with writing_force_constants(result, folder, keep_params=is_file(given.path, PARAMS_FILE)):
+        for name in _stale(given, options):
+            if name in earlier and not is_file(given.path, name):
+                (folder / name).unlink(missing_ok=True)
+        _write_record(given, made, options, record)
 
 
 def _stale(given: RunInput, options: Options) -> tuple[str, ...]:
