@@ -31,7 +31,8 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 STABLE = (
     "run --mlp emt Cu.cif --relax --stabilise --dim 2 2 2 --mesh 5 5 5 --tmax 300 -t -q --eos --elastic "
-    "--elastic-method both --qha --sscha 2 --sscha-snapshots 4 --sscha-temperatures 100 300 --report"
+    "--elastic-method both --qha --sscha 2 --sscha-snapshots 4 --sscha-temperatures 100 300 "
+    "--committee twice --committee-eos --committee-qha --report"
 )
 UNSTABLE = ["run", "--mlp", "emt", "--relax", "--fix-symmetry", "--dim", "2", "2", "2", "--mesh", "5", "5", "5", "-q"]
 
@@ -80,7 +81,8 @@ def read(folder: Path, name: str) -> dict:
 def test_sections_are_those_that_there_are_data_for(runs):
     stable, unstable = map(page_of, runs)
     first = ["health", "structure", "relaxation"]
-    assert sections_of(stable) == [*first, "stability", "bands", "thermal", "eos", "elastic", "qha", "sscha", "method"]
+    later = ["eos", "elastic", "qha", "sscha", "committee", "method"]
+    assert sections_of(stable) == [*first, "stability", "bands", "thermal", *later]
     assert sections_of(unstable) == [*first, "bands", "modes", "thermal", "method"]
 
 
@@ -108,6 +110,21 @@ def test_curves_are_those_of_the_files(runs):
     iterations = read(folder, "sscha.yaml")["temperatures"][1]["iterations"]
     errors = figures["sscha_free_energy"]["data"][1]["error_y"]["array"]
     np.testing.assert_allclose(errors, [1e3 * each["free_energy_error"] for each in iterations], rtol=1e-4)
+
+
+def test_committee_has_error_bars_to_both_models(runs):
+    folder, page = runs[0], page_of(runs[0])
+    figures, content = data_of(page)["figures"], read(runs[0], "committee.yaml")
+    table = np.loadtxt(folder / "committee_expansion.dat").T  # T, then mean, difference and both members of each
+    (volume,) = figures["committee_volume"]["data"]
+    np.testing.assert_allclose(volume["y"], table[1], rtol=1e-6)
+    np.testing.assert_allclose(volume["error_y"]["array"], np.abs(table[4] - table[3]) / 2, atol=1e-5)
+    (expansion,) = figures["committee_expansion"]["data"]
+    np.testing.assert_allclose(expansion["y"], 1e6 * table[5], rtol=1e-6)
+    (modes,) = figures["committee_modes"]["data"]
+    np.testing.assert_allclose(modes["y"], np.concatenate([q["difference"] for q in content["frequencies"]]), rtol=1e-6)
+    assert f"{content['bulk_modulus']['difference']:.6g}" in page
+    assert "The bars end at the two models." in html.unescape(page)
 
 
 def test_bands_tell_q_frequency_and_band(runs):

@@ -115,6 +115,25 @@ class FinishedRun:
         except (ValueError, UnicodeDecodeError) as error:
             raise unreadable(path, str(error)) from error
 
+    def read_columns(self, name: str) -> dict[str, Array] | None:
+        """Return the columns of a file whose last comment names them, or None where there is no such file.
+
+        Raises
+        ------
+        SettingsError
+            It does not hold numbers, or not as many columns as names.
+
+        """
+        columns = self.read_table(name)
+        if columns is None:
+            return None
+        lines = (self.folder / name).read_text(encoding="utf-8").splitlines()
+        names = [line for line in lines if line.startswith("#")][-1:]
+        found = names[0].removeprefix("#").split() if names else []
+        if len(found) != len(columns):
+            raise unreadable(self.folder / name, f"it has {len(columns)} columns and {len(found)} names")
+        return dict(zip(found, columns, strict=True))
+
 
 def read_folder(folder: Path) -> FinishedRun:
     """Read a finished run, and compute the phonons of its force constants.

@@ -114,9 +114,7 @@ def _from_tables(run: FinishedRun, files: Iterable[str]) -> list[Figure]:
         columns = run.read_table(file)
         if columns is None:
             continue
-        errors = factor * columns[2] if len(columns) > 2 else None
-        curve = Curve(columns[0], factor * columns[1], errors=errors)
-        figures.append(draw_chart(name, caption, _T, title, [curve]))
+        figures.append(draw_chart(name, caption, _T, title, [Curve(columns[0], factor * columns[1])]))
     return figures
 
 
