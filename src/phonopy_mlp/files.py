@@ -59,7 +59,8 @@ def check_folder(folder: Path) -> None:
     probe = folder / ".phonopy_mlp-probe"
     with replacing(probe):
         pass
-    probe.unlink()
+    # Another process may have had the same thought.
+    probe.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -16,12 +16,13 @@ from phonopy import Phonopy
 from phonopy.harmonic.force_constants import get_drift_force_constants
 from phonopy.structure.cells import PrimitiveMatrixAutoDefaultWarning
 
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.evaluator import Evaluator, Progress, silent
 from phonopy_mlp.linear_response import linear_forces, offers_linear_response
 from phonopy_mlp.registry import describe
 from phonopy_mlp.structures import to_phonopy
-from phonopy_mlp.symmetry import TIGHT
+from phonopy_mlp.symmetry import TIGHT, check_tolerance
 from phonopy_mlp.unfinished import Unfinished
 
 DISTANCE = 0.001
@@ -38,7 +39,6 @@ LARGEST_SUPERCELL = 100_000
 
 _SYMMETRISATION_LEVEL = 20
 
-Array = np.ndarray[Any, Any]
 PlusMinus = bool | Literal["auto"]
 Method = Literal["auto", "linear-response", "finite-displacement"]
 
@@ -131,9 +131,11 @@ def make_phonopy(
     Raises
     ------
     SettingsError
-        The supercell has more than `LARGEST_SUPERCELL` atoms, or the primitive matrix does not fit the structure.
+        The supercell has more than `LARGEST_SUPERCELL` atoms, the primitive matrix does not fit the structure or the
+        masses in it, or the tolerance is not positive.
 
     """
+    check_tolerance(symprec)
     size = len(atoms) * round(abs(float(np.linalg.det(supercell_matrix))))
     if size > LARGEST_SUPERCELL:
         raise SettingsError(
@@ -143,7 +145,7 @@ def make_phonopy(
     with redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore", PrimitiveMatrixAutoDefaultWarning)
         try:
-            return Phonopy(
+            phonon = Phonopy(
                 to_phonopy(atoms),
                 supercell_matrix=supercell_matrix,
                 primitive_matrix=primitive_matrix,
@@ -157,6 +159,15 @@ def make_phonopy(
                 f"phonopy cannot make that primitive cell of {atoms.get_chemical_formula()} ({type(error).__name__})",
                 "Give --pa auto",
             ) from error
+    # phonopy takes the first of them for all.
+    images = [phonon.primitive.p2p_map[k] for k in phonon.primitive.s2p_map]
+    if not np.allclose(phonon.supercell.masses, phonon.primitive.masses[images]):
+        raise SettingsError(
+            f"Isotopes in {atoms.get_chemical_formula()}",
+            f"its primitive cell of {len(phonon.primitive)} atoms has one mass for each of them",
+            "Give --pa P, or one mass to all atoms that are images of each other",
+        )
+    return phonon
 
 
 def displace(
@@ -298,8 +309,7 @@ def _finish(
     drift = get_drift_force_constants(before, primitive=phonon.primitive)
     if symmetrise:
         phonon.symmetrize_force_constants(level=_SYMMETRISATION_LEVEL, show_drift=False)
-    after = phonon.force_constants.copy()
-    after.flags.writeable = False
+    after = frozen(phonon.force_constants)
     return ForceConstantsResult(
         phonon=phonon,
         force_constants=after,

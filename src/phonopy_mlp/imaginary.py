@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from phonopy import Phonopy
 from phonopy.harmonic.dynmat_to_fc import get_commensurate_points
 
+from phonopy_mlp.arrays import Array, frozen
+
 THRESHOLD = 1e-4
 """Modes below minus this (THz) count as imaginary, as in the paper."""
 
-Array = np.ndarray[Any, Any]
+_TIED_DECIMALS = 4
+"""Frequencies in THz that agree to so many count as equal where modes are put in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ class CommensurateModes:
         In THz, imaginary ones negative, ascending. At Gamma the three translations are projected out and stand as
         NaN at the end. shape=(q-points, bands)
     imaginary : tuple of ImaginaryMode
-        Every mode of negative frequency, however small, with its eigenvector; lowest first.
+        Every mode of negative frequency, however small, with its eigenvector; lowest first, equal ones in the order of
+        `qpoints`.
 
     """
 
@@ -82,14 +85,14 @@ def compute_commensurate_modes(phonon: Phonopy) -> CommensurateModes:
         eigenvalues, eigenvectors = _diagonalise(phonon, q, dynamical)
         frequencies = np.sign(eigenvalues) * np.sqrt(np.abs(eigenvalues)) * phonon.unit_conversion_factor
         for band in np.flatnonzero(frequencies < 0):
-            vector = _frozen(eigenvectors[:, band].astype(complex))
+            vector = frozen(eigenvectors[:, band].astype(complex))
             weights = (np.abs(vector.reshape(-1, 3)) ** 2).sum(axis=1)
             mass = 1 / float((weights / phonon.primitive.masses).sum())
-            imaginary.append(ImaginaryMode(_frozen(q), int(band), float(frequencies[band]), mass, vector))
+            imaginary.append(ImaginaryMode(frozen(q), int(band), float(frequencies[band]), mass, vector))
         rows.append(np.concatenate([frequencies, np.full(len(dynamical) - len(frequencies), np.nan)]))
-    return CommensurateModes(
-        _frozen(qpoints), _frozen(np.array(rows)), tuple(sorted(imaginary, key=lambda mode: mode.frequency))
-    )
+    # Rounding does not choose among equal modes, so that every machine follows the same one.
+    imaginary.sort(key=lambda mode: round(mode.frequency, _TIED_DECIMALS))
+    return CommensurateModes(frozen(qpoints), frozen(np.array(rows)), tuple(imaginary))
 
 
 def dynamical_matrices(phonon: Phonopy, qpoints: Array) -> Array:
@@ -128,9 +131,3 @@ def _diagonalise(phonon: Phonopy, q: Array, dynamical: Array) -> tuple[Array, Ar
     _, rest = translations_and_rest(phonon.primitive.masses)
     values, vectors = np.linalg.eigh(rest.T @ periodic @ rest)
     return values, rest @ vectors
-
-
-def _frozen(array: Array) -> Array:
-    frozen = np.array(array)
-    frozen.flags.writeable = False
-    return frozen

@@ -79,11 +79,15 @@ def read_input(path: Path) -> RunInput:
     Raises
     ------
     StructureError
-        The file is missing, does not parse, holds no usable structure, or is in units other than A and eV/A.
+        The file is missing, may not be read, does not parse, holds no usable structure, or is in units other than A
+        and eV/A.
 
     """
     check_exists(path)
-    digest = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+    try:
+        digest = file_digest(path)
+    except OSError as error:
+        raise StructureError(f"'{path}' cannot be read", str(error), "Check whether you may read it") from error
     if not looks_like_yaml(path):
         return RunInput(path, digest, read_structure(path))
     try:
@@ -136,6 +140,11 @@ def check_order(phonon: Phonopy, given: RunInput) -> None:
             "its atoms are not in the order in which this version of phonopy makes a supercell",
             "Make the displacements again with the installed phonopy-init",
         )
+
+
+def file_digest(path: Path) -> str:
+    """Return ``sha256:...`` of a file."""
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def looks_like_yaml(path: Path) -> bool:

@@ -62,10 +62,15 @@ def _with_strains(hessian: Array, target: FrechetCellFilter) -> Array:
             forces.append(target.get_forces().ravel())
         columns.append((forces[1] - forces[0]) / (2 * step))
     target.set_positions(positions)
+    curvatures = np.transpose(columns)
+    if target.constant_volume:
+        # Coupled to the atoms, the volume would go with them although no force is on it.
+        swelling = np.eye(3).ravel() / np.sqrt(3)
+        curvatures -= np.outer(curvatures @ swelling, swelling)
     size = len(hessian)
     full = np.zeros((size + 9, size + 9))
     full[:size, :size] = hessian
-    full[:, size:] = np.transpose(columns)
+    full[:, size:] = curvatures
     full[size:] = full[:, size:].T
     full[size:, size:] = (full[size:, size:] + full[size:, size:].T) / 2
     return full

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from phonopy.file_IO import write_force_constants_to_hdf5
@@ -11,6 +13,10 @@ from phonopy_mlp.force_constants import ForceConstantsResult
 
 PARAMS_FILE = "phonopy_params.yaml"
 FORCE_CONSTANTS_FILE = "force_constants.hdf5"
+RELAXED_FILE = "relaxed.cif"
+STABILISED_FILE = "stabilised.cif"
+EOS_FILE = "eos.yaml"
+ELASTIC_FILE = "elastic.yaml"
 REPORT_FILE = "report.html"
 
 
@@ -19,11 +25,20 @@ def write_force_constants(result: ForceConstantsResult, folder: Path, *, keep_pa
 
     With `keep_params` the first stays as it is, for it is where the forces came from.
     """
+    with writing_force_constants(result, folder, keep_params=keep_params):
+        pass
+
+
+@contextmanager
+def writing_force_constants(result: ForceConstantsResult, folder: Path, *, keep_params: bool = False) -> Iterator[None]:
+    """Write as `write_force_constants`; the files appear when the block ends, all at once, or not at all."""
     phonon = result.phonon
-    if not keep_params:
-        with replacing(folder / PARAMS_FILE) as path:
+    with ExitStack() as files:
+        if not keep_params:
+            path = files.enter_context(replacing(folder / PARAMS_FILE))
             phonon.save(path, settings={"force_sets": True, "displacements": True, "force_constants": False})
-    with replacing(folder / FORCE_CONSTANTS_FILE) as path:
+        path = files.enter_context(replacing(folder / FORCE_CONSTANTS_FILE))
         write_force_constants_to_hdf5(
             result.force_constants, filename=str(path), p2s_map=phonon.primitive.p2s_map, physical_unit="eV/angstrom^2"
         )
+        yield

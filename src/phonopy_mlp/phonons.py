@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import seekpath
@@ -15,6 +14,7 @@ from phonopy import Phonopy
 from phonopy.phonon.mesh import Mesh
 from phonopy.phonon.spectrum import TetrahedronDOSAccumulator
 
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.errors import SettingsError
 
 MESH = (11, 11, 11)
@@ -26,8 +26,6 @@ DEGENERATE = 1e-4
 
 _GREEK = ("GAMMA", "DELTA", "LAMBDA", "SIGMA")
 """Letters that seekpath spells out."""
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,16 +166,16 @@ def compute_phonons(
     )
     return PhononResult(
         mesh=tuple(int(n) for n in sampled.mesh_numbers),
-        frequencies=_frozen(sampled.frequencies),
-        weights=_frozen(sampled.weights),
-        frequency_points=_frozen(points),
-        total_dos=_frozen(sum(by_element.values())),
-        element_dos={element: _frozen(dos) for element, dos in by_element.items()},
-        element_states={element: _frozen(count) for element, count in states.items()},
-        temperatures=_frozen(thermal.temperatures),
-        free_energy=_frozen(thermal.free_energy),
-        entropy=_frozen(thermal.entropy),
-        heat_capacity=_frozen(thermal.heat_capacity),
+        frequencies=frozen(sampled.frequencies),
+        weights=frozen(sampled.weights),
+        frequency_points=frozen(points),
+        total_dos=frozen(sum(by_element.values())),
+        element_dos={element: frozen(dos) for element, dos in by_element.items()},
+        element_states={element: frozen(count) for element, count in states.items()},
+        temperatures=frozen(thermal.temperatures),
+        free_energy=frozen(thermal.free_energy),
+        entropy=frozen(thermal.entropy),
+        heat_capacity=frozen(thermal.heat_capacity),
         bands=compute_bands(phonon, band_points),
     )
 
@@ -265,9 +263,9 @@ def compute_bands(phonon: Phonopy, points: int, *, paths: Sequence[Array] | None
     segments = [np.linspace(start, end, points) for start, end in ends]
     bands = phonon.run_band_structure(segments, path_connections=[*follows, False])
     return BandStructure(
-        distances=tuple(_frozen(segment) for segment in bands.distances),
-        frequencies=tuple(_frozen(segment) for segment in bands.frequencies),
-        qpoints=tuple(_frozen(segment) for segment in bands.qpoints),
+        distances=tuple(frozen(segment) for segment in bands.distances),
+        frequencies=tuple(frozen(segment) for segment in bands.frequencies),
+        qpoints=tuple(frozen(segment) for segment in bands.qpoints),
         labels=tuple(labels),
     )
 
@@ -294,9 +292,3 @@ def _in_tex(label: str) -> str:
     letter, *index = label.split("_")
     name = f"\\{letter.title()}" if letter in _GREEK else letter
     return f"$\\mathrm{{{'_'.join([name, *index])}}}$" if label != "GAMMA" else "$\\Gamma$"
-
-
-def _frozen(array: Any) -> Array:
-    frozen = np.array(array)
-    frozen.flags.writeable = False
-    return frozen

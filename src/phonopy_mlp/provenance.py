@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ class Provenance:
     ----------
     command : tuple of str
         Command line, program name first.
+    started : datetime
+        When the run began, in UTC.
     settings : mapping
         Every setting in force.
     input : mapping
@@ -42,19 +44,16 @@ class Provenance:
         calculator cannot tell.
     warnings : tuple of str
         What the user was warned of.
-    started : datetime
-        In UTC.
-
     """
 
     command: tuple[str, ...]
+    started: datetime
     settings: Mapping[str, Any]
     input: Mapping[str, Any]
     calculator: Mapping[str, Any]
     steps: Mapping[str, Any]
     domain: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] = ()
-    started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 def write_provenance(provenance: Provenance, path: Path) -> None:

@@ -58,12 +58,24 @@ def get_calculator(
     settings: dict[str, Any] = {"device": device, "dtype": dtype}
     if head is not None:
         settings["head"] = head
+    return _make(find_calculator(model), model, (model,) if is_model_file(model) else (), settings)
+
+
+def find_calculator(model: str) -> EntryPoint:
+    """Return the entry point of a registered name or of a model file, loading nothing.
+
+    Raises
+    ------
+    CalculatorError
+        Unknown name (the message has the close ones), or a model file that no installed package reads.
+
+    """
     if is_model_file(model):
-        return _make(_model_file_entry_point(model), model, (model,), settings)
+        return _model_file_entry_point(model)
     found = [point for point in entry_points(group=CALCULATOR_GROUP) if point.name == model]
     if not found:
         raise _unknown_name(model)
-    return _make(found[0], model, (), settings)
+    return found[0]
 
 
 def identify(model: str) -> Mapping[str, str | None]:

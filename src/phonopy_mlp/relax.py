@@ -21,7 +21,7 @@ from phonopy_mlp.evaluator import calling
 from phonopy_mlp.linear_response import offers_linear_response
 from phonopy_mlp.newton import make_newton
 from phonopy_mlp.structures import bare, structure_digest
-from phonopy_mlp.symmetry import SpaceGroup, find_space_groups
+from phonopy_mlp.symmetry import SpaceGroup, check_tolerance, find_space_groups
 from phonopy_mlp.unfinished import Unfinished
 
 FMAX = 1e-6
@@ -150,11 +150,13 @@ def relax(
     CalculatorError
         The calculator failed, or has no stress.
     SettingsError
-        `fmax` is not positive, `max_steps` less than 1, there is no such way for the cell or no such atom, or a
-        pressure is on a cell that does not give way.
+        `fmax` or the tolerance is not positive, `max_steps` less than 1, there is no such way for the cell or no such
+        atom, or a pressure is on a cell that does not give way.
 
     """
     _check(atoms, fmax, max_steps, cell, pressure, fixed)
+    if fix_symmetry is not None:
+        check_tolerance(fix_symmetry)
     given: dict[str, Any] = {
         "fmax": fmax,
         "cell": cell,
@@ -166,7 +168,7 @@ def relax(
         question = (max_steps, fix_symmetry, list(fixed), structure_digest(atoms), fmax, cell, pressure)
         section = unfinished.section(calculator, relaxation=question)
         kept = section.get("relaxed")
-        if kept is not None:
+        if kept is not None and (kept["converged"] or not must_converge):
             return _restore(atoms, kept, given)
     moving = bare(atoms)
     constraints: list[Any] = [] if len(fixed) == 0 else [FixAtoms(indices=list(fixed))]

@@ -77,6 +77,13 @@ def bare(atoms: Atoms) -> Atoms:
     return Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True, masses=atoms.get_masses())
 
 
+def with_volume(atoms: Atoms, volume: float) -> Atoms:
+    """Return a copy scaled to a volume in A^3, lattice and positions alike; like `bare`."""
+    scaled = bare(atoms)
+    scaled.set_cell(atoms.cell.array * np.cbrt(volume / atoms.get_volume()), scale_atoms=True)
+    return scaled
+
+
 def check_structure(atoms: Atoms, *, name: str) -> None:
     """Raise `StructureError` for a structure that no phonon calculation can be made of; warn of loose molecules.
 

@@ -14,6 +14,8 @@ from phonopy_mlp.errors import SettingsError, StructureError
 TIGHT, LOOSE = 1e-5, 1e-2
 """Tolerances (A) at which symmetry is reported: phonopy's own, and the one that sees past a relaxation's residue."""
 
+_FIRST_CUBIC = 195
+
 
 @dataclass(frozen=True, slots=True)
 class SpaceGroup:
@@ -33,6 +35,11 @@ class SpaceGroup:
     symbol: str
     number: int
     tolerance: float
+
+    @property
+    def is_cubic(self) -> bool:
+        """Whether the volume alone fixes the lattice."""
+        return self.number >= _FIRST_CUBIC
 
     def __str__(self) -> str:
         return f"{self.symbol} ({self.number}) at {self.tolerance:g} A"
@@ -58,10 +65,15 @@ def find_space_groups(atoms: Atoms) -> tuple[SpaceGroup, ...]:
     return tuple(find_space_group(atoms, tolerance) for tolerance in (TIGHT, LOOSE))
 
 
-def find_symmetry(atoms: Atoms, tolerance: float) -> spglib.SpglibDataset:
-    """Return all that spglib finds of a structure's symmetry at a tolerance in A; raises as `find_space_group`."""
+def check_tolerance(tolerance: float) -> None:
+    """Raise `SettingsError` for a tolerance (A) that is not positive."""
     if not (np.isfinite(tolerance) and tolerance > 0):
         raise SettingsError(f"Symmetry tolerance {tolerance:g} A", "it must be positive", "Give for example 1e-2")
+
+
+def find_symmetry(atoms: Atoms, tolerance: float) -> spglib.SpglibDataset:
+    """Return all that spglib finds of a structure's symmetry at a tolerance in A; raises as `find_space_group`."""
+    check_tolerance(tolerance)
     cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
     try:
         dataset = spglib.get_symmetry_dataset(cell, symprec=tolerance)

@@ -12,6 +12,7 @@ from phonopy_mlp.cli.main import main
 
 BAD_LINES = {
     "missing file": ("--mlp emt nothing.cif", "was not found"),
+    "missing file after the supercell": ("--mlp emt --dim 2 2 2 nothing.cif", "was not found"),
     "no file at all": ("--mlp emt --mesh 3 3 3 nothing.cif", "there is no file nothing.cif"),
     "unknown model": ("--mlp emmt Cu.cif", "Did you mean emt?"),
     "model file missing": ("--mlp none.model Cu.cif", "could not be made"),
@@ -39,12 +40,18 @@ BAD_LINES = {
     "supercell length": ("--mlp emt Cu.cif --dim auto --dim-length nan", "must be a positive length"),
     "supercell length alone": ("--mlp emt Cu.cif --dim-length 9", "without --dim auto"),
     "tolerance": ("--mlp emt Cu.cif --symmetrise nan", "must be positive"),
+    "tolerance that keeps symmetry": ("--mlp emt Cu.cif --relax --fix-symmetry 0", "must be positive"),
+    "phonopy's tolerance": ("--mlp emt Cu.cif --tolerance -1", "must be positive"),
+    "fixed atoms": ("--mlp emt Cu.cif --relax --fix-atoms 4-2", "'4-2' is no atom"),
     "primitive cell": ("--mlp emt Cu.cif --pa R", "cannot make that primitive cell"),
     "masses": ("--mlp emt Cu.cif --pa P --mass 63", "one for each atom"),
     "band path": ("--mlp emt Cu.cif --band 0 0 0", ""),
     "mesh": ("--mlp emt Cu.cif --mesh 0 0 0", "three positive integers"),
     "mesh of words": ("--mlp emt Cu.cif --mesh a b c", "cannot be read"),
     "temperatures": ("--mlp emt Cu.cif -t --tmin 300 --tmax 100", "must rise"),
+    "temperatures without end": ("--mlp emt Cu.cif --tstep nan", "must be finite"),
+    "models of a committee": ("--mlp emt Cu.cif --committee emmt", "Unknown calculator 'emmt'"),
+    "tag that phonopy cannot read": ("--mlp emt Cu.cif --config continued.conf", "cannot be read"),
     "configuration": ("--mlp emt Cu.cif --config latin.conf", "cannot be read"),
     "configuration not named": ("--mlp emt Cu.cif --config", "expected one argument"),
     "displacement": ("--mlp emt Cu.cif --dim 2 2 2 --amplitude -1", "must be positive"),
@@ -92,6 +99,7 @@ def _place(registered, workdir):
     Path("other.yaml").write_text("a: 1\n")
     Path("junk.cif").write_text("data_x\nloop_\n_a\n")
     Path("disordered.cif").write_text(DISORDERED)
+    Path("continued.conf").write_text("BAND = 0 0 0 +++\n1/2 0 0\n")
     Path("latin.conf").write_bytes(b"# \xe9\nMESH = 3 3 3\n")
 
 
@@ -108,6 +116,11 @@ def test_it_is_one_sentence_and_status_2_and_leaves_nothing(case, capfd):
     assert message in error
     assert "Traceback" not in error
     assert sorted(Path().iterdir()) == before
+
+
+def test_an_empty_word_is_refused(capfd):
+    assert main(["run", "--mlp", "emt", "Cu.cif", ""]) == 2
+    assert "An empty word" in capfd.readouterr().err
 
 
 def test_a_folder_that_is_gone_is_an_error(tmp_path, monkeypatch, capfd):

@@ -32,20 +32,21 @@ pa: auto
 t: true
 tmax: 300
 amplitude: 0.01
+fix_atoms: [1, 2-3]
 mesh: 11 11 11
 """)
-    assert expand(["--mlp-config", file, "--tmax", "100"]) == [
+    assert expand(["--mlp-config", file, "--tmax", "100"], "run") == [
         "Cu.cif", "--mlp=emt", "--relax", "--relax-fmax=1e-5", "--dim", "2", "2", "2", "--pa=auto", "-t", "--tmax=300",
-        "--amplitude=0.01", "--mesh=11 11 11", "--tmax", "100",
+        "--amplitude=0.01", "--fix-atoms=1,2-3", "--mesh=11 11 11", "--tmax", "100",
     ]  # fmt: skip
 
 
 def test_the_model_of_the_file_stands_unless_the_command_names_another():
     file = settings("mlp: emt")
-    assert expand(["--mlp", f"--mlp-config={file}", "Cu.cif"]) == ["--mlp=emt", "Cu.cif"]
-    assert expand(["--mlp", "Cu.cif", "--mlp-config", file]) == ["--mlp=emt", "Cu.cif"]
-    assert expand(["--mlp", "failing", "--mlp-config", file]) == ["--mlp=emt", "--mlp", "failing"]
-    assert expand(["--mlp", "Cu.cif"]) == ["--mlp", "Cu.cif"]
+    assert expand(["--mlp", f"--mlp-config={file}", "Cu.cif"], "run") == ["--mlp=emt", "Cu.cif"]
+    assert expand(["--mlp", "Cu.cif", "--mlp-config", file], "run") == ["--mlp=emt", "Cu.cif"]
+    assert expand(["--mlp", "failing", "--mlp-config", file], "run") == ["--mlp=emt", "--mlp", "failing"]
+    assert expand(["--mlp", "Cu.cif"], "run") == ["--mlp", "Cu.cif"]
 
 
 BAD = {
@@ -63,7 +64,7 @@ def test_what_is_no_options_file_is_refused(case, capfd):
     text, message = BAD[case]
     file = "missing.yaml" if text is None else settings(text)
     with pytest.raises(SettingsError, match=message):
-        expand(["--mlp-config", file])
+        expand(["--mlp-config", file], "run")
     assert main(["run", "--mlp-config", file]) == 2
     assert message in capfd.readouterr().err
 
@@ -84,7 +85,7 @@ def test_a_run_can_be_repeated_from_its_record(capfd):
     first = yaml.safe_load(Path("thermal_properties.yaml").read_text())
     Path("thermal_properties.yaml").unlink()
     Path("phonopy_mlp.yaml").rename("record.yaml")
-    for name in ("phonopy_params.yaml", "relaxed.cif"):
+    for name in ("phonopy_params.yaml", "force_constants.hdf5", "relaxed.cif"):
         Path(name).unlink()
     assert main(["run", "--mlp-config", "record.yaml"]) == 0
     again = yaml.safe_load(Path("thermal_properties.yaml").read_text())

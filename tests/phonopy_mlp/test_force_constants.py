@@ -90,6 +90,14 @@ def test_a_noisy_calculator_gets_long_displacements():
     assert default_distance(EMT()) == 0.001
 
 
+def test_isotopes_do_not_get_the_mass_of_the_first():
+    atoms = bulk("Cu", cubic=True)
+    atoms.set_masses([63.0, 65.0, 63.0, 65.0])
+    with pytest.raises(SettingsError, match=r"Isotopes in Cu4.*one mass"):
+        make_phonopy(atoms, np.eye(3))
+    assert_allclose(make_phonopy(atoms, np.eye(3), primitive_matrix="P").primitive.masses, atoms.get_masses())
+
+
 def test_the_result_cannot_be_changed():
     result = compute_force_constants(*spring_crystal())
     with pytest.raises(ValueError, match="read-only"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from phonopy.cui.phonopy_argparse import get_init_parser, get_run_parser
 
-from phonopy_mlp.cli import compare, report_command
+from phonopy_mlp.cli import compare, report
 from phonopy_mlp.cli.arguments import RelaxOptions
 from phonopy_mlp.cli.command import COMMANDS, make_parser
 from phonopy_mlp.cli.options import drop, is_option, own_parser, parse
@@ -92,6 +92,12 @@ def test_a_configuration_file_is_phonopys():
     assert options.settings.mesh_numbers == [5, 5, 5]
     assert options.settings.displacement_distance == 0.03
     np.testing.assert_array_equal(options.settings.supercell_matrix, np.diag([2, 2, 2]))
+    assert (options.chooses_displacements, options.diagonal, options.trigonal) == (True, True, False)
+    Path("my.conf").write_text("MESH = 7 7 7\n")
+    assert not parse(["Cu.cif", "--config", "my.conf"], "phonopy").chooses_displacements
+    Path("my.conf").write_text("DIAG = .FALSE.\nTRIGONAL = .TRUE.\n")
+    options = parse(["Cu.cif", "--config", "my.conf"], "phonopy")
+    assert (options.chooses_displacements, options.diagonal, options.trigonal) == (True, False, True)
 
 
 def test_symmetrise_has_a_default_and_leaves_the_structure_alone():
@@ -156,7 +162,7 @@ def test_every_option_is_in_the_documents(name):
     parsers = {
         "run": lambda: own_parser("phonopy"),
         "compare": compare.make_parser,
-        "report": report_command.make_parser,
+        "report": report.make_parser,
     }
     parser = parsers.get(name, lambda: make_parser(name))()
     for action in parser._actions:

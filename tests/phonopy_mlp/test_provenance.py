@@ -8,12 +8,12 @@ from phonopy_mlp.provenance import PROVENANCE_FILE, Provenance, read_provenance,
 
 RECORD = Provenance(
     command=("phonopy", "--mlp", "mini"),
+    started=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
     settings={"supercell_matrix": np.diag([2, 2, 2]), "relax_fmax": np.float64(1e-6)},
     input={"file": "MOF-5.cif", "atoms": 106},
     calculator={"name": "mini", "elements": ("H", "C"), "stand_in": True},
     steps={"relax": {"seconds": 1.5}},
     warnings=("one",),
-    started=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
 )
 
 

@@ -206,8 +206,24 @@ def test_the_exact_hessian_finishes_what_one_step_of_lbfgs_did_not(stiff_and_sof
     assert result.steps < 30
 
 
+def test_the_exact_hessian_keeps_the_volume_that_is_to_stay(stiff_and_soft):
+    _, moved, calculator = stiff_and_soft
+    moved.set_cell(moved.cell.array @ (np.eye(3) + np.diag([0.01, -0.005, 0.003])), scale_atoms=True)
+    result = relax(moved, calculator, cell="constant-volume", max_steps=400)
+    assert result.atoms.get_volume() == pytest.approx(moved.get_volume(), rel=1e-10)
+    assert result.residual_force < 1e-6
+    assert result.residual_stress < 1e-6
+    assert result.steps < 100
+
+
 def test_without_linear_response_the_same_takes_many_steps(stiff_and_soft):
     _, moved, calculator = stiff_and_soft
     calculator.has_linear_response = False
     with pytest.raises(ConvergenceError):
         relax(moved, calculator, cell="fixed", max_steps=100)
+
+
+@pytest.mark.parametrize("tolerance", [0, -1e-3, np.nan])
+def test_symmetry_is_kept_at_a_positive_tolerance(tolerance):
+    with pytest.raises(SettingsError, match="must be positive"):
+        relax(bulk("Cu"), EMT(), fix_symmetry=tolerance)

@@ -31,7 +31,8 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 STABLE = (
     "run --mlp emt Cu.cif --relax --stabilise --dim 2 2 2 --mesh 5 5 5 --tmax 300 -t -q --eos --elastic "
-    "--elastic-method both --qha --sscha 2 --sscha-snapshots 4 --sscha-temperatures 100 300 --report"
+    "--elastic-method both --qha --sscha 2 --sscha-snapshots 4 --sscha-temperatures 100 300 "
+    "--committee twice --committee-eos --committee-qha --report"
 )
 UNSTABLE = ["run", "--mlp", "emt", "--relax", "--fix-symmetry", "--dim", "2", "2", "2", "--mesh", "5", "5", "5", "-q"]
 
@@ -50,6 +51,10 @@ def runs(distribution, tmp_path_factory):
         assert main([*UNSTABLE, HOSTILE]) == 0
         assert main(["report"]) == 0
     return stable, unstable
+
+
+def command(line: str) -> int:
+    return main(line.split())
 
 
 def page_of(folder: Path) -> str:
@@ -76,7 +81,8 @@ def read(folder: Path, name: str) -> dict:
 def test_sections_are_those_that_there_are_data_for(runs):
     stable, unstable = map(page_of, runs)
     first = ["health", "structure", "relaxation"]
-    assert sections_of(stable) == [*first, "stability", "bands", "thermal", "eos", "elastic", "qha", "sscha", "method"]
+    later = ["eos", "elastic", "qha", "sscha", "committee", "method"]
+    assert sections_of(stable) == [*first, "stability", "bands", "thermal", *later]
     assert sections_of(unstable) == [*first, "bands", "modes", "thermal", "method"]
 
 
@@ -104,6 +110,21 @@ def test_curves_are_those_of_the_files(runs):
     iterations = read(folder, "sscha.yaml")["temperatures"][1]["iterations"]
     errors = figures["sscha_free_energy"]["data"][1]["error_y"]["array"]
     np.testing.assert_allclose(errors, [1e3 * each["free_energy_error"] for each in iterations], rtol=1e-4)
+
+
+def test_committee_has_error_bars_to_both_models(runs):
+    folder, page = runs[0], page_of(runs[0])
+    figures, content = data_of(page)["figures"], read(runs[0], "committee.yaml")
+    table = np.loadtxt(folder / "committee_expansion.dat").T  # T, then mean, difference and both members of each
+    (volume,) = figures["committee_volume"]["data"]
+    np.testing.assert_allclose(volume["y"], table[1], rtol=1e-6)
+    np.testing.assert_allclose(volume["error_y"]["array"], np.abs(table[4] - table[3]) / 2, atol=1e-5)
+    (expansion,) = figures["committee_expansion"]["data"]
+    np.testing.assert_allclose(expansion["y"], 1e6 * table[5], rtol=1e-6)
+    (modes,) = figures["committee_modes"]["data"]
+    np.testing.assert_allclose(modes["y"], np.concatenate([q["difference"] for q in content["frequencies"]]), rtol=1e-6)
+    assert f"{content['bulk_modulus']['difference']:.6g}" in page
+    assert "The bars end at the two models." in html.unescape(page)
 
 
 def test_bands_tell_q_frequency_and_band(runs):
@@ -194,6 +215,42 @@ def test_a_step_alone_has_a_report(registered, workdir, capsys):
     assert tensor.kelvin_eigenvalues(stiffness)[0] > 0
 
 
+def test_files_of_an_earlier_calculation_are_not_shown_as_those_of_a_run(registered, workdir):
+    sampling = "--dim 2 2 2 --mesh 3 3 3 --tmax 100 --tstep 50 -q"
+    write("Cu.cif", bulk("Cu"))
+    assert command(f"run --mlp emt Cu.cif --relax {sampling} -t --eos --qha --qha-tensor") == 0
+    before = page_of(write_report(workdir).parent)
+    assert {"eos", "qha", "thermal"} < {*sections_of(before)}
+    shutil.copy("Cu.cif", "again.cif")
+    assert command(f"run --mlp twice again.cif --relax {sampling}") == 0
+    page = page_of(write_report(workdir).parent)
+    assert sections_of(page) == ["health", "structure", "relaxation", "bands", "thermal", "method"]
+    assert "thermal_properties.yaml" not in page
+    figures = [data_of(each)["figures"]["free_energy"]["data"][0] for each in (before, page)]
+    at_zero = [figure["y"][figure["x"].index(0)] for figure in figures]
+    assert at_zero[1] == pytest.approx(np.sqrt(2) * at_zero[0], rel=1e-3)
+
+
+def test_what_the_run_that_computed_the_forces_did_is_shown(registered, workdir):
+    write("bcc.cif", bulk("Cu", "bcc", a=2.85))
+    assert command("run --mlp emt bcc.cif --relax --fix-symmetry --dim 2 2 2 --mesh 3 3 3 -q --eos") == 0
+    assert command("run phonopy_params.yaml --mesh 5 5 5 -q --report") == 0
+    page = html.unescape(page_of(workdir))
+    assert sections_of(page) == ["health", "structure", "relaxation", "bands", "modes", "thermal", "eos", "method"]
+    origin = read(workdir, "phonopy_mlp.yaml")["phonopy_mlp"]["steps"]["forces_from"]
+    for text in (*origin["warnings"], *origin["command"], origin["input"]["file_digest"]):
+        assert text in page
+
+
+def test_an_input_that_has_changed_since_is_not_shown(registered, workdir):
+    assert command("run --mlp emt Cu.cif --relax --dim 1 1 1 --mesh 3 3 3 -q") == 0
+    shown = [each["label"] for each in data_of(page_of(write_report(workdir).parent))["structures"]]
+    assert shown == ["phonons", "Cu.cif"]
+    write("Cu.cif", bulk("Cu", a=4))
+    shown = [each["label"] for each in data_of(page_of(write_report(workdir).parent))["structures"]]
+    assert shown == ["phonons"]
+
+
 def test_health_and_domain_of_a_record_are_shown(registered, workdir):
     record = {
         "command": ["phonopy"],
@@ -214,6 +271,9 @@ def test_health_and_domain_of_a_record_are_shown(registered, workdir):
         assert text in page
 
 
+ALL_STEPS = {"eos": {"seconds": 1}, "elastic_stress_strain": {"seconds": 1}, "sscha": {"seconds": 1}}
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
@@ -231,7 +291,8 @@ def test_health_and_domain_of_a_record_are_shown(registered, workdir):
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(workdir, capsys, name, text, message):
     if text is not None:
-        Path("phonopy_mlp.yaml").write_text("phonopy_mlp: {}")
+        way = {"T (K)": []} if name == "expansion_tensor.yaml" else {"V (A^3)": []}
+        Path("phonopy_mlp.yaml").write_text(yaml.safe_dump({"phonopy_mlp": {"steps": {**ALL_STEPS, "qha": way}}}))
         Path(name).write_text(text)
     before = sorted(workdir.iterdir())
     assert main(["report"]) == 2

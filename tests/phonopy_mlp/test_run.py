@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,10 @@ def plain(program: str, line: str) -> subprocess.CompletedProcess:
     """Run one of phonopy's own commands."""
     command = Path(sys.executable).parent / program
     return subprocess.run([command, *line.split()], capture_output=True, text=True, check=False)
+
+
+def record() -> dict:
+    return yaml.safe_load(Path("phonopy_mlp.yaml").read_text())["phonopy_mlp"]
 
 
 def thermal(path="thermal_properties.yaml"):
@@ -69,11 +74,11 @@ def test_everything_asked_for_is_written(capfd):
     assert not [path for path in Path().iterdir() if path.name.startswith(".")]
     table = capfd.readouterr().out
     assert "Heat capacity at 300 K" in table
-    record = yaml.safe_load(Path("phonopy_mlp.yaml").read_text())["phonopy_mlp"]
-    assert record["calculator"]["name"] == "emt"
-    assert record["input"]["file_digest"].startswith("sha256:")
-    assert record["steps"]["relax"]["residual_force"] < 1e-6
-    assert record["settings"]["supercell_matrix"] == [[2, 0, 0], [0, 2, 0], [0, 0, 2]]
+    found = record()
+    assert found["calculator"]["name"] == "emt"
+    assert found["input"]["file_digest"].startswith("sha256:")
+    assert found["steps"]["relax"]["residual_force"] < 1e-6
+    assert found["settings"]["supercell_matrix"] == [[2, 0, 0], [0, 2, 0], [0, 0, 2]]
 
 
 def test_projected_dos_and_animation_are_phonopys(capfd):
@@ -99,8 +104,8 @@ def test_displacements_made_for_vasp_are_used(capfd):
     write("POSCAR", read("Cu.cif"), format="vasp")
     assert plain("phonopy-init", "-d --dim 2 2 2 --pa auto --amplitude 0.03 -c POSCAR").returncode == 0
     assert phonopy_mlp("--mlp emt phonopy_disp.yaml --mesh 5 5 5 -t") == 0
-    record = yaml.safe_load(Path("phonopy_mlp.yaml").read_text())["phonopy_mlp"]
-    assert record["settings"]["displacements"]["length"] == pytest.approx(0.03)
+    found = record()
+    assert found["settings"]["displacements"]["length"] == pytest.approx(0.03)
     assert thermal().shape[0] == 101
 
 
@@ -117,6 +122,8 @@ def test_random_displacements(capfd):
 
 
 def test_phonopys_own_force_constants_when_asked(capfd):
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --mesh 5 5 5 -t") == 0
+    assert "force_constants.hdf5" in capfd.readouterr().out
     assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --fc-calc traditional --mesh 5 5 5 -t") == 0
     assert "force_constants.hdf5" not in capfd.readouterr().out
 
@@ -132,8 +139,8 @@ def test_dry_run_writes_nothing(capfd):
 
 def test_noisy_forces_get_long_displacements(capfd):
     assert phonopy_mlp("--mlp copper-only Cu.cif --dim 2 2 2") == 0
-    record = yaml.safe_load(Path("phonopy_mlp.yaml").read_text())["phonopy_mlp"]
-    assert record["settings"]["displacements"]["length"] == pytest.approx(0.01)
+    found = record()
+    assert found["settings"]["displacements"]["length"] == pytest.approx(0.01)
 
 
 def test_symmetrise_saves_displacements(capfd):
@@ -148,9 +155,9 @@ def test_imaginary_modes_are_announced(capfd):
     write("bcc.cif", bulk("Cu", "bcc", a=2.85, cubic=True))
     assert phonopy_mlp("--mlp emt bcc.cif --dim 2 2 2") == 0
     assert "imaginary modes below" in capfd.readouterr().err
-    record = yaml.safe_load(Path("phonopy_mlp.yaml").read_text())["phonopy_mlp"]
-    assert record["steps"]["force_constants"]["imaginary_commensurate_modes"] > 0
-    assert "imaginary" in record["warnings"][0]
+    found = record()
+    assert found["steps"]["force_constants"]["imaginary_commensurate_modes"] > 0
+    assert "imaginary" in found["warnings"][0]
 
 
 def test_a_born_file_is_seen_and_not_used(capfd):
@@ -165,13 +172,25 @@ def test_a_born_file_is_seen_and_not_used(capfd):
 
 def test_an_earlier_results_record_is_carried_over(capfd):
     assert phonopy_mlp("--mlp emt Cu.cif --relax --dim 2 2 2") == 0
-    params = Path("phonopy_params.yaml").read_bytes()
-    assert phonopy_mlp("phonopy_params.yaml --mesh 3 3 3") == 0
-    record = yaml.safe_load(Path("phonopy_mlp.yaml").read_text())["phonopy_mlp"]
-    assert record["settings"]["model"] is None
-    assert record["calculator"]["name"] == "emt"
-    assert record["steps"]["forces_from"]["steps"]["relax"]["steps"] > 0
+    first, params = record(), Path("phonopy_params.yaml").read_bytes()
+    for _ in range(3):
+        assert phonopy_mlp("phonopy_params.yaml --mesh 3 3 3") == 0
+        assert record()["settings"]["model"] is None
+        assert record()["calculator"]["name"] == "emt"
+        assert record()["steps"]["forces_from"] == first
     assert Path("phonopy_params.yaml").read_bytes() == params
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2") == 0
+    assert not Path("relaxed.cif").exists()
+
+
+def test_a_record_tells_when_the_run_began_and_of_the_structure_that_was_given(capfd):
+    write("bcc.cif", bulk("Cu", "bcc", a=2.9))
+    before = datetime.now(UTC).replace(microsecond=0)
+    assert phonopy_mlp("--mlp emt bcc.cif --stabilise --dim 2 2 2 --eos") == 0
+    after, found = datetime.now(UTC), record()
+    seconds = sum(step["seconds"] for step in found["steps"].values())
+    assert before <= datetime.fromisoformat(found["started"]) <= after - timedelta(seconds=seconds)
+    assert (found["input"]["formula"], found["input"]["atoms"]) == ("Cu", 1)
 
 
 def test_the_tolerance_of_an_earlier_result_is_kept(capfd):
@@ -187,6 +206,77 @@ def test_another_calculations_file_is_not_overwritten(capfd):
     assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2") == 2
     assert "another calculation" in capfd.readouterr().err
     assert Path("phonopy_params.yaml").read_text() == "of a DFT calculation"
+
+
+def test_another_calculations_force_constants_are_not_overwritten(capfd):
+    Path("force_constants.hdf5").write_text("of a DFT calculation")
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2") == 2
+    assert "force_constants.hdf5 of another calculation" in capfd.readouterr().err
+    assert Path("force_constants.hdf5").read_text() == "of a DFT calculation"
+
+
+def test_forces_that_were_only_read_remain_another_calculations(capfd):
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2") == 0
+    Path("phonopy_mlp.yaml").unlink()
+    Path("force_constants.hdf5").unlink()
+    for _ in range(2):
+        assert phonopy_mlp("phonopy_params.yaml --mesh 3 3 3") == 0
+        assert record()["calculator"]["name"] == "unknown"
+        assert "forces_from" not in record()["steps"]
+    assert phonopy_mlp("--mlp twice Cu.cif --dim 2 2 2") == 2
+    assert "phonopy_params.yaml of another calculation" in capfd.readouterr().err
+
+
+def test_parameters_without_forces_are_not_taken_for_the_results(capfd):
+    write("POSCAR", read("Cu.cif"), format="vasp")
+    assert plain("phonopy-init", "-d --dim 2 2 2 --pa auto -c POSCAR").returncode == 0
+    Path("phonopy_disp.yaml").rename("phonopy_params.yaml")
+    assert phonopy_mlp("--mlp emt phonopy_params.yaml") == 2
+    assert "lacks forces" in capfd.readouterr().err
+
+
+def test_a_structure_that_an_earlier_run_relaxed_is_kept_where_another_starts_from_it(capfd):
+    assert phonopy_mlp("--mlp emt Cu.cif --relax --dim 2 2 2") == 0
+    before = Path("relaxed.cif").read_bytes()
+    assert phonopy_mlp("--mlp emt relaxed.cif --dim 1 1 1") == 0
+    assert Path("relaxed.cif").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("run --relax --dim 2 2 2", "relaxed.cif"),
+        ("run --symmetrise", "relaxed.cif"),
+        ("run --stabilise", "stabilised.cif"),
+        ("relax", "relaxed.cif"),
+        ("eos --relax", "relaxed.cif"),
+        ("stabilise", "stabilised.cif"),
+    ],
+)
+def test_a_structure_is_not_overwritten_by_what_comes_of_it(line, name, capfd):
+    Path("Cu.cif").rename(name)
+    before = Path(name).read_bytes()
+    command, *options = line.split()
+    assert main([command, "--mlp", "emt", name, *options]) == 2
+    assert "would be overwritten" in capfd.readouterr().err
+    assert Path(name).read_bytes() == before
+
+
+def test_a_run_that_fails_leaves_the_results_of_the_one_before(capfd):
+    assert phonopy_mlp("--mlp emt Cu.cif --relax --dim 2 2 2 --writefc") == 0
+    before = {path.name: path.read_bytes() for path in Path().iterdir()}
+    assert phonopy_mlp("--mlp failing Cu.cif --dim 2 2 2") == 2
+    assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
+
+
+def test_a_run_killed_while_it_writes_can_be_started_again(monkeypatch, capfd):
+    def die(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("phonopy_mlp.output.write_force_constants_to_hdf5", die)
+        assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2") == 130
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2") == 0
 
 
 def test_units_of_another_program_are_refused(capfd):
@@ -206,14 +296,13 @@ def test_the_working_folder_hides_no_module(capfd):
 
 def test_the_default_supercell_is_the_papers(capfd):
     assert phonopy_mlp("--mlp emt Cu.cif") == 0
-    record = yaml.safe_load(Path("phonopy_mlp.yaml").read_text())["phonopy_mlp"]
-    assert record["settings"]["supercell_matrix"] == [[2, 0, 0], [0, 2, 0], [0, 0, 2]]
+    found = record()
+    assert found["settings"]["supercell_matrix"] == [[2, 0, 0], [0, 2, 0], [0, 0, 2]]
 
 
 def test_random_displacements_reach_their_largest_length(capfd):
     assert phonopy_mlp("--mlp emt Cu.cif --rd 4 --random-seed 1 --amplitude 0.01 --amax 0.2") == 0
-    record = yaml.safe_load(Path("phonopy_mlp.yaml").read_text())["phonopy_mlp"]
-    assert record["settings"]["displacements"]["length"] > 0.02
+    assert record()["settings"]["displacements"]["length"] > 0.02
 
 
 def test_saving_parameters_keeps_the_forces(capfd):
@@ -248,6 +337,14 @@ def test_a_configuration_file_may_ask_for_dos_and_thermal_properties(capfd):
     assert Path("thermal_properties.yaml").exists()
 
 
+def test_values_that_go_on_in_the_next_line_go_with_their_tag(capfd):
+    # phonopy reads such values of tags in small letters alone.
+    Path("my.conf").write_text("tprop = .TRUE.\nmesh = 5 5 5\ndos = .TRUE.\nband = 0 0 0 +++\n1/2 0 0 +++\n1/2 1/2 0\n")
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --config my.conf") == 0
+    assert yaml.safe_load(Path("mesh.yaml").read_text())["mesh"] == [5, 5, 5]
+    assert yaml.safe_load(Path("band.yaml").read_text())["npath"] == 2
+
+
 def test_bundled_flags_are_options_of_their_own(capfd):
     assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --mesh 3 3 3 --dos -tps") == 0
     for name in ("total_dos.dat", "total_dos.pdf", "thermal_properties.yaml", "thermal_properties.pdf"):
@@ -263,10 +360,12 @@ def test_the_default_mesh_is_the_papers(capfd):
 def test_acoustic_modes_at_gamma_are_left_in_when_asked(way, capfd):
     Path("my.conf").write_text("MESH = 3 3 3\nTPROP = .TRUE.\nEXCLUDE_GAMMA_ACOUSTIC = .FALSE.\n")
     line = "--config my.conf" if way == "tag" else "--mesh 3 3 3 -t --no-exclude-gamma-acoustic"
+    excluded = "acoustic modes at Gamma are excluded"
     assert phonopy_mlp(f"--mlp emt Cu.cif --dim 2 2 2 {line}") == 0
-    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --mesh 3 3 3") == 0
-    tags = yaml.safe_load(Path("phonopy_mlp.yaml").read_text())["phonopy_mlp"]["settings"]["phonopy_tags"]
-    assert tags == {"mesh_numbers": "3 3 3"}
+    assert excluded not in capfd.readouterr().out
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --mesh 3 3 3 -t") == 0
+    assert excluded in capfd.readouterr().out
+    assert record()["settings"]["phonopy_tags"] == {"mesh_numbers": "3 3 3", "tprop": ".true."}
 
 
 def test_quiet_says_nothing(capfd):

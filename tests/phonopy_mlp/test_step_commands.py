@@ -196,6 +196,22 @@ def test_a_command_is_repeated_from_its_record():
     assert record("phonopy_mlp-eos.yaml")["settings"] == first["settings"]
 
 
+def test_supercell_and_tolerance_of_a_phonopy_yaml_are_those_of_a_step():
+    assert command("run --mlp emt Cu.cif --dim 3 3 3 --tolerance 1e-3") == 0
+    assert command("sscha --mlp emt phonopy_params.yaml --mesh 3 3 3 --sscha 2 --sscha-snapshots 3") == 0
+    settings = record("phonopy_mlp-sscha.yaml")["settings"]
+    assert (np.diag(settings["supercell_matrix"]).tolist(), settings["symmetry_tolerance"]) == ([3, 3, 3], 1e-3)
+    assert len(load("phonopy_sscha-300K.yaml", log_level=0).supercell) == 27
+    assert command("elastic --mlp emt phonopy_params.yaml --relax --elastic-method long-waves --dim 2 2 2") == 0
+    assert np.diag(record("phonopy_mlp-elastic.yaml")["settings"]["supercell_matrix"]).tolist() == [2, 2, 2]
+
+
+def test_a_record_of_another_command_is_refused(capfd):
+    assert command("relax --mlp emt Cu.cif") == 0
+    assert command("run --mlp-config phonopy_mlp-relax.yaml") == 2
+    assert "it is of 'phonopy-mlp relax', and not of 'run'" in capfd.readouterr().err
+
+
 def test_a_dry_run_does_no_step(capfd):
     assert command("run --mlp emt Cu.cif --dim 2 2 2 --stabilise --qha --dry-run") == 0
     assert "Only force constants" in capfd.readouterr().out
@@ -215,6 +231,7 @@ BAD = {
     "eos: strain": ("eos --eos-strain 0", "must be positive"),
     "eos: points": ("eos --eos-points 3", "at least 7"),
     "eos: no minimum": ("eos --eos-strain 0.01 squeezed.cif", "larger volumes"),
+    "eos: no symmetry to find": ("eos --tolerance 1e-3", "unrecognized arguments"),
     "eos: supercell": ("eos --dim 2 2 2", "unrecognized arguments"),
     "elastic: strain": ("elastic --elastic-strain 1", "at most"),
     "elastic: not at rest": ("elastic squeezed.cif", "Relax the cell first"),
@@ -222,6 +239,8 @@ BAD = {
     "qha: strain": ("qha --qha-strain 2", "between 0 and 0.2"),
     "qha: added": ("qha --qha-added -1", "cannot be negative"),
     "qha: temperatures": ("qha --tmin 100", "ascend from 0 K"),
+    "qha: step of temperatures": ("qha --tstep 0", "step positive"),
+    "elastic: tolerance": ("elastic --tolerance -1", "must be positive"),
     "qha: lengths": ("qha --qha-lengths 0 0.1", "at least 4"),
     "qha: words": ("qha --qha-lengths a b", "'a' is no number"),
     "qha: two ways": ("qha --qha-tensor --qha-lengths -0.01 0 0.01 0.02", "Choose one"),

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from springs import ExactSprings
 
 from phonopy_mlp.cli.main import main
-from phonopy_mlp.errors import CalculatorError
+from phonopy_mlp.errors import CalculatorError, ConvergenceError
 from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
 from phonopy_mlp.relax import relax
 from phonopy_mlp.unfinished import UNFINISHED_FOLDER, Unfinished
@@ -153,3 +153,12 @@ def test_a_finished_relaxation_is_not_done_again(tmp_path):
     )
     with pytest.raises(CalculatorError, match="Killed"):
         relax(atoms, Mortal(0), fmax=1e-7, unfinished=Unfinished(tmp_path))
+
+
+def test_a_kept_relaxation_that_did_not_converge_is_still_an_error(tmp_path):
+    options = {"max_steps": 2, "unfinished": Unfinished(tmp_path)}
+    atoms = bulk("Cu", cubic=True, a=3.7)
+    assert not relax(atoms, Mortal(999), must_converge=False, **options).converged
+    assert not relax(atoms, Mortal(0), must_converge=False, **options).converged
+    with pytest.raises(ConvergenceError, match="after 2 steps"):
+        relax(atoms, Mortal(999), **options)

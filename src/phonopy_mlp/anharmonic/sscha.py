@@ -14,13 +14,12 @@ from phonopy.sscha.core import MLPSSCHA
 from phonopy.structure.atoms import PhonopyAtoms
 
 from phonopy_mlp.anharmonic.least_squares import fit_force_constants
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.evaluator import Evaluator, Progress, silent
 from phonopy_mlp.imaginary import CommensurateModes, compute_commensurate_modes
 from phonopy_mlp.phonons import MESH
 from phonopy_mlp.unfinished import Section, Unfinished
-
-Array = np.ndarray[Any, Any]
 
 SNAPSHOTS, ITERATIONS, MIXING = 100, 10, 0.5
 """Defaults of `run_sscha`."""
@@ -171,10 +170,10 @@ def run_sscha(
 
     Each iteration draws supercells from the canonical ensemble of the current force constants and evaluates them
     (phonopy's `MLPSSCHA`), fits new ones (`fit_force_constants`: those of symfc, in a fraction of its time and memory),
-    and goes part of the way to them. The first temperature starts from the
-    force constants of `phonon`, each other from the last of the one before. Positions and lattice stay as they are.
+    and goes part of the way to them. The first temperature starts from the force constants of `phonon`, each other from
+    the last of the one before. Positions and lattice stay as they are.
     Imaginary modes of the current force constants are drawn as if their frequencies were real, so that a run may start
-    from an unstable crystal.
+    from an unstable crystal; they are not in the harmonic part of that iteration's free energy.
 
     Parameters
     ----------
@@ -196,7 +195,7 @@ def run_sscha(
     mesh : sequence of int, optional
         Mesh of the harmonic part of the free energy. shape=(3,)
     seed : int, optional
-        Of the whole run; each iteration has its own, made of it.
+        Of the whole run, 0 or more; each iteration has its own, made of it.
     progress : Progress, optional
         Shows how far the iterations have come.
     unfinished : Unfinished, optional
@@ -218,7 +217,7 @@ def run_sscha(
     if phonon.force_constants is None:
         raise SettingsError("A crystal without force constants", "there is nothing to start from", "Compute them first")
     transient = iterations // 2 if transient is None else transient
-    check_settings(temperatures, snapshots, iterations, transient, mixing)
+    check_settings(temperatures, snapshots, iterations, transient, mixing, seed)
     settings = _Settings(snapshots, mixing, mesh, seed)
     section = None
     if unfinished is not None:
@@ -226,11 +225,15 @@ def run_sscha(
             calculator,
             method="sscha",
             unit_cell=phonon.unitcell.totuple(),
+            masses=phonon.unitcell.masses,
+            symprec=phonon.symmetry.tolerance,
             primitive_matrix=phonon.primitive_matrix,
             supercell_matrix=phonon.supercell_matrix,
             force_constants=phonon.force_constants,
             temperatures=list(temperatures),
             snapshots=snapshots,
+            # Each temperature starts from where the iterations of the one before ended.
+            iterations=iterations if len(temperatures) > 1 else None,
             mixing=mixing,
             mesh=list(mesh),
             seed=seed,
@@ -328,12 +331,12 @@ def _average(
         temperature=float(temperature),
         free_energy=float(free_energies[transient:].mean()),
         free_energy_error=max(sampling, scatter),
-        force_constants=_frozen(_mean_force_constants(done[transient:])),
+        force_constants=frozen(_mean_force_constants(done[transient:])),
         modes=modes[-1],
-        history=_frozen(free_energies),
-        history_errors=_frozen(errors),
-        lowest_frequencies=_frozen([each.lowest for each in modes[:-1]]),
-        mean_frequencies=_frozen([np.nanmean(each.frequencies) for each in modes[:-1]]),
+        history=frozen(free_energies),
+        history_errors=frozen(errors),
+        lowest_frequencies=frozen([each.lowest for each in modes[:-1]]),
+        mean_frequencies=frozen([np.nanmean(each.frequencies) for each in modes[:-1]]),
         transient=transient,
         snapshots=snapshots,
     )
@@ -349,7 +352,7 @@ def _mean_force_constants(done: Sequence[_Iteration]) -> Array:
 
 
 def check_settings(
-    temperatures: Sequence[float], snapshots: int, iterations: int, transient: int, mixing: float
+    temperatures: Sequence[float], snapshots: int, iterations: int, transient: int, mixing: float, seed: int
 ) -> None:
     """Raise `SettingsError` for settings of `run_sscha` that make no sense."""
     if len(temperatures) == 0 or not (np.isfinite(temperatures).all() and np.min(temperatures) >= 0):
@@ -366,9 +369,5 @@ def check_settings(
         )
     if not 0 < mixing <= 1:
         raise SettingsError(f"Mixing {mixing:g}", "it must be above 0 and at most 1", "Give for example 0.5")
-
-
-def _frozen(array: Any) -> Array:
-    frozen = np.array(array)
-    frozen.flags.writeable = False
-    return frozen
+    if seed < 0:
+        raise SettingsError(f"Seed {seed}", "it cannot be negative", "Give 0 or more")

@@ -12,12 +12,13 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
+from phonopy_mlp.cli import config
 from phonopy_mlp.errors import SettingsError
-from phonopy_mlp.output import REPORT_FILE
+from phonopy_mlp.output import RELAXED_FILE, REPORT_FILE, STABILISED_FILE
 from phonopy_mlp.registry import calculator_names, get_calculator, is_model_file
 from phonopy_mlp.relax import FMAX, MAX_STEPS, Cell
 from phonopy_mlp.supercell import AUTO_LENGTH, auto_supercell, parse_supercell, shortest_image_distance
-from phonopy_mlp.symmetry import LOOSE
+from phonopy_mlp.symmetry import LOOSE, check_tolerance
 
 DEFAULT_MODEL = "mof0"
 
@@ -96,10 +97,12 @@ class SupercellOptions:
         if self.length is not None and self.words != ("auto",):
             raise SettingsError("--dim-length without --dim auto", "it would have no effect", "Add --dim auto")
 
-    def choose(self, atoms: Atoms, say: Callable[[str], None]) -> np.ndarray[Any, Any]:
-        """Return the matrix for a unit cell, the default one where none was asked for. shape=(3, 3)."""
+    def choose(
+        self, atoms: Atoms, say: Callable[[str], None], *others: np.ndarray[Any, Any] | None
+    ) -> np.ndarray[Any, Any]:
+        """Return the matrix for a unit cell, shape=(3, 3): the one asked for, the first of others, or the default."""
         if self.words is None:
-            return np.diag(SUPERCELL)
+            return np.asarray(next((each for each in others if each is not None), np.diag(SUPERCELL)))
         if self.words != ("auto",):
             return parse_supercell(self.words)
         length = AUTO_LENGTH if self.length is None else self.length
@@ -112,6 +115,57 @@ class SupercellOptions:
         return matrix
 
 
+@dataclass(frozen=True, slots=True)
+class CommonOptions:
+    """What a run and a command of one step have in common.
+
+    Attributes
+    ----------
+    structure : Path
+        Structure file or phonopy yaml.
+    calculator : CalculatorOptions
+    relaxation : RelaxOptions or None
+        How the structure is relaxed first; None where it is not.
+    fmax : float
+        Goal of all relaxations in eV/A.
+    symmetrise : float or None
+        Project onto the space group found at this tolerance (A).
+    supercell : SupercellOptions
+    report : bool
+        Make a report at the end.
+    quiet : bool
+        Print nothing but warnings, errors, and what was asked for: the plan of a dry run, the table of a figure.
+
+    """
+
+    structure: Path
+    calculator: CalculatorOptions
+    relaxation: RelaxOptions | None
+    fmax: float
+    symmetrise: float | None
+    supercell: SupercellOptions
+    report: bool
+    quiet: bool
+
+    def structures_written(self, *, stabilised: bool) -> tuple[str, ...]:
+        """Return the files of the structures that come out, also of a stabilised one where there will be one."""
+        prepared = self.relaxation is not None or self.symmetrise is not None
+        wanted = ((RELAXED_FILE, prepared), (STABILISED_FILE, stabilised))
+        return tuple(name for name, is_wanted in wanted if is_wanted)
+
+    def common_settings(self) -> dict[str, Any]:
+        """Return these settings for the record."""
+        return {
+            "model": self.calculator.name,
+            "device": self.calculator.device,
+            "dtype": self.calculator.dtype,
+            "head": self.calculator.head,
+            "strict": self.calculator.strict,
+            "relax": None if self.relaxation is None else self.relaxation.keywords(),
+            "symmetrise": self.symmetrise,
+        }
+
+
 def add_calculator_options(group: Any) -> None:
     """Add the options that choose a calculator."""
     group.add_argument("--mlp", nargs="?", metavar="MODEL", help=f"calculator or model file (default: {DEFAULT_MODEL})")
@@ -121,8 +175,10 @@ def add_calculator_options(group: Any) -> None:
     group.add_argument("--strict", action="store_true", help="refuse a structure outside of the model's training")
 
 
-def add_relax_options(group: Any) -> None:
-    """Add the options that say how a structure is relaxed."""
+def add_preparation_options(group: Any, *, always: bool) -> None:
+    """Add the options that say whether a structure is relaxed first, unless it always is, and how; and symmetrised."""
+    if not always:
+        group.add_argument("--relax", action="store_true", help="relax first; the options below say how")
     group.add_argument("--relax-fmax", type=float, metavar="F", help=f"goal in eV/A (default: {FMAX:g})")
     group.add_argument("--relax-steps", type=int, metavar="N", help=f"steps at most (default: {MAX_STEPS})")
     group.add_argument(
@@ -138,6 +194,14 @@ def add_relax_options(group: Any) -> None:
     )
     group.add_argument("--fix-atoms", metavar="LIST", help="atoms that keep their place, counted from 1: 1,2,7-12")
     group.add_argument("--relax-unconverged", action="store_true", help="go on where the goal was not reached")
+    group.add_argument(
+        "--symmetrise",
+        nargs="?",
+        const=str(LOOSE),
+        metavar="TOL",
+        help=f"project onto the space group found at TOL (A, default: {LOOSE:g}); where it is relaxed before, it is "
+        "relaxed again within that group",
+    )
 
 
 def add_supercell_options(group: Any) -> None:
@@ -151,9 +215,13 @@ def add_supercell_options(group: Any) -> None:
     )
 
 
-def add_report_option(group: Any) -> None:
-    """Add the option that makes a report of what was done."""
+def add_common_options(group: Any) -> None:
+    """Add the options of every command that computes something."""
     group.add_argument("--report", action="store_true", help=f"make {REPORT_FILE} of the results at the end")
+    group.add_argument(
+        config.OPTION, metavar="YAML", help="take options from a file, or from the record of an earlier run"
+    )
+    group.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
 def read_calculator(own: argparse.Namespace, returned: list[str]) -> CalculatorOptions:
@@ -185,9 +253,14 @@ def read_relaxation(own: argparse.Namespace, returned: list[str]) -> RelaxOption
 def read_supercell(own: argparse.Namespace, returned: list[str]) -> SupercellOptions:
     """Return which supercell; a last word that is the structure is put back into `returned`."""
     words = own.dim
-    if words is not None and len(words) > 1 and Path(words[-1]).is_file():
+    if words is not None and len(words) > 1 and looks_like_a_file(words[-1]):
         returned.append(words.pop())
     return SupercellOptions(None if words is None else tuple(" ".join(words).split()), own.dim_length)
+
+
+def looks_like_a_file(word: str) -> bool:
+    """Return whether a word is a file, or has a suffix as the name of one that is missing."""
+    return Path(word).is_file() or bool(Path(word).suffix.strip(".0123456789"))
 
 
 def unused_relaxation(relaxation: RelaxOptions) -> None:
@@ -221,24 +294,44 @@ def read_numbers(option: str, words: list[str] | None, returned: list[str]) -> t
     return tuple(numbers)
 
 
+def temperatures(low: float, high: float, step: float) -> np.ndarray[Any, Any]:
+    """Return temperatures from a lowest to a highest one, none where they do not ascend; all in K.
+
+    Raises
+    ------
+    SettingsError
+        They would never end.
+
+    """
+    if not (np.isfinite([low, high, step]).all() and step > 0):
+        raise SettingsError(
+            f"Temperatures from {low:g} to {high:g} K in steps of {step:g} K",
+            "they must be finite, and the step positive",
+            "Give for example --tmin 0 --tmax 300 --tstep 10",
+        )
+    return np.arange(low, high + step / 2, step)
+
+
 def tolerance(option: str, word: str | None, returned: list[str]) -> float | None:
     """Return the tolerance (A) after an option, the loose one where the word there is the structure.
 
     Raises
     ------
     SettingsError
-        The word is neither a number nor a file.
+        The word is neither a positive number nor a file.
 
     """
     if word is None:
         return None
     try:
-        return float(word)
+        found = float(word)
     except ValueError:
         if Path(word).exists():
             returned.append(word)
             return LOOSE
         raise SettingsError(f"{option} {word}", "it is not a tolerance in A", "Give for example 1e-2") from None
+    check_tolerance(found)
+    return found
 
 
 def _model(word: str | None, returned: list[str]) -> str | None:
@@ -256,7 +349,8 @@ def _atoms(words: str) -> tuple[int, ...]:
     found: list[int] = []
     for part in words.replace(",", " ").split():
         first, _, last = part.partition("-")
-        if not (first.isdigit() and (last.isdigit() or (last == "" and "-" not in part))) or int(first) < 1:
+        sound = first.isdigit() and (last if "-" in part else first).isdigit()
+        if not (sound and 1 <= int(first) <= int(last or first)):
             raise SettingsError(
                 f"--fix-atoms {words}", f"'{part}' is no atom, counted from 1, nor a range", "Give for example 1,2,7-12"
             )

@@ -82,8 +82,4 @@ def choose_supercell(atoms: Atoms, options: Options, given: RunInput, say: Calla
     """Return the supercell matrix that was asked for, that of the input, or the default one. shape=(3, 3)."""
     if given.dataset is not None and options.supercell.words is not None:
         raise SettingsError(f"'{given.path}' brings its own supercell", "--dim would contradict it", "Leave --dim out")
-    if options.supercell.words is None and given.supercell_matrix is not None:
-        return given.supercell_matrix
-    if options.supercell.words is None and options.settings.supercell_matrix is not None:
-        return np.asarray(options.settings.supercell_matrix)
-    return options.supercell.choose(atoms, say)
+    return options.supercell.choose(atoms, say, given.supercell_matrix, options.settings.supercell_matrix)

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from phonopy_mlp.cli.options import Options
-from phonopy_mlp.cli.prepare import RELAXED_FILE
-from phonopy_mlp.cli.steps.stabilise import STABILISED_FILE
 from phonopy_mlp.errors import OutputError, SettingsError
 from phonopy_mlp.files import check_folder
 from phonopy_mlp.inputs import RunInput
-from phonopy_mlp.output import PARAMS_FILE
+from phonopy_mlp.output import FORCE_CONSTANTS_FILE, PARAMS_FILE, RELAXED_FILE, STABILISED_FILE
 from phonopy_mlp.plot import check_figure
 from phonopy_mlp.provenance import read_provenance
 from phonopy_mlp.report.assets import check_installed
+from phonopy_mlp.symmetry import check_tolerance
 
 BORN_FILE = "BORN"
 FORCE_CONSTANTS_TEXT = "FORCE_CONSTANTS"
-
-
-@dataclass(frozen=True, slots=True)
-class EarlierRun:
-    """What an earlier run of this program wrote into the folder, so that it may be replaced or removed."""
-
-    wrote: tuple[str, ...]
 
 
 def working_folder() -> Path:
@@ -51,6 +43,8 @@ def check_options(options: Options) -> None:
     """Raise `SettingsError` for values that make no sense, whatever the structure is."""
     settings = options.settings
     _check_mesh(options)
+    if settings.symmetry_tolerance is not None:
+        check_tolerance(settings.symmetry_tolerance)
     options.supercell.check()
     if settings.is_thermal_properties or options.figure is not None:
         _check_temperatures(options)
@@ -95,6 +89,10 @@ def check_against_input(options: Options, given: RunInput) -> None:
             "--relax, --stabilise, --symmetrise and --dim would make them wrong",
             "Leave these options out, or start from the structure",
         )
+    if not given.has_forces and is_file(options.structure, PARAMS_FILE):
+        raise SettingsError(
+            f"'{given.path}' lacks forces", "the forces of this run would go into a file of that name", "Rename it"
+        )
     if given.has_forces and options.steps:
         raise SettingsError(
             f"'{given.path}' has its forces already",
@@ -121,23 +119,18 @@ def check_against_input(options: Options, given: RunInput) -> None:
         )
 
 
-def check_surroundings(options: Options, folder: Path) -> EarlierRun:
-    """Return what an earlier run left in the folder; raise `SettingsError` where other files would be in the way."""
-    earlier = _earlier_run(folder)
-    in_the_way = (folder / FORCE_CONSTANTS_TEXT).exists() and FORCE_CONSTANTS_TEXT not in earlier.wrote
-    if in_the_way and not options.dry_run:
-        raise SettingsError(
-            f"A file {FORCE_CONSTANTS_TEXT} lies in '{folder}'",
-            "phonopy would read it instead of the force constants of this run",
-            "Move it away, or work in another folder",
-        )
-    foreign = (folder / PARAMS_FILE).exists() and PARAMS_FILE not in earlier.wrote
-    if foreign and not options.dry_run and options.structure.resolve() != (folder / PARAMS_FILE).resolve():
-        raise SettingsError(
-            f"A file {PARAMS_FILE} of another calculation lies in '{folder}'",
-            "this run would overwrite it",
-            "Move it away, or work in another folder",
-        )
+def check_surroundings(options: Options, folder: Path) -> tuple[str, ...]:
+    """Return the files in the folder that an earlier run wrote, which this one may replace or remove.
+
+    Raises
+    ------
+    SettingsError
+        Other files would be in the way, or overwritten.
+
+    """
+    earlier = _written_earlier(folder)
+    if not options.dry_run:
+        _check_foreign(options, folder, earlier)
     if (folder / BORN_FILE).exists() and not options.use_born:
         warnings.warn(
             "A BORN file lies here and is not used. Add --use-born for the non-analytical term.", stacklevel=2
@@ -145,20 +138,56 @@ def check_surroundings(options: Options, folder: Path) -> EarlierRun:
     return earlier
 
 
-def _earlier_run(folder: Path) -> EarlierRun:
+def check_overwriting(structure: Path, names: Iterable[str]) -> None:
+    """Raise `SettingsError` for a structure that would be overwritten by one of these files in the current folder."""
+    for name in names:
+        if is_file(structure, name):
+            raise SettingsError(
+                f"The structure '{structure}' would be overwritten",
+                f"{name} is the structure that comes out",
+                "Rename it, or work in another folder",
+            )
+
+
+def is_file(path: Path, name: str) -> bool:
+    """Return whether a path is the file of a name in the current folder."""
+    return path.resolve() == Path(name).resolve()
+
+
+def _check_foreign(options: Options, folder: Path, earlier: tuple[str, ...]) -> None:
+    if (folder / FORCE_CONSTANTS_TEXT).exists() and FORCE_CONSTANTS_TEXT not in earlier:
+        raise SettingsError(
+            f"A file {FORCE_CONSTANTS_TEXT} lies in '{folder}'",
+            "phonopy would read it instead of the force constants of this run",
+            "Move it away, or work in another folder",
+        )
+    for name in (PARAMS_FILE, FORCE_CONSTANTS_FILE):
+        if (folder / name).exists() and name not in earlier and not is_file(options.structure, name):
+            raise SettingsError(
+                f"A file {name} of another calculation lies in '{folder}'",
+                "this run would overwrite it",
+                "Move it away, or work in another folder",
+            )
+    check_overwriting(options.structure, options.structures_written(stabilised=options.stabilisation is not None))
+
+
+def _written_earlier(folder: Path) -> tuple[str, ...]:
     record = read_provenance(folder)
     if record is None:
-        return EarlierRun(())
-    wrote = [PARAMS_FILE]
+        return ()
+    wrote = [FORCE_CONSTANTS_FILE]
     steps, settings = record.get("steps") or {}, record.get("settings") or {}
-    origin = (steps.get("forces_from") or {}).get("steps") or {}
-    if {"relax", "symmetrise"} & {*steps, *origin}:
+    origin = steps.get("forces_from") or {}
+    if origin or settings.get("model") is not None:
+        wrote.append(PARAMS_FILE)
+    done = {*steps, *(origin.get("steps") or {})}
+    if {"relax", "symmetrise"} & done:
         wrote.append(RELAXED_FILE)
-    if "stabilise" in {*steps, *origin}:
+    if "stabilise" in done:
         wrote.append(STABILISED_FILE)
     if "write_force_constants" in (settings.get("phonopy_tags") or {}):
         wrote.append(FORCE_CONSTANTS_TEXT)
-    return EarlierRun(tuple(wrote))
+    return tuple(wrote)
 
 
 def _check_mesh(options: Options) -> None:

@@ -12,34 +12,36 @@ import numpy as np
 
 from phonopy_mlp.cli import config
 from phonopy_mlp.cli.arguments import (
-    CalculatorOptions,
+    CommonOptions,
     RelaxOptions,
     SupercellOptions,
     add_calculator_options,
-    add_relax_options,
-    add_report_option,
+    add_common_options,
+    add_preparation_options,
     add_supercell_options,
     read_calculator,
     read_relaxation,
     read_supercell,
+    temperatures,
     tolerance,
     unused_relaxation,
 )
-from phonopy_mlp.cli.checks import working_folder
+from phonopy_mlp.cli.checks import check_overwriting, working_folder
 from phonopy_mlp.cli.domain import check_domain
-from phonopy_mlp.cli.prepare import RELAXED_FILE, prepare
+from phonopy_mlp.cli.messages import describe_groups
+from phonopy_mlp.cli.prepare import prepare
 from phonopy_mlp.cli.record import RunRecord
-from phonopy_mlp.cli.report import describe_groups
 from phonopy_mlp.cli.steps import committee, elastic, eos, qha, sscha, stabilise
 from phonopy_mlp.cli.steps.start import Start, Step
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.inputs import read_input
+from phonopy_mlp.output import RELAXED_FILE
 from phonopy_mlp.phonons import MESH
 from phonopy_mlp.registry import describe, identify
 from phonopy_mlp.report.assets import check_installed
 from phonopy_mlp.report.page import write_report
 from phonopy_mlp.structures import check_elements
-from phonopy_mlp.symmetry import LOOSE, TIGHT
+from phonopy_mlp.symmetry import TIGHT, check_tolerance
 from phonopy_mlp.unfinished import UNFINISHED_FOLDER, Unfinished
 
 Reader = Callable[[argparse.Namespace, RelaxOptions, list[str]], Step | None]
@@ -61,6 +63,8 @@ class Command:
         Whether it always relaxes, and not only with ``--relax``.
     supercell : bool
         Whether it takes ``--dim``.
+    phonons : bool
+        Whether it computes force constants, and takes ``--tolerance``.
     sampling : bool
         Whether it takes ``--mesh`` and temperatures.
 
@@ -71,6 +75,7 @@ class Command:
     read: Reader | None = None
     relaxes: bool = False
     supercell: bool = False
+    phonons: bool = False
     sampling: bool = False
 
 
@@ -85,13 +90,18 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "eos": Command("equation of state, bulk modulus", eos.add_options, lambda own, *_: eos.read(own, wanted=True)),
     "elastic": Command(
-        "elastic constants", elastic.add_options, lambda own, *_: elastic.read(own, wanted=True), supercell=True
+        "elastic constants",
+        elastic.add_options,
+        lambda own, *_: elastic.read(own, wanted=True),
+        supercell=True,
+        phonons=True,
     ),
     "qha": Command(
         "thermal expansion in the quasi-harmonic approximation",
         qha.add_options,
         lambda own, _, returned: qha.read(own, returned, wanted=True),
         supercell=True,
+        phonons=True,
         sampling=True,
     ),
     "sscha": Command(
@@ -99,6 +109,7 @@ COMMANDS: Mapping[str, Command] = {
         sscha.add_options,
         lambda own, _, returned: sscha.read(own, returned, wanted=True),
         supercell=True,
+        phonons=True,
         sampling=True,
     ),
     "committee": Command(
@@ -106,6 +117,7 @@ COMMANDS: Mapping[str, Command] = {
         committee.add_options,
         lambda own, *_: committee.read(own, wanted=True),
         supercell=True,
+        phonons=True,
         sampling=True,
     ),
 }
@@ -120,13 +132,17 @@ def run(name: str, argv: Sequence[str]) -> int:
         Bad input, a calculator that fails, a step that cannot be done, or a folder that cannot be written.
 
     """
-    command, words = COMMANDS[name], config.expand(argv)
+    command, words = COMMANDS[name], config.expand(argv, name)
     options = _parse(name, command, words)
     folder = working_folder()
     unfinished = Unfinished(folder / UNFINISHED_FOLDER, **identify(options.calculator.name))
     record = RunRecord(["phonopy-mlp", name, *words], folder, unfinished, options.quiet)
     with record.collecting_warnings():
+        stabilises = isinstance(options.step, stabilise.StabiliseStep)
+        check_overwriting(options.structure, options.structures_written(stabilised=stabilises))
         options.supercell.check()
+        if options.symprec is not None:
+            check_tolerance(options.symprec)
         if options.report:
             check_installed()
         if options.step is not None:
@@ -138,23 +154,27 @@ def run(name: str, argv: Sequence[str]) -> int:
         check_elements(given.atoms, description)
         atoms = prepare(given.atoms, calculator, options.relaxation, options.symmetrise, record)
         check_domain(atoms, calculator, record, strict=options.calculator.strict)
-        settings = options.settings()
+        # A phonopy yaml brings them.
+        symprec = options.symprec or given.tolerance or TIGHT
+        supercell_matrix = options.supercell.choose(atoms, record.say, given.supercell_matrix)
         if options.step is not None:
             start = Start(
                 title=f"{given.path.name} ({atoms.get_chemical_formula()}), {description['name']}",
                 atoms=atoms,
                 calculator=calculator,
-                supercell_matrix=options.supercell.choose(atoms, record.say),
-                symprec=options.symprec,
+                supercell_matrix=supercell_matrix,
+                symprec=symprec,
                 fmax=options.fmax,
                 mesh=options.mesh,
                 temperatures=options.temperatures,
             )
-            if command.supercell:
-                settings["supercell_matrix"] = start.supercell_matrix
             options.step.run(start, record)
-            atoms = start.atoms
-        record.write(given, atoms, description, settings, name=f"phonopy_mlp-{name}.yaml")
+        settings = options.settings()
+        if command.phonons:
+            settings["symmetry_tolerance"] = symprec
+        if command.supercell:
+            settings["supercell_matrix"] = supercell_matrix
+        record.write(given, description, settings, name=f"phonopy_mlp-{name}.yaml")
         unfinished.remove()
         if options.step is None:
             record.say(f"Written: {RELAXED_FILE}")
@@ -164,32 +184,17 @@ def run(name: str, argv: Sequence[str]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Options:
-    structure: Path
-    calculator: CalculatorOptions
-    relaxation: RelaxOptions | None
-    symmetrise: float | None
-    supercell: SupercellOptions
-    symprec: float
-    fmax: float
+class _Options(CommonOptions):
+    symprec: float | None
     mesh: tuple[int, ...]
     temperatures: np.ndarray[Any, Any]
     step: Step | None
-    report: bool
-    quiet: bool
 
     def settings(self) -> dict[str, Any]:
         """Return every setting in force, for the record."""
         step: Any = self.step
         return {
-            "model": self.calculator.name,
-            "device": self.calculator.device,
-            "dtype": self.calculator.dtype,
-            "head": self.calculator.head,
-            "strict": self.calculator.strict,
-            "relax": None if self.relaxation is None else self.relaxation.keywords(),
-            "symmetrise": self.symmetrise,
-            "symmetry_tolerance": self.symprec,
+            **self.common_settings(),
             "mesh": self.mesh,
             "temperatures": self.temperatures,
             "step": None if step is None else asdict(step),
@@ -207,17 +212,16 @@ def _parse(name: str, command: Command, words: Sequence[str]) -> _Options:
     if not (command.relaxes or own.relax):
         unused_relaxation(relaxation)
     sampling = own if command.sampling else argparse.Namespace(mesh=MESH, tmin=0.0, tmax=qha.TMAX, tstep=qha.TSTEP)
-    relaxes_first = own.relax if step is not None else True
     return _Options(
         structure=_one(returned),
         calculator=calculator,
-        relaxation=relaxation if relaxes_first else None,
+        relaxation=relaxation if own.relax else None,
         symmetrise=symmetrise,
         supercell=supercell,
         symprec=own.tolerance,
         fmax=relaxation.fmax,
         mesh=tuple(sampling.mesh),
-        temperatures=np.arange(sampling.tmin, sampling.tmax + sampling.tstep / 2, sampling.tstep),
+        temperatures=temperatures(sampling.tmin, sampling.tmax, sampling.tstep),
         step=step,
         report=own.report,
         quiet=own.quiet,
@@ -235,31 +239,20 @@ def make_parser(name: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("structure", nargs="?", help="CIF, POSCAR, extxyz, ...")
     add_calculator_options(parser)
-    if not command.relaxes:
-        parser.add_argument("--relax", action="store_true", help="relax first; the options below say how")
-    else:
-        parser.set_defaults(relax=False)
-    add_relax_options(parser)
-    parser.add_argument(
-        "--symmetrise",
-        nargs="?",
-        const=str(LOOSE),
-        metavar="TOL",
-        help=f"project onto the space group found at TOL (A, default: {LOOSE:g}), and relax again within it",
-    )
-    parser.add_argument(
-        "--tolerance", type=float, default=TIGHT, metavar="TOL", help=f"of symmetry, in A (default: {TIGHT:g})"
-    )
+    # What always relaxes does so in its step, but for the relaxation itself, which has none.
+    parser.set_defaults(relax=command.read is None)
+    add_preparation_options(parser, always=command.relaxes)
+    parser.set_defaults(tolerance=None)
+    if command.phonons:
+        parser.add_argument("--tolerance", type=float, metavar="TOL", help=f"of symmetry, in A (default: {TIGHT:g})")
     if command.supercell:
         add_supercell_options(parser)
     if command.sampling:
         _add_sampling_options(parser)
     if command.add_options is not None:
         command.add_options(parser)
-    add_report_option(parser)
-    parser.add_argument(config.OPTION, metavar="YAML", help="take options from a file, or from the record of a run")
+    add_common_options(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors alone")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
@@ -272,7 +265,9 @@ def _add_sampling_options(parser: argparse.ArgumentParser) -> None:
 
 def _one(structures: Sequence[str]) -> Path:
     if not structures:
-        raise SettingsError("No structure was given", "there is nothing to compute", "Name a CIF, POSCAR, extxyz, ...")
+        raise SettingsError(
+            "No structure was given", "there is nothing to compute", "Name a CIF, POSCAR or extxyz file"
+        )
     if len(structures) > 1:
         raise SettingsError(
             f"{len(structures)} structures were given ({', '.join(structures)})",

@@ -85,6 +85,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _kind(path: Path) -> str:
+    if not path.exists():
+        raise SettingsError(f"'{path}' was not found", "there is no such file or folder", "Check its name")
     if path.is_dir() or looks_like_yaml(path):
         return "phonons"
     return "dos" if plain_suffix(path) == ".dat" else "structures"

@@ -13,8 +13,11 @@ from phonopy_mlp.registry import calculator_names, is_model_file
 
 OPTION = "--mlp-config"
 
+_WITH_COMMAS = ("--committee", "--fix-atoms", "--stabilise-methods")
+"""Options whose several values are one word, with commas between them."""
 
-def expand(argv: Sequence[str]) -> list[str]:
+
+def expand(argv: Sequence[str], command: str) -> list[str]:
     """Put the options of a file in the place of ``--mlp-config FILE``.
 
     A mapping has an entry for each option, by its name without hyphens before it: ``true`` for one without a value, a
@@ -24,11 +27,11 @@ def expand(argv: Sequence[str]) -> list[str]:
     Raises
     ------
     SettingsError
-        There is no such file, or it is not such a mapping.
+        There is no such file, it is not such a mapping, or the record is one of another `command`.
 
     """
     words, files = _take_out(argv)
-    found = [word for file in files for word in _read(Path(file))]
+    found = [word for file in files for word in _read(Path(file), command)]
     if any(_is_model(word) for word in found):
         # The bare option only makes the hook call us; it must not take back what the file says.
         words = [word for k, word in enumerate(words) if word != "--mlp" or _names_a_model(words[k + 1 :])]
@@ -51,7 +54,7 @@ def _take_out(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     return words, files
 
 
-def _read(path: Path) -> list[str]:
+def _read(path: Path, command: str) -> list[str]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -64,10 +67,17 @@ def _read(path: Path) -> list[str]:
         raise SettingsError(f"Options file '{path}'", "it is not a mapping", "Write lines such as 'relax: true'")
     record = content.get("phonopy_mlp")
     if isinstance(record, Mapping):
-        command = record.get("command")
-        if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
+        words = record.get("command")
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise SettingsError(f"Record '{path}'", "it does not say the command of its run", "Give the options anew")
-        return command[2:] if command[:1] == ["phonopy-mlp"] else command[1:]
+        name, rest = (words[1:2], words[2:]) if words[:1] == ["phonopy-mlp"] else (["run"], words[1:])
+        if name != [command]:
+            raise SettingsError(
+                f"Record '{path}'",
+                f"it is of '{' '.join(['phonopy-mlp', *name])}', and not of '{command}'",
+                "Give its options anew, or repeat that command",
+            )
+        return rest
     return [word for name, value in content.items() for word in _words(path, str(name), value)]
 
 
@@ -86,6 +96,7 @@ def _words(path: Path, name: str, value: Any) -> Iterator[str]:
         yield option
     elif value is not False:
         words = [str(each) for each in values]
+        words = [",".join(words)] if option in _WITH_COMMAS else words
         yield from [f"{option}={words[0]}"] if len(words) == 1 and len(name) > 1 else [option, *words]
 
 

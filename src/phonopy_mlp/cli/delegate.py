@@ -110,8 +110,13 @@ def _run(arguments: Sequence[str], without: Sequence[str], options: Options, own
 def _with_clean_config(words: list[str], config: Path | None, without: Sequence[str], folder: Path) -> list[str]:
     if config is None:
         return words
-    lines = config.read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if line.partition("=")[0].strip().upper() not in without]
+    kept, dropping, goes_on = [], False, False
+    for line in config.read_text(encoding="utf-8").splitlines():
+        # A value goes on in the next line after "+++".
+        dropping = dropping if goes_on else line.partition("=")[0].strip().upper() in without
+        goes_on = "+++" in line
+        if not dropping:
+            kept.append(line)
     clean = folder / config.name
     clean.write_text("\n".join(kept) + "\n", encoding="utf-8")
     return [*drop(words, ("--config",)), "--config", str(clean)]

@@ -8,8 +8,8 @@ from typing import Any
 
 from ase import Atoms
 
+from phonopy_mlp.cli.messages import describe_modes
 from phonopy_mlp.cli.record import RunRecord
-from phonopy_mlp.cli.report import describe_modes
 from phonopy_mlp.force_constants import ForceConstantsResult
 from phonopy_mlp.health import assess_health
 from phonopy_mlp.imaginary import compute_commensurate_modes

@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 from phonopy_mlp.cli import command as step_command
 from phonopy_mlp.cli import compare as compare_command
-from phonopy_mlp.cli import report_command
+from phonopy_mlp.cli import report as report_command
 from phonopy_mlp.cli import run as run_command
 from phonopy_mlp.cli.config import expand
 from phonopy_mlp.cli.options import own_parser, parse
@@ -70,7 +70,7 @@ def _run(arguments: list[str], program: str) -> int:
     if "-h" in arguments or "--help" in arguments:
         own_parser(program).print_help()
         return 0
-    words = expand(arguments)
+    words = expand(arguments, "run")
     return run_command.run(parse(words, program), [*program.split(), *words])
 
 

@@ -19,18 +19,17 @@ from phonopy.cui.phonopy_argparse import (
 )
 from phonopy.cui.settings import PhonopyConfParser, PhonopySettings
 
-from phonopy_mlp.cli import config
 from phonopy_mlp.cli.arguments import (
-    CalculatorOptions,
-    RelaxOptions,
-    SupercellOptions,
+    CommonOptions,
     add_calculator_options,
-    add_relax_options,
-    add_report_option,
+    add_common_options,
+    add_preparation_options,
     add_supercell_options,
+    looks_like_a_file,
     read_calculator,
     read_relaxation,
     read_supercell,
+    temperatures,
     tolerance,
     unused_relaxation,
 )
@@ -42,34 +41,26 @@ from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.force_constants import Method
 from phonopy_mlp.phonons import MESH
 from phonopy_mlp.registry import calculator_names
-from phonopy_mlp.symmetry import LOOSE
 
 THERMAL_OPTIONS = ("-t", "--thermal-property")
 OTHER_MESH_OPTIONS = ("--dos", "--pdos", "--band", "--band-labels", "--anime")
 """What phonopy leaves out of a run with ``-t``, or need not do again in one."""
+
+_DISPLACEMENT_TAGS = {"displacement_distance", "random_displacements", "pm", "diag", "trigonal"}
+"""Tags of a configuration file that say which displacements."""
 
 _FLAGS = "dpqstv"
 """phonopy's one-letter options without a value, which may be bundled."""
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """A parsed command line.
+class Options(CommonOptions):
+    """A parsed command line of a run.
 
     Attributes
     ----------
-    structure : Path
-        Structure file or phonopy yaml.
-    calculator : CalculatorOptions
-    relaxation : RelaxOptions or None
-        How the structure is relaxed first; None where it is not.
     stabilisation : StabiliseStep or None
-        How imaginary modes are removed then; None where they are not.
-    fmax : float
-        Goal of all relaxations in eV/A.
-    symmetrise : float or None
-        Project onto the space group found at this tolerance (A).
-    supercell : SupercellOptions
+        How imaginary modes are removed after the relaxation; None where they are not.
     method : str
         ``auto``, ``linear-response`` or ``finite-displacement``.
     diagonal, trigonal : bool
@@ -78,14 +69,10 @@ class Options:
         What is done besides phonons, in this order.
     figure : Path or None
         PNG file of bands, DOS and thermal properties.
-    report : bool
-        Make a report at the end.
     use_born : bool
         Let phonopy apply the non-analytical term.
     dry_run : bool
         Say what would be done, and stop.
-    quiet : bool
-        Print nothing but warnings, errors, and what was asked for: the plan of a dry run, the table of a figure.
     settings : PhonopySettings
         phonopy's own reading of its options and of ``--config``.
     tags : dict of str to str
@@ -99,22 +86,14 @@ class Options:
 
     """
 
-    structure: Path
-    calculator: CalculatorOptions
-    relaxation: RelaxOptions | None
     stabilisation: StabiliseStep | None
-    fmax: float
-    symmetrise: float | None
-    supercell: SupercellOptions
     method: Method
     diagonal: bool
     trigonal: bool
     steps: tuple[Step, ...]
     figure: Path | None
-    report: bool
     use_born: bool
     dry_run: bool
-    quiet: bool
     settings: PhonopySettings
     tags: dict[str, str]
     config: Path | None
@@ -128,11 +107,16 @@ class Options:
         return MESH if numbers is None else tuple(int(n) for n in np.asarray(numbers).ravel())
 
     @property
+    def chooses_displacements(self) -> bool:
+        """Whether an option, or a tag of the configuration file, says which displacements."""
+        return bool(self.displacement_words) or not _DISPLACEMENT_TAGS.isdisjoint(self.tags)
+
+    @property
     def qha_temperatures(self) -> np.ndarray[Any, Any]:
         """Temperatures of the quasi-harmonic approximation in K, by phonopy's options, but for the highest one."""
         settings = self.settings
         highest = settings.max_temperature if "tmax" in self.tags else TMAX
-        return np.arange(settings.min_temperature, highest + settings.temperature_step / 2, settings.temperature_step)
+        return temperatures(settings.min_temperature, highest, settings.temperature_step)
 
 
 def own_parser(program: str) -> argparse.ArgumentParser:
@@ -146,15 +130,7 @@ def own_parser(program: str) -> argparse.ArgumentParser:
     )
     ours = parser.add_argument_group("options of phonopy-mlp")
     add_calculator_options(ours)
-    ours.add_argument("--relax", action="store_true", help="relax first; the options below say how")
-    add_relax_options(ours)
-    ours.add_argument(
-        "--symmetrise",
-        nargs="?",
-        const=str(LOOSE),
-        metavar="TOL",
-        help=f"project onto the space group found at TOL (A, default: {LOOSE:g}), after --relax where both are given",
-    )
+    add_preparation_options(ours, always=False)
     ours.add_argument(
         "--fc-method",
         default="auto",
@@ -164,13 +140,9 @@ def own_parser(program: str) -> argparse.ArgumentParser:
     ours.add_argument(
         "--figure", type=Path, metavar="PNG", help="draw bands, DOS and thermal properties; print a table"
     )
-    add_report_option(ours)
     ours.add_argument("--use-born", action="store_true", help="apply the non-analytical term of a BORN file")
     ours.add_argument("--dry-run", action="store_true", help="print symmetry, size and estimated cost, and stop")
-    ours.add_argument(
-        config.OPTION, metavar="YAML", help="take options from a file, or from the record of an earlier run"
-    )
-    ours.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_common_options(ours)
     add_step_options(parser)
     init = parser.add_argument_group("options of phonopy-init")
     add_supercell_options(init)
@@ -224,8 +196,8 @@ def parse(argv: Sequence[str], program: str) -> Options:
         symmetrise=symmetrise,
         supercell=supercell,
         method=own.fc_method,
-        diagonal=not own.nodiag,
-        trigonal=own.trigonal,
+        diagonal=settings.is_diagonal_displacement and not own.nodiag,
+        trigonal=settings.is_trigonal_displacement or own.trigonal,
         steps=steps,
         figure=own.figure,
         report=own.report,
@@ -262,6 +234,8 @@ def is_option(word: str) -> bool:
 
 def _as_phonopy_writes_them(argv: Sequence[str]) -> list[str]:
     """Return the words with hyphens for underscores in options, as phonopy does, and bundled flags taken apart."""
+    if "" in argv:
+        raise SettingsError("An empty word is among the arguments", "it names nothing", "Leave it out")
     words = ["phonopy", *argv]
     deprecated = fix_deprecated_option_names(words)
     if deprecated:
@@ -279,7 +253,7 @@ def _read_settings(namespace: argparse.Namespace, config: Path | None) -> tuple[
         raise SettingsError(f"Configuration file '{config}'", "there is no such file", "Check its name")
     try:
         parser = PhonopyConfParser(filename=namespace.conf_filename, args=namespace, load_phonopy_yaml=True)
-    except (ValueError, IndexError, TypeError, RuntimeError) as error:
+    except (ValueError, LookupError, TypeError, RuntimeError) as error:
         where = "phonopy's options" if config is None else f"phonopy's options or '{config}'"
         raise SettingsError(
             f"A value in {where} cannot be read", f"{type(error).__name__}: {error}", "See phonopy's manual"
@@ -310,7 +284,7 @@ def _structure(named: list[str], rest: list[str]) -> tuple[Path, list[str]]:
         with _program_name("phonopy"):
             get_run_parser()[0].parse_args(rest)
     if not found:
-        words = [word for word in rest if not is_option(word) and Path(word).suffix.strip(".0123456789")]
+        words = [word for word in rest if not is_option(word) and looks_like_a_file(word)]
         missing = [word for word in words if not Path(word).exists()]
         raise SettingsError(
             "No structure was given",

@@ -10,14 +10,13 @@ from ase.calculators.calculator import BaseCalculator
 from ase.io import write
 
 from phonopy_mlp.cli.arguments import RelaxOptions
+from phonopy_mlp.cli.messages import describe_relaxation
 from phonopy_mlp.cli.progress import RelaxationBar
 from phonopy_mlp.cli.record import RunRecord
-from phonopy_mlp.cli.report import describe_relaxation
 from phonopy_mlp.files import replacing
+from phonopy_mlp.output import RELAXED_FILE
 from phonopy_mlp.relax import relax
 from phonopy_mlp.symmetry import find_space_group, symmetrise
-
-RELAXED_FILE = "relaxed.cif"
 
 
 def prepare(

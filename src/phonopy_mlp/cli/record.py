@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ class RunRecord:
         In order, each once.
     domain : dict or None
         What of the structure is outside of the calculator's domain; None where that is not known.
+    started : datetime
+        When the command began, in UTC.
 
     """
 
@@ -52,6 +55,7 @@ class RunRecord:
     steps: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     domain: dict[str, Any] | None = None
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @contextmanager
     def collecting_warnings(self) -> Iterator[None]:
@@ -108,7 +112,6 @@ class RunRecord:
     def write(
         self,
         given: RunInput,
-        atoms: Atoms,
         calculator: Mapping[str, Any],
         settings: Mapping[str, Any],
         *,
@@ -117,12 +120,13 @@ class RunRecord:
         """Write the provenance file of the command."""
         provenance = Provenance(
             command=tuple(self.command),
+            started=self.started,
             settings=settings,
             input={
                 "file": str(given.path),
                 "file_digest": given.digest,
-                "formula": atoms.get_chemical_formula(),
-                "atoms": len(atoms),
+                "formula": given.atoms.get_chemical_formula(),
+                "atoms": len(given.atoms),
                 "structure_digest": structure_digest(given.atoms),
             },
             calculator=calculator,

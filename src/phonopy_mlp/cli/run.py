@@ -10,28 +10,28 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from phonopy_mlp.cli.arguments import temperatures
 from phonopy_mlp.cli.cells import choose_cells, choose_displacements, choose_supercell, choose_tolerance
 from phonopy_mlp.cli.checks import (
     FORCE_CONSTANTS_TEXT,
-    EarlierRun,
     check_against_input,
     check_options,
     check_surroundings,
+    is_file,
     working_folder,
 )
 from phonopy_mlp.cli.delegate import excludes_gamma_acoustic, phonopy_symmetrises, run_phonopy
 from phonopy_mlp.cli.domain import check_domain
 from phonopy_mlp.cli.health import check_health
-from phonopy_mlp.cli.options import Options
-from phonopy_mlp.cli.prepare import RELAXED_FILE, prepare
-from phonopy_mlp.cli.progress import bar
-from phonopy_mlp.cli.record import RunRecord
-from phonopy_mlp.cli.report import (
+from phonopy_mlp.cli.messages import (
     describe_groups,
     describe_plan,
     summarise,
 )
-from phonopy_mlp.cli.steps.stabilise import STABILISED_FILE
+from phonopy_mlp.cli.options import Options
+from phonopy_mlp.cli.prepare import prepare
+from phonopy_mlp.cli.progress import bar
+from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.steps.start import Start
 from phonopy_mlp.force_constants import (
     ForceConstantsResult,
@@ -40,7 +40,7 @@ from phonopy_mlp.force_constants import (
     force_constants_from_dataset,
 )
 from phonopy_mlp.inputs import RunInput, read_input
-from phonopy_mlp.output import PARAMS_FILE, write_force_constants
+from phonopy_mlp.output import PARAMS_FILE, RELAXED_FILE, STABILISED_FILE, writing_force_constants
 from phonopy_mlp.phonons import MESH, PITCH, compute_phonons
 from phonopy_mlp.plot import plot_phonons, write_figure
 from phonopy_mlp.provenance import read_provenance
@@ -49,8 +49,6 @@ from phonopy_mlp.report.page import write_report
 from phonopy_mlp.structures import check_elements
 from phonopy_mlp.symmetry import symmetrise
 from phonopy_mlp.unfinished import UNFINISHED_FOLDER, Unfinished
-
-_STRUCTURES = (RELAXED_FILE, STABILISED_FILE)
 
 
 def run(options: Options, command: Sequence[str]) -> int:
@@ -80,11 +78,8 @@ def run(options: Options, command: Sequence[str]) -> int:
         if given.has_forces and options.dry_run:
             print(f"'{given.path}' has its forces already: no displacement would be computed.")
             return 0
-        if not options.dry_run:
-            stale = (FORCE_CONSTANTS_TEXT,) if given.has_forces else (FORCE_CONSTANTS_TEXT, *_STRUCTURES)
-            _remove_earlier(earlier, folder, *stale)
         # The calculator goes with the function that made it: phonopy may need the memory.
-        made = (_from_forces if given.has_forces else _from_calculator)(given, options, record)
+        made = (_from_forces if given.has_forces else _from_calculator)(given, options, record, earlier)
         if made is None:
             return 0
         unfinished.remove()
@@ -103,21 +98,21 @@ class _Made:
     description: Mapping[str, Any]
 
 
-def _from_forces(given: RunInput, options: Options, record: RunRecord) -> _Made:
+def _from_forces(given: RunInput, options: Options, record: RunRecord, earlier: tuple[str, ...]) -> _Made:
     record.say(f"Forces were read from '{given.path}'; the calculator is not needed.")
     phonon = choose_cells(given.atoms, choose_supercell(given.atoms, options, given, record.say), options, given)
     phonon.dataset = given.dataset
     result = force_constants_from_dataset(phonon, symmetrise=options.settings.fc_symmetry)
-    origin = read_provenance(given.path.parent) or {}
+    origin = _origin(given)
     if origin:
         record.steps["forces_from"] = origin
     calculator = {**origin.get("calculator", {}), "forces": f"read from {given.path}"}
     made = _Made(given.atoms, result, {"name": "unknown", **calculator})
-    _write(given, made, options, record)
+    _write(given, made, options, record, earlier)
     return made
 
 
-def _from_calculator(given: RunInput, options: Options, record: RunRecord) -> _Made | None:
+def _from_calculator(given: RunInput, options: Options, record: RunRecord, earlier: tuple[str, ...]) -> _Made | None:
     """Compute and write force constants, and do the other steps; None for a dry run."""
     record.say(describe_groups(given.atoms, str(given.path)))
     calculator = options.calculator.make()
@@ -144,7 +139,7 @@ def _from_calculator(given: RunInput, options: Options, record: RunRecord) -> _M
     atoms = start.atoms
     check_domain(atoms, calculator, record, strict=options.calculator.strict)
     phonon = choose_cells(atoms, start.supercell_matrix, options, given)
-    chosen = given.dataset is not None or bool(options.displacement_words)
+    chosen = given.dataset is not None or options.chooses_displacements
     method = choose_method(calculator, options.method, given=chosen)
     choose_displacements(phonon, options, given, calculator, linear=method == "linear-response")
     if options.dry_run:
@@ -162,7 +157,7 @@ def _from_calculator(given: RunInput, options: Options, record: RunRecord) -> _M
         unfinished=record.unfinished,
     )
     made = _Made(atoms, result, description)
-    _write(given, made, options, record)
+    _write(given, made, options, record, earlier)
     start.force_constants = result
     for step in options.steps:
         step.run(start, record)
@@ -171,16 +166,38 @@ def _from_calculator(given: RunInput, options: Options, record: RunRecord) -> _M
     return made
 
 
-def _write(given: RunInput, made: _Made, options: Options, record: RunRecord) -> None:
-    """Look for imaginary modes, and write the files."""
+def _origin(given: RunInput) -> Mapping[str, Any]:
+    """Return the record of the run that computed the forces of the input; empty where there is none."""
+    if given.path.name != PARAMS_FILE:
+        return {}
+    record = read_provenance(given.path.parent) or {}
+    earlier: Mapping[str, Any] | None = (record.get("steps") or {}).get("forces_from")
+    computed = (record.get("settings") or {}).get("model") is not None
+    return earlier or (record if computed else {})
+
+
+def _write(given: RunInput, made: _Made, options: Options, record: RunRecord, earlier: tuple[str, ...]) -> None:
+    """Look for imaginary modes, and write the files in the place of those of an earlier run."""
     result, folder = made.result, record.folder
     check_health(made.atoms, result, made.description, record)
-    write_force_constants(result, folder, keep_params=given.path.resolve() == (folder / PARAMS_FILE).resolve())
-    _write_record(given, made, options, record)
+    # Files and record come together: without a record the files would be another calculation's to the next run.
+    with writing_force_constants(result, folder, keep_params=is_file(given.path, PARAMS_FILE)):
+        for name in _stale(given, options):
+            if name in earlier and not is_file(given.path, name):
+                (folder / name).unlink(missing_ok=True)
+        _write_record(given, made, options, record)
+
+
+def _stale(given: RunInput, options: Options) -> tuple[str, ...]:
+    """Return files that this run does not write, and that would seem to be its own if an earlier run left them."""
+    written = options.structures_written(stabilised=options.stabilisation is not None)
+    # Structures of an earlier run stay where its forces do.
+    structures = () if given.has_forces else (RELAXED_FILE, STABILISED_FILE)
+    return (FORCE_CONSTANTS_TEXT, *(name for name in structures if name not in written))
 
 
 def _write_record(given: RunInput, made: _Made, options: Options, record: RunRecord) -> None:
-    record.write(given, made.atoms, made.description, _settings(options, made.result, given))
+    record.write(given, made.description, _settings(options, made.result, given))
 
 
 def _finish(made: _Made, options: Options) -> int:
@@ -197,14 +214,11 @@ def _finish(made: _Made, options: Options) -> int:
 def _draw(made: _Made, figure: Path, options: Options) -> None:
     settings = options.settings
     mesh: Any = MESH if settings.mesh_numbers is None else settings.mesh_numbers
-    temperatures = np.arange(
-        settings.min_temperature, settings.max_temperature + settings.temperature_step / 2, settings.temperature_step
-    )
     phonons = compute_phonons(
         made.result.phonon,
         mesh=mesh,
         pitch=settings.frequency_pitch or PITCH,
-        temperatures=temperatures,
+        temperatures=temperatures(settings.min_temperature, settings.max_temperature, settings.temperature_step),
         cutoff_frequency=settings.cutoff_frequency,
         gamma_centred=settings.is_gamma_center,
         exclude_gamma_acoustic=excludes_gamma_acoustic(options),
@@ -219,18 +233,13 @@ def _title(options: Options, atoms: Atoms, description: Mapping[str, Any]) -> st
 
 def _settings(options: Options, result: ForceConstantsResult, given: RunInput) -> dict[str, Any]:
     """Return every setting in force, for the record."""
-    phonon, relaxation = result.phonon, options.relaxation
+    phonon = result.phonon
     lengths = np.linalg.norm(np.asarray(phonon.displacements)[..., -3:], axis=-1)
     dataset = phonon.dataset
     assert dataset is not None
     return {
-        "model": None if given.has_forces else options.calculator.name,
-        "device": options.calculator.device,
-        "dtype": options.calculator.dtype,
-        "head": options.calculator.head,
-        "strict": options.calculator.strict,
-        "relax": None if relaxation is None else relaxation.keywords(),
-        "symmetrise": options.symmetrise,
+        **options.common_settings(),
+        **({"model": None} if given.has_forces else {}),
         "stabilise": _plain_step(options.stabilisation),
         "steps": [_plain_step(step) for step in options.steps],
         "supercell_matrix": phonon.supercell_matrix,
@@ -249,10 +258,3 @@ def _settings(options: Options, result: ForceConstantsResult, given: RunInput) -
 
 def _plain_step(step: Any) -> dict[str, Any] | None:
     return None if step is None else {"step": type(step).__name__.removesuffix("Step").lower(), **asdict(step)}
-
-
-def _remove_earlier(earlier: EarlierRun, folder: Path, *names: str) -> None:
-    """Remove results of an earlier run in this folder that this run would leave behind as if they were its own."""
-    for name in names:
-        if name in earlier.wrote:
-            (folder / name).unlink(missing_ok=True)

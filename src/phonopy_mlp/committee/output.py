@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from phonopy_mlp.committee.compute import CommitteeResult
+from phonopy_mlp.committee.result import CommitteeResult
 from phonopy_mlp.committee.spread import Spread
 from phonopy_mlp.files import replacing, write_yaml
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from phonopy_mlp.committee.compute import CommitteeResult
+from phonopy_mlp.committee.result import CommitteeResult
 from phonopy_mlp.committee.spread import Spread
 from phonopy_mlp.phonons import BandStructure
 from phonopy_mlp.plot import cycle, draw_bands

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from phonopy_mlp.arrays import Array, frozen
+
 Measure = Literal["difference", "standard_deviation"]
 
 
@@ -33,9 +34,7 @@ class Spread:
     @classmethod
     def of(cls, values: Sequence[Any] | Array) -> Spread:
         """Collect a quantity, one value or array for each member."""
-        members = np.array(values, dtype=float)
-        members.flags.writeable = False
-        return cls(members)
+        return cls(frozen(np.asarray(values, dtype=float)))
 
     @property
     def measure(self) -> Measure:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from phonopy_mlp.compare.arrays import Array
+from phonopy_mlp.arrays import Array
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from phonopy_mlp.compare.arrays import Array, frozen
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.compare.deviation import Deviation, deviation
 from phonopy_mlp.errors import SettingsError, StructureError
 from phonopy_mlp.structures import check_exists

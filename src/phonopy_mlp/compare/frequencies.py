@@ -11,7 +11,7 @@ import numpy as np
 from phonopy import Phonopy
 from scipy.optimize import linear_sum_assignment
 
-from phonopy_mlp.compare.arrays import Array, frozen
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.compare.deviation import Deviation, deviation
 from phonopy_mlp.compare.matching import CrystalMatch, match_crystals
 from phonopy_mlp.errors import SettingsError

@@ -15,7 +15,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.geometry import find_mic
 from ase.io import read
 
-from phonopy_mlp.compare.arrays import Array, frozen
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.compare.deviation import Deviation, deviation
 from phonopy_mlp.errors import StructureError
 from phonopy_mlp.evaluator import calling

@@ -12,7 +12,7 @@ from ase import Atoms
 from ase.geometry import minkowski_reduce
 from scipy.optimize import linear_sum_assignment
 
-from phonopy_mlp.compare.arrays import Array, frozen
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.errors import StructureError
 
 LARGEST_STRAIN = 0.2

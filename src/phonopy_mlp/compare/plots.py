@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy.ndimage import gaussian_filter1d
 
-from phonopy_mlp.compare.arrays import Array
+from phonopy_mlp.arrays import Array
 from phonopy_mlp.compare.dos import DosComparison, TotalDos
 from phonopy_mlp.compare.frequencies import FrequencyComparison
 from phonopy_mlp.compare.labels import LabelComparison, Parity

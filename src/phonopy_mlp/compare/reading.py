@@ -8,7 +8,7 @@ import numpy as np
 from phonopy import Phonopy
 from phonopy.file_IO import read_force_constants_hdf5
 
-from phonopy_mlp.compare.arrays import Array
+from phonopy_mlp.arrays import Array
 from phonopy_mlp.errors import StructureError
 from phonopy_mlp.force_constants import force_constants_from_dataset, make_phonopy
 from phonopy_mlp.inputs import check_order, read_input

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from phonopy_mlp.compare.arrays import Array, frozen
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.compare.matching import CrystalMatch, match_crystals, wrapped
 from phonopy_mlp.errors import StructureError
 from phonopy_mlp.force_constants import DISTANCE, displace, make_phonopy

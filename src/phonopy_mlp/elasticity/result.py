@@ -12,11 +12,10 @@ from ase import Atoms
 from ase.units import GPa, kg, m
 from scipy.linalg import polar
 
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.elasticity import tensor
 from phonopy_mlp.errors import StructureError
 from phonopy_mlp.symmetry import SpaceGroup, find_space_group, find_symmetry
-
-Array = np.ndarray[Any, Any]
 
 _GRAM_PER_CM3 = 1e3 * kg / m**3
 
@@ -255,10 +254,8 @@ def make_result(
     operations = to_standard.T @ lattice @ fractional @ np.linalg.inv(lattice) @ to_standard
     projected = tensor.project(stiffness, operations)
     projected = (projected + projected.T) / 2
-    for array in (projected, to_standard):
-        array.flags.writeable = False
     return ElasticResult(
-        stiffness=projected,
+        stiffness=frozen(projected),
         method=method,
         independent=tensor.count_independent(operations),
         projection_change=float(np.abs(projected - stiffness).max()),
@@ -266,7 +263,7 @@ def make_result(
         residual_stress=residual_stress,
         density=float(atoms.get_masses().sum() / atoms.get_volume() / _GRAM_PER_CM3),
         space_group=find_space_group(atoms, symprec),
-        standard_rotation=to_standard,
+        standard_rotation=frozen(to_standard),
     )
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from ase.units import GPa
 from phonopy.qha.eos import get_eos
 from scipy.optimize import OptimizeWarning, curve_fit
 
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.errors import ConvergenceError, SettingsError, StructureError
-
-Array = np.ndarray[Any, Any]
 
 Eos = Literal["birch_murnaghan", "vinet", "murnaghan"]
 """phonopy's names. phonopy itself takes every other name for Vinet's."""
@@ -125,8 +124,6 @@ def fit_eos(volumes: Array, energies: Array, eos: Eos = "birch_murnaghan") -> Eo
     energy, modulus, derivative, volume = found
     if not (modulus > 0 and x.min() <= volume <= x.max()):
         raise _no_minimum(volumes, energies)
-    residuals = scale * (y - function(x, found))
-    residuals.flags.writeable = False
     energy_error, modulus_error, derivative_error, volume_error = np.sqrt(np.diag(covariance))
     return EosFit(
         eos=eos,
@@ -138,7 +135,7 @@ def fit_eos(volumes: Array, energies: Array, eos: Eos = "birch_murnaghan") -> Eo
         bulk_modulus_error=float(modulus_error) / GPa,
         derivative=float(derivative),
         derivative_error=float(derivative_error),
-        residuals=residuals,
+        residuals=frozen(scale * (y - function(x, found))),
     )
 
 

@@ -10,22 +10,20 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.eos.fit import Eos, EosFit, check_name, fit_eos
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.relax import FMAX, relax
-from phonopy_mlp.structures import bare
+from phonopy_mlp.structures import bare, with_volume
 from phonopy_mlp.symmetry import LOOSE, TIGHT, find_space_group, find_symmetry
 from phonopy_mlp.unfinished import Unfinished
-
-Array = np.ndarray[Any, Any]
 
 STRAIN = 0.02
 POINTS = 7
 """Default, and least, number of volumes."""
 
 _LARGEST_STRAIN = 0.2
-_FIRST_CUBIC = 195
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +143,14 @@ def run_eos(
 
     """
     check_settings(strain, points, eos)
-    shape = find_space_group(atoms, LOOSE).number < _FIRST_CUBIC if relax_shape == "auto" else relax_shape
+    shape = not find_space_group(atoms, LOOSE).is_cubic if relax_shape == "auto" else relax_shape
     strains = np.linspace(-strain, strain, points)
     done: dict[int, tuple[Atoms, float]] = {}
     for k in progress(np.argsort(np.abs(strains), kind="stable"), points, "Energies at fixed volumes"):
         near = min(done, key=lambda other: abs(other - k), default=None)
         start = atoms if near is None else done[near][0]
         result = relax(
-            _with_volume(start, atoms.get_volume() * (1 + strains[k]) ** 3),
+            with_volume(start, atoms.get_volume() * (1 + strains[k]) ** 3),
             calculator,
             cell="constant-volume" if shape else "fixed",
             fmax=fmax,
@@ -163,12 +161,6 @@ def run_eos(
     return _make_result(atoms, strains, structures, np.array(energies), eos, shape_relaxed=shape)
 
 
-def _with_volume(atoms: Atoms, volume: float) -> Atoms:
-    scaled = bare(atoms)
-    scaled.set_cell(atoms.cell.array * (volume / atoms.get_volume()) ** (1 / 3), scale_atoms=True)
-    return scaled
-
-
 def _make_result(
     atoms: Atoms, strains: Array, structures: tuple[Atoms, ...], energies: Array, eos: Eos, *, shape_relaxed: bool
 ) -> EosResult:
@@ -176,9 +168,9 @@ def _make_result(
     fit = fit_eos(volumes, energies, eos)
     cells = _count_primitive_cells(atoms)
     return EosResult(
-        strains=_frozen(strains),
-        volumes=_frozen(volumes),
-        energies=_frozen(energies),
+        strains=frozen(strains),
+        volumes=frozen(volumes),
+        energies=frozen(energies),
         primitive_cells=cells,
         shape_relaxed=shape_relaxed,
         fit=fit,
@@ -188,7 +180,7 @@ def _make_result(
             volume_error=fit.volume_error / cells,
             energy=fit.energy / cells,
             energy_error=fit.energy_error / cells,
-            residuals=_frozen(fit.residuals / cells),
+            residuals=frozen(fit.residuals / cells),
         ),
         _structures=structures,
     )
@@ -212,9 +204,3 @@ def check_settings(strain: float, points: int, eos: str) -> None:
             f"An equation of state of {points} volumes", f"its fit takes at least {POINTS}", f"Give {POINTS} or more"
         )
     check_name(eos)
-
-
-def _frozen(array: Array) -> Array:
-    frozen = np.array(array)
-    frozen.flags.writeable = False
-    return frozen

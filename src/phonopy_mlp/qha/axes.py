@@ -14,17 +14,16 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from phonopy.qha.anisotropic import AnisotropicQHAResult, run_anisotropic_qha
 
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.errors import ConvergenceError, ImaginaryModesError, SettingsError
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.phonons import MESH
 from phonopy_mlp.qha.crystal import Crystal, conventional_lattice, make_crystal
-from phonopy_mlp.qha.point import LatticePoint, compute_point, frozen, open_workshop, relax_lattice
+from phonopy_mlp.qha.point import LatticePoint, compute_point, open_workshop, relax_lattice
 from phonopy_mlp.qha.thermal import check_temperatures, with_one_more
 from phonopy_mlp.relax import FMAX
 from phonopy_mlp.symmetry import TIGHT, symmetrise
 from phonopy_mlp.unfinished import Unfinished
-
-Array = np.ndarray[Any, Any]
 
 DEGREE = 3
 """Total degree of the polynomial that phonopy fits to the free energy."""
@@ -166,7 +165,7 @@ def check_strains(strains: Sequence[float]) -> None:
 
 
 def _tied_vectors(crystal: Crystal) -> list[list[int]]:
-    number = crystal.space_group_number
+    number = crystal.space_group.number
     for count, numbers in _FREE_LENGTHS.items():
         if number in numbers:
             return _TIED[count]

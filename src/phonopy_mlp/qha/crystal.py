@@ -11,11 +11,10 @@ from ase import Atoms
 
 from phonopy_mlp.force_constants import make_phonopy
 from phonopy_mlp.structures import bare, from_phonopy
-from phonopy_mlp.symmetry import find_space_group
+from phonopy_mlp.symmetry import SpaceGroup, find_space_group
 
 Array = np.ndarray[Any, Any]
 
-_FIRST_CUBIC = 195
 _INVARIANT = 0.5
 
 
@@ -60,14 +59,9 @@ class Crystal:
         }
 
     @property
-    def space_group_number(self) -> int:
-        """International number of the space group."""
-        return find_space_group(self._atoms, self.symprec).number
-
-    @property
-    def is_cubic(self) -> bool:
-        """Whether the space group is cubic, so that volume alone fixes the lattice."""
-        return self.space_group_number >= _FIRST_CUBIC
+    def space_group(self) -> SpaceGroup:
+        """Space group at `symprec`."""
+        return find_space_group(self._atoms, self.symprec)
 
 
 def make_crystal(atoms: Atoms, supercell_matrix: Array, *, symprec: float) -> Crystal:

@@ -6,20 +6,18 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from phonopy.physical_units import get_physical_units
 from phonopy.qha.qha import QHAResult, run_qha
 from phonopy.structure.symmetry import NosymDataset
 
+from phonopy_mlp.eos.fit import Eos
 from phonopy_mlp.errors import ConvergenceError
 from phonopy_mlp.qha.point import LatticePoint
 
 Array = np.ndarray[Any, Any]
-
-Eos = Literal["vinet", "murnaghan", "birch_murnaghan"]
-"""Equations of state that phonopy fits."""
 
 
 def fit_volumes(points: Sequence[LatticePoint], temperatures: Array, eos: Eos) -> QHAResult:

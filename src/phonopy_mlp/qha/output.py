@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,9 @@ _HEAT_CAPACITY_FILES = ("Cp-temperature.dat", "entropy-volume.dat", "Cv-volume.d
 def write_qha(result: MlpQhaResult, folder: Path) -> None:
     """Write what phonopy-qha reads and what it writes, in its units.
 
-    ``e-v.dat`` (A^3, eV) and ``thermal_properties-1.yaml`` and so on are its input, of the volumes that were used, per
-    primitive cell. The rest, ``volume-temperature.dat``, ``thermal_expansion.dat`` (volumetric, 1/K) and others, comes
-    from phonopy's own writers. ``qha_volumes.yaml`` tells of every volume, also those left out.
+    ``e-v.dat`` (A^3, eV) and ``thermal_properties-01.yaml`` and so on, in the same order, are its input, of the volumes
+    that were used, per primitive cell. The rest, ``volume-temperature.dat``, ``thermal_expansion.dat`` (volumetric,
+    1/K) and others, comes from phonopy's own writers. ``qha_volumes.yaml`` tells of every volume, also those left out.
 
     Raises
     ------
@@ -61,7 +62,10 @@ def write_qha(result: MlpQhaResult, folder: Path) -> None:
         + "".join(f"{point.volume:20.10f} {point.energy:20.10f}\n" for point in used),
     )
     for k, point in enumerate(used, start=1):
-        _write_text(folder / f"thermal_properties-{k}.yaml", yaml.safe_dump(_thermal(result, point), sort_keys=False))
+        _write_text(_thermal_file(folder, k), yaml.safe_dump(_thermal(result, point), sort_keys=False))
+    # More volumes of an earlier run, which a pattern would hand to phonopy-qha as well.
+    for path in takewhile(Path.exists, (_thermal_file(folder, k) for k in count(len(used) + 1))):
+        path.unlink()
     _write_text(folder / "qha_volumes.yaml", yaml.safe_dump(_volumes(result), sort_keys=False))
     for name, write in _WRITERS.items():
         with replacing(folder / name) as path:
@@ -109,6 +113,11 @@ def write_expansion_tensor(result: ExpansionTensorResult, folder: Path) -> None:
         "temperatures": [{name: value.tolist() for name, value in zip(columns, row, strict=True)} for row in rows],
     }
     write_yaml(folder / TENSOR_FILE, content)
+
+
+def _thermal_file(folder: Path, number: int) -> Path:
+    """Return the path of a volume's file; names sort as the numbers do."""
+    return folder / f"thermal_properties-{number:02d}.yaml"
 
 
 def _thermal(result: MlpQhaResult, point: LatticePoint) -> dict[str, Any]:

@@ -11,14 +11,13 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from phonopy import Phonopy
 
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
 from phonopy_mlp.imaginary import THRESHOLD, CommensurateModes, compute_commensurate_modes
 from phonopy_mlp.qha.crystal import Crystal
 from phonopy_mlp.qha.thermal import ThermalProperties, compute_thermal
 from phonopy_mlp.relax import Cell, relax
 from phonopy_mlp.unfinished import Section, Unfinished
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +226,6 @@ def make_point(
     thermal = ThermalProperties(
         kept["free_energy"], kept["entropy"], kept["heat_capacity"], float(kept["left_out"])
     ).per(crystal.cells)
-    for array in (thermal.free_energy, thermal.entropy, thermal.heat_capacity):
-        array.flags.writeable = False
     return LatticePoint(
         crystal=crystal,
         volume=float(crystal.atoms.get_volume()) / crystal.cells,
@@ -246,10 +243,3 @@ def find_lowest(modes: CommensurateModes) -> Array:
     frequencies = np.where(np.isnan(modes.frequencies), np.inf, modes.frequencies)
     lowest: Array = modes.qpoints[frequencies.min(axis=1).argmin()]
     return lowest
-
-
-def frozen(array: Any) -> Array:
-    """Return a read-only copy."""
-    copy = np.array(array)
-    copy.flags.writeable = False
-    return copy

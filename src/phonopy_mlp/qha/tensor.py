@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -12,18 +11,17 @@ from ase.calculators.calculator import BaseCalculator
 from phonopy import Phonopy
 from phonopy.physical_units import get_physical_units
 
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.errors import ImaginaryModesError, SettingsError
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.imaginary import compute_commensurate_modes
 from phonopy_mlp.phonons import DEGENERATE, MESH
 from phonopy_mlp.qha.crystal import Crystal, find_invariant_strains, make_crystal
-from phonopy_mlp.qha.point import Workshop, compute_lattice_phonons, frozen, relax_lattice
+from phonopy_mlp.qha.point import Workshop, compute_lattice_phonons, relax_lattice
 from phonopy_mlp.qha.thermal import in_chunks, mode_properties, sample_mesh, without_translations
 from phonopy_mlp.relax import FMAX
 from phonopy_mlp.symmetry import TIGHT
 from phonopy_mlp.unfinished import Unfinished
-
-Array = np.ndarray[Any, Any]
 
 STEP = 2e-3
 """Default strain of the central differences."""
@@ -93,6 +91,9 @@ def compute_expansion_tensor(
     Being a thermal stress it has the crystal's symmetry, so derivatives along the strains that have it, too, are all it
     takes. They are central differences of the force constants of strained cells with relaxed positions; within each set
     of degenerate modes the derivative of the dynamical matrix is diagonalised, and no bands are matched by their order.
+
+    Modes that are imaginary between the commensurate q-points, which alone are checked, are not in the sums; they stand
+    in `frequencies` as negative.
 
     The coefficients are those at the lattice of `atoms`: of the static crystal if it was relaxed, of the warm one if it
     has the lattice of a warm one.
@@ -234,11 +235,7 @@ def _compute_strained(workshop: Workshop, crystal: Crystal, strain: Array, name:
 
 
 def _sum_modes(frequencies: Array, gammas: Array, weights: Array, temperatures: Array) -> tuple[Array, Array]:
-    """Return heat capacities in eV/K, shape=(temperatures,), and their sums with gammas, shape=(temperatures, strains).
-
-    Imaginary modes between the commensurate q-points, if there are any, are not in either.
-
-    """
+    """Return heat capacities in eV/K, shape=(temperatures,), and sums with gammas, shape=(temperatures, strains)."""
     real = frequencies > 0
     spread = np.broadcast_to(weights[:, None], frequencies.shape)[real]
     capacities = np.array([spread * mode_properties(frequencies[real], temperature)[2] for temperature in temperatures])

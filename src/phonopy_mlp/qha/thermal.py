@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from phonopy import Phonopy
 from phonopy.physical_units import get_physical_units
 
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.errors import SettingsError
-
-Array = np.ndarray[Any, Any]
 
 _MATRICES = 2**26
 """Bytes of dynamical matrices to hold at a time."""
@@ -43,7 +41,10 @@ class ThermalProperties:
     def per(self, cells: int) -> ThermalProperties:
         """Return the properties of one out of so many cells."""
         return ThermalProperties(
-            self.free_energy / cells, self.entropy / cells, self.heat_capacity / cells, self.left_out
+            frozen(self.free_energy / cells),
+            frozen(self.entropy / cells),
+            frozen(self.heat_capacity / cells),
+            self.left_out,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from ase import Atoms
@@ -12,27 +12,27 @@ from ase.calculators.calculator import BaseCalculator
 from phonopy.physical_units import get_physical_units
 from phonopy.qha.qha import QHAResult
 
+from phonopy_mlp.arrays import Array, frozen
+from phonopy_mlp.eos.fit import Eos, check_name
 from phonopy_mlp.errors import ConvergenceError, ImaginaryModesError, SettingsError
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.phonons import MESH
 from phonopy_mlp.qha.crystal import Crystal, make_crystal
-from phonopy_mlp.qha.fit import Eos, fit_volumes
+from phonopy_mlp.qha.fit import fit_volumes
 from phonopy_mlp.qha.point import (
     LatticePoint,
     Stabilisation,
     Workshop,
     compute_point,
-    frozen,
     open_workshop,
     relax_lattice,
 )
 from phonopy_mlp.qha.stabilised import stabilise_point
 from phonopy_mlp.qha.thermal import check_temperatures, with_one_more
 from phonopy_mlp.relax import FMAX, Cell
+from phonopy_mlp.structures import with_volume
 from phonopy_mlp.symmetry import TIGHT
 from phonopy_mlp.unfinished import Unfinished
-
-Array = np.ndarray[Any, Any]
 
 Imaginary = Literal["stop", "exclude", "stabilise"]
 """What becomes of a volume with imaginary modes."""
@@ -208,7 +208,7 @@ class _Ladder:
 
     def __init__(self, workshop: Workshop, crystal: Crystal, step: float, imaginary: Imaginary) -> None:
         self.points: dict[int, LatticePoint] = {}
-        self.is_cubic = crystal.is_cubic
+        self.is_cubic = crystal.space_group.is_cubic
         self.imaginary = imaginary
         self._workshop, self._crystal, self._step = workshop, crystal, step
         self._cell: Cell = "fixed" if self.is_cubic else "constant-volume"
@@ -225,8 +225,8 @@ class _Ladder:
             if k != 0:
                 inner = self.points[k - int(np.sign(k))]
                 crystal, was_unstable = inner.crystal, inner.stabilisation is not None
-            start, volume = crystal.atoms, self._crystal.atoms.get_volume() * (1 + k * self._step) ** 3
-            start.set_cell(start.cell.array * np.cbrt(crystal.cells * volume / start.get_volume()), scale_atoms=True)
+            volume = crystal.cells * self._crystal.atoms.get_volume() * (1 + k * self._step) ** 3
+            start = with_volume(crystal.atoms, volume)
             self.points[k] = self._compute(crystal.moved_to(start), f"{k:+d}", was_unstable)
 
     def _compute(self, crystal: Crystal, name: str, was_unstable: bool) -> LatticePoint:
@@ -295,8 +295,7 @@ def check_settings(volumes: int, strain: float, most_added: int, eos: str, imagi
         raise SettingsError(f"Strain {strain:g}", "it must be between 0 and 0.2", f"Give for example {STRAIN}")
     if most_added < 0:
         raise SettingsError(f"{most_added} volumes more", "the number cannot be negative", "Give 0 or more")
-    if eos not in get_args(Eos):
-        raise SettingsError(f"Equation of state '{eos}'", "there is no such", f"Give {', '.join(get_args(Eos))}")
+    check_name(eos)
     if imaginary not in get_args(Imaginary):
         raise SettingsError(
             f"Imaginary modes '{imaginary}'", "there is no such way", f"Give {', '.join(get_args(Imaginary))}"

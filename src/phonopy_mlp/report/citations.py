@@ -148,8 +148,8 @@ def cited(run: FinishedRun) -> list[Citation]:
     found = [_METHOD, _PHONOPY, _PHONOPY_FIRST, _ASE, _SPGLIB]
     if run.harmonic is not None:
         found.append(_SEEKPATH)
-    if any(step.startswith("elastic") for step in run.steps()):
+    if run.did("elastic"):
         found.append(_BORN)
-    if "sscha" in run.steps():
+    if run.did("sscha"):
         found.append(_SSCHA)
     return found

@@ -50,7 +50,8 @@ class FinishedRun:
     ----------
     folder : Path
     records : mapping
-        Record of each command by its file's name, that of a run before those of single steps.
+        Record of each command by its file's name, that of a run before those of single steps; after one whose forces
+        came from an earlier run that one's, too.
     harmonic : Harmonic or None
         None where there are no force constants.
 
@@ -72,6 +73,10 @@ class FinishedRun:
             for name, step in (record.get("steps") or {}).items():
                 found.setdefault(name, step)
         return found
+
+    def did(self, step: str) -> bool:
+        """Return whether any command did a step: files of that step without a record are another calculation's."""
+        return any(name.startswith(step) for name in self.steps())
 
     def read_yaml(self, name: str) -> Mapping[str, Any] | None:
         """Return what a YAML file holds, or None where there is no such file.
@@ -110,6 +115,25 @@ class FinishedRun:
         except (ValueError, UnicodeDecodeError) as error:
             raise unreadable(path, str(error)) from error
 
+    def read_columns(self, name: str) -> dict[str, Array] | None:
+        """Return the columns of a file whose last comment names them, or None where there is no such file.
+
+        Raises
+        ------
+        SettingsError
+            It does not hold numbers, or not as many columns as names.
+
+        """
+        columns = self.read_table(name)
+        if columns is None:
+            return None
+        lines = (self.folder / name).read_text(encoding="utf-8").splitlines()
+        names = [line for line in lines if line.startswith("#")][-1:]
+        found = names[0].removeprefix("#").split() if names else []
+        if len(found) != len(columns):
+            raise unreadable(self.folder / name, f"it has {len(columns)} columns and {len(found)} names")
+        return dict(zip(found, columns, strict=True))
+
 
 def read_folder(folder: Path) -> FinishedRun:
     """Read a finished run, and compute the phonons of its force constants.
@@ -129,7 +153,14 @@ def read_folder(folder: Path) -> FinishedRun:
             f"there is neither {PROVENANCE_FILE} nor phonopy_mlp-*.yaml in it",
             "Name a folder in which phonopy --mlp or phonopy-mlp ran to its end",
         )
-    records = {name: read_record(folder / name) for name in names}
+    records: dict[str, Mapping[str, Any]] = {}
+    for name in names:
+        record = dict(read_record(folder / name))
+        steps = dict(record.get("steps") or {})
+        origin = steps.pop("forces_from", None)
+        records[name] = {**record, "steps": steps}
+        if origin:
+            records[f"{name}, where its forces came from"] = origin
     return FinishedRun(folder, records, _read_harmonic(folder, records.get(PROVENANCE_FILE, {})))
 
 

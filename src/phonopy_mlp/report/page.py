@@ -21,6 +21,7 @@ from phonopy_mlp.report.folder import FinishedRun, read_folder
 from phonopy_mlp.report.section import Figure, Section
 from phonopy_mlp.report.sections import (
     bands,
+    committee,
     elastic,
     eos,
     health,
@@ -37,7 +38,21 @@ from phonopy_mlp.report.sections import (
 FIGURES_FOLDER = "report_figures"
 FORMATS = ("png", "svg", "pdf")
 
-_SECTIONS = (health, structure, relaxation, stability, bands, modes, thermal, eos, elastic, qha, sscha, method)
+_SECTIONS = (
+    health,
+    structure,
+    relaxation,
+    stability,
+    bands,
+    modes,
+    thermal,
+    eos,
+    elastic,
+    qha,
+    sscha,
+    committee,
+    method,
+)
 """In the order of the page."""
 
 _HERE = Path(__file__).parent

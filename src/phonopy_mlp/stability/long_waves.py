@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
-from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -13,12 +12,11 @@ from ase.calculators.calculator import BaseCalculator
 from phonopy import Phonopy
 from phonopy.physical_units import get_physical_units
 
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.imaginary import dynamical_matrices, translations_and_rest
 from phonopy_mlp.stability.curvature import energy_curvature
 from phonopy_mlp.structures import bare
 from phonopy_mlp.supercell import shortest_image_distance
-
-Array = np.ndarray[Any, Any]
 
 WAVE_NUMBER = 1e-4
 """Length of q in 1/A, without 2 pi. At 0.01, C44 of MOF-5 already comes out 17 % low; where bending stiffness adds to
@@ -120,7 +118,7 @@ def compute_long_waves(phonon: Phonopy, error: float) -> LongWaves:
         for value, vector in zip(values, vectors.T, strict=True):
             i, j, k = (int(each) for each in n)
             internal = _internal_strain(rest @ relaxed @ vector, masses)
-            waves.append(SoundWave((i, j, k), _frozen(direction), _frozen(vector), float(value * scale), internal))
+            waves.append(SoundWave((i, j, k), frozen(direction), frozen(vector), float(value * scale), internal))
     size = shortest_image_distance(phonon.supercell.cell)
     half_square = _RMS_SQUARE * size**2 / 2 * (2 * np.pi * WAVE_NUMBER) ** 2
     return LongWaves(tuple(waves), float(error * half_square / masses.mean() * scale))
@@ -157,7 +155,7 @@ def _internal_strain(motion: Array, masses: Array) -> Array:
     2 pi q is the strain at x = 0. `motion` is i q w in coordinates sqrt(mass) x shift, of a translation of length 1.
     """
     per_wave = motion.imag.reshape(-1, 3) * np.sqrt(masses.sum() / masses)[:, None]
-    return _frozen(-per_wave / (2 * np.pi * WAVE_NUMBER))
+    return frozen(-per_wave / (2 * np.pi * WAVE_NUMBER))
 
 
 def strain_along(atoms: Atoms, wave: SoundWave, amplitude: float) -> Atoms:
@@ -196,9 +194,3 @@ def distinct_directions(operations: Array) -> Array:
         for rotated in operations @ np.array(n):
             seen.update({tuple(rotated.tolist()), tuple((-rotated).tolist())})
     return np.array(found)
-
-
-def _frozen(array: Array) -> Array:
-    frozen = np.array(array)
-    frozen.flags.writeable = False
-    return frozen

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.errors import SettingsError, StabilityError
 from phonopy_mlp.evaluator import Progress, calling, silent
 from phonopy_mlp.imaginary import THRESHOLD
@@ -24,8 +25,6 @@ from phonopy_mlp.stability.trail import StabilityResult, Step, count_atoms_per_f
 from phonopy_mlp.structures import bare
 from phonopy_mlp.symmetry import find_space_groups
 from phonopy_mlp.unfinished import Unfinished
-
-Array = np.ndarray[Any, Any]
 
 MethodName = Literal["follow", "rattle", "md"]
 
@@ -83,7 +82,7 @@ def stabilise(
     threshold : float, optional
         Smaller imaginary frequencies (THz) do not count, nor do those within the noise.
     seed : int, optional
-        Of the first random numbers; every attempt counts it up by one.
+        Every attempt counts it up by one and draws its random numbers with what comes out, 0 or more.
     fmax, max_steps, cell, pressure, fixed : optional
         As of `relax`, for all relaxations. A fixed atom's images in a larger cell are fixed, too; the checks look at
         the motions of all atoms all the same.
@@ -109,12 +108,12 @@ def stabilise(
     CalculatorError
         The calculator failed in the first relaxation or in a check. Where it fails in a method, the step is rejected.
     SettingsError
-        There is no such method, `max_rounds` is negative, or `relax` objects to its settings.
+        There is no such method, `max_rounds` or `seed` is negative, or `relax` objects to its settings.
     StabilityError
         Something is unstable in the end, and `must_be_stable` was asked for.
 
     """
-    check_settings(methods, max_rounds)
+    check_settings(methods, max_rounds, seed)
     chosen = [_make_method(method) for method in methods]
     relaxation = Relaxation(calculator, fmax, max_steps, cell, pressure, unfinished, on_step)
     trail: list[Step] = []
@@ -143,9 +142,7 @@ def stabilise(
         if improved is None:
             break
         crystal = improved
-    matrix = crystal.supercell_matrix.copy()
-    matrix.flags.writeable = False
-    result = StabilityResult(crystal.atoms, check, matrix, tuple(trail))
+    result = StabilityResult(crystal.atoms, check, frozen(crystal.supercell_matrix), tuple(trail))
     if must_be_stable and not result.stable:
         raise _not_stable(result)
     return result
@@ -181,7 +178,7 @@ def _start(
     return crystal, step
 
 
-def check_settings(methods: Sequence[str | Method], max_rounds: int) -> None:
+def check_settings(methods: Sequence[str | Method], max_rounds: int, seed: int) -> None:
     """Raise `SettingsError` for settings of `stabilise` that make no sense."""
     for method in methods:
         if isinstance(method, str) and method not in AUTO:
@@ -190,6 +187,8 @@ def check_settings(methods: Sequence[str | Method], max_rounds: int) -> None:
             )
     if max_rounds < 0:
         raise SettingsError(f"{max_rounds} rounds", "there cannot be fewer than none", "Give 0 or more")
+    if seed < 0:
+        raise SettingsError(f"Seed {seed}", "it cannot be negative", "Give 0 or more")
 
 
 def _make_method(method: str | Method) -> Method:

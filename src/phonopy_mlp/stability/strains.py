@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -13,13 +12,12 @@ from ase.calculators.calculator import BaseCalculator
 from ase.units import GPa
 from phonopy import Phonopy
 
+from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.elasticity.long_wave import follow_strains
 from phonopy_mlp.elasticity.result import ElasticResult
 from phonopy_mlp.elasticity.tensor import kelvin_modes
 from phonopy_mlp.stability.curvature import energy_curvature
 from phonopy_mlp.structures import bare
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +60,8 @@ def find_soft_strains(phonon: Phonopy, elastic: ElasticResult, noise: float) -> 
     moduli, strains = kelvin_modes(elastic.stiffness)
     soft = moduli < -noise
     internal = follow_strains(phonon, strains[soft])
-    for array in (strains, internal):
-        array.flags.writeable = False
     return tuple(
-        EigenStrain(strain, float(modulus), shifts)
+        EigenStrain(frozen(strain), float(modulus), frozen(shifts))
         for strain, modulus, shifts in zip(strains[soft], moduli[soft], internal, strict=True)
     )
 

@@ -19,10 +19,10 @@ A, B, MASS, EDGE = 1.0, 40.0, 12.0, 5.0
 UNITS = get_physical_units()
 
 
-def crystal(calculator):
+def crystal(calculator, mass=MASS):
     atoms = bulk("CPb", "rocksalt", a=EDGE)
     # The light atom is the one with the lower number; heavy ones stand almost still.
-    atoms.set_masses(np.where(atoms.numbers == 6, MASS, 1e6))
+    atoms.set_masses(np.where(atoms.numbers == 6, mass, 1e6))
     return compute_force_constants(make_phonopy(atoms, np.diag([2, 2, 2])), calculator).phonon
 
 
@@ -152,6 +152,25 @@ def test_killed_anywhere_it_goes_on_and_gives_the_same(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_what_another_run_has_kept_is_not_taken_for_this_ones(tmp_path):
+    calculator, kept = QuarticSites(A, B, EDGE), Unfinished(tmp_path)
+    light, heavy = (crystal(calculator, mass) for mass in (MASS, 2 * MASS))
+    two = FEW | {"temperatures": [100, 300]}
+    for phonon, settings in ((light, FEW), (heavy, FEW), (light, two), (light, two | {"iterations": 3})):
+        alone = run_sscha(phonon, calculator, **settings)
+        beside = run_sscha(phonon, calculator, unfinished=kept, **settings)
+        assert beside.points[-1].free_energy == alone.points[-1].free_energy
+
+
+def test_more_iterations_at_one_temperature_go_on_from_the_finished_ones(tmp_path):
+    phonon, calculator = crystal(QuarticSites(A, B, EDGE)), Mortal(A, B, EDGE)
+    run_sscha(phonon, Mortal(A, B, EDGE), unfinished=Unfinished(tmp_path), **FEW)
+    longer = run_sscha(phonon, calculator, unfinished=Unfinished(tmp_path), **(FEW | {"iterations": 3}))
+    assert calculator.calls == FEW["snapshots"] + 1
+    whole = run_sscha(phonon, QuarticSites(A, B, EDGE), **(FEW | {"iterations": 3}))
+    assert np.array_equal(longer.points[0].history, whole.points[0].history)
+
+
 class Batched(QuarticSites):
     """Takes several structures at once."""
 
@@ -194,6 +213,7 @@ WRONG = [
     ({"snapshots": 1}, "1 snapshots"),
     ({"mixing": 0.0}, "Mixing 0"),
     ({"mixing": 1.1}, "Mixing 1.1"),
+    ({"seed": -1}, "Seed -1"),
     ({"iterations": 1, "transient": 1}, "at least one must count"),
 ]
 

@@ -11,7 +11,8 @@ from lattices import ScalingSprings
 from numpy.testing import assert_allclose
 from springs import BondedSprings, Springs
 
-from phonopy_mlp.committee.compute import DOS_WIDTH, expand, run_committee
+from phonopy_mlp.committee.comparison import DOS_WIDTH
+from phonopy_mlp.committee.compute import expand, run_committee
 from phonopy_mlp.committee.output import write_committee
 from phonopy_mlp.committee.plot import plot_committee
 from phonopy_mlp.committee.spread import Spread

@@ -184,6 +184,7 @@ def test_other_yaml_files_give_the_same(examples):
 BAD = {
     "two kinds": ("run one.cif", "Give two of one kind"),
     "missing": ("one.cif nothing.cif", "there is no such file"),
+    "missing beside a run": ("run nothing", "there is no such file or folder"),
     "missing folder": ("run nothing.yaml", "there is no such file"),
     "folder without files": ("run .", "there is no such file"),
     "other crystals": ("one.cif Cu.cif", "other atoms"),

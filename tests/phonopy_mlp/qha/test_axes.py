@@ -271,6 +271,8 @@ def test_nothing_finished_is_computed_again(tmp_path):
 def test_imaginary_modes_are_an_error():
     atoms, calculator = tetragonal()
     calculator.shells = (*calculator.shells[:3], (3.9, 4.35, 4.1, -0.7, 0.0))
+    with pytest.raises(ImaginaryModesError, match=r"modes are imaginary with lattice vectors of 2\.5"):
+        run_axial_qha(atoms, calculator, temperatures=[0, 50], strains=STRAINS, fmax=100.0, **SMALL)
     with pytest.raises(ImaginaryModesError, match="modes are imaginary"):
         compute_expansion_tensor(atoms, calculator, compliances=np.eye(6), temperatures=[100], **SMALL)
 

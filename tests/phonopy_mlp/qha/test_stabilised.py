@@ -71,7 +71,7 @@ def test_what_was_done_is_told_for_every_volume(results, tmp_path):
     assert [volume["primitive_cells"] for volume in written["volumes"]] == [1] * 7 + [2] * 2
     assert [volume["stabilised"] is None for volume in written["volumes"]] == [True] * 7 + [False] * 2
     assert written["volumes"][7]["stabilised"] == {"rounds": 1, "energy_gain": first.energy_gain}
-    thermal = yaml.safe_load((tmp_path / "thermal_properties-9.yaml").read_text())
+    thermal = yaml.safe_load((tmp_path / "thermal_properties-09.yaml").read_text())
     assert thermal["natom"] == 2
     assert thermal["volume"] == pytest.approx(1.015**3 * EDGES.prod(), rel=1e-6)
 

@@ -131,9 +131,12 @@ def test_phonopy_qha_by_hand_on_the_same_force_sets(copper):
 
 
 def test_phonopy_qha_the_command_on_the_files_we_write(copper, tmp_path):
+    for number in (10, 11):
+        (tmp_path / f"thermal_properties-{number}.yaml").write_text("of an earlier run with 11 volumes")
     write_qha(copper, tmp_path)
     ours = {path.name: path.read_text() for path in tmp_path.glob("*.dat")}
-    inputs = [f"thermal_properties-{k + 1}.yaml" for k in range(sum(copper.used))]
+    inputs = sorted(path.name for path in tmp_path.glob("thermal_properties-*.yaml"))
+    assert len(inputs) == sum(copper.used)
     command = Path(sys.executable).with_name("phonopy-qha")
     subprocess.run(
         [sys.executable, command, "e-v.dat", *inputs, "--eos", "vinet", "--tmax", "400"],

@@ -406,7 +406,8 @@ def test_a_line_that_falls_for_ever_ends_where_it_must():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"), [({"methods": ["shake"]}, "Method 'shake'"), ({"max_rounds": -1}, "-1 rounds")]
+    ("wrong", "message"),
+    [({"methods": ["shake"]}, "Method 'shake'"), ({"max_rounds": -1}, "-1 rounds"), ({"seed": -1}, "Seed -1")],
 )
 def test_settings_that_make_no_sense_are_refused(wrong, message):
     with pytest.raises(SettingsError, match=message):

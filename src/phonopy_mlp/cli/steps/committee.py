@@ -16,13 +16,14 @@ from phonopy_mlp.cli.progress import bar
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.steps.qha import check_mesh
 from phonopy_mlp.cli.steps.start import Array, Start, given_options
-from phonopy_mlp.committee.compute import CommitteeResult, expand, run_committee
+from phonopy_mlp.committee.compute import expand, run_committee
 from phonopy_mlp.committee.output import COMMITTEE_FILE, write_committee
 from phonopy_mlp.committee.plot import plot_committee
+from phonopy_mlp.committee.result import CommitteeResult
 from phonopy_mlp.committee.spread import Spread
 from phonopy_mlp.plot import write_figure
 from phonopy_mlp.qha.thermal import check_temperatures
-from phonopy_mlp.registry import get_calculator, identify
+from phonopy_mlp.registry import find_calculator, get_calculator, identify
 
 COMMITTEE_FIGURE = "committee.png"
 
@@ -40,6 +41,8 @@ class CommitteeStep:
     def check(self, mesh: tuple[int, ...], temperatures: Array) -> None:
         """Raise `SettingsError` for settings that make no sense."""
         check_mesh("--committee", mesh)
+        for name in self.models:
+            find_calculator(name)
         if self.qha:
             check_temperatures(temperatures)
 

@@ -17,8 +17,7 @@ from phonopy_mlp.elasticity import ElasticResult, elastic_from_phonons, run_elas
 from phonopy_mlp.elasticity.stress_strain import STRAIN, check_strain
 from phonopy_mlp.evaluator import calling
 from phonopy_mlp.files import write_yaml
-
-ELASTIC_FILE = "elastic.yaml"
+from phonopy_mlp.output import ELASTIC_FILE
 
 ElasticMethod = Literal["stress-strain", "long-waves", "both"]
 

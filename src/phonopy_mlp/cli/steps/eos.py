@@ -13,9 +13,9 @@ from phonopy_mlp.cli.steps.start import Array, Start, given_options
 from phonopy_mlp.eos.fit import Eos
 from phonopy_mlp.eos.volumes import POINTS, STRAIN, EosResult, check_settings, run_eos
 from phonopy_mlp.files import write_yaml
+from phonopy_mlp.output import EOS_FILE
 from phonopy_mlp.plot import plot_eos, write_figure
 
-EOS_FILE = "eos.yaml"
 EOS_FIGURE = "eos.png"
 
 _UNITS = {"volume": "angstrom^3", "energy": "eV", "bulk_modulus": "GPa", "uncertainty": "second of two values"}

@@ -14,10 +14,10 @@ from phonopy_mlp.cli.progress import bar
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.steps.start import Array, Start, given_options
 from phonopy_mlp.elasticity import run_elasticity
+from phonopy_mlp.eos.fit import Eos
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.plot import plot_expansion, write_figure
 from phonopy_mlp.qha.axes import check_strains, run_axial_qha
-from phonopy_mlp.qha.fit import Eos
 from phonopy_mlp.qha.output import write_axial_qha, write_expansion_tensor, write_qha
 from phonopy_mlp.qha.plot import plot_axial_qha, plot_qha
 from phonopy_mlp.qha.tensor import compute_expansion_tensor
@@ -83,18 +83,12 @@ class QhaStep:
         result = run_mlp_qha(
             start.atoms,
             start.calculator,
-            supercell_matrix=start.supercell_matrix,
-            temperatures=start.temperatures,
             volumes=self.volumes,
             strain=self.strain,
             most_added=self.added,
-            mesh=start.mesh,
             eos=self.form,
-            fmax=start.fmax,
             imaginary=self.imaginary,
-            symprec=start.symprec,
-            progress=bar,
-            unfinished=record.unfinished,
+            **_shared(start, record),
         )
         write_qha(result, record.folder)
         plot_qha(result, record.folder)
@@ -112,18 +106,7 @@ class QhaStep:
         return columns
 
     def _over_lengths(self, start: Start, record: RunRecord) -> dict[str, Array]:
-        result = run_axial_qha(
-            start.atoms,
-            start.calculator,
-            supercell_matrix=start.supercell_matrix,
-            temperatures=start.temperatures,
-            strains=self.lengths,
-            mesh=start.mesh,
-            fmax=start.fmax,
-            symprec=start.symprec,
-            progress=bar,
-            unfinished=record.unfinished,
-        )
+        result = run_axial_qha(start.atoms, start.calculator, strains=self.lengths, **_shared(start, record))
         write_axial_qha(result, record.folder)
         plot_axial_qha(result, record.folder)
         return {
@@ -138,16 +121,7 @@ class QhaStep:
             start.atoms, start.calculator, fmax=start.fmax, progress=bar, unfinished=record.unfinished
         )
         result = compute_expansion_tensor(
-            start.atoms,
-            start.calculator,
-            compliances=elastic.compliance,
-            supercell_matrix=start.supercell_matrix,
-            temperatures=start.temperatures,
-            mesh=start.mesh,
-            fmax=start.fmax,
-            symprec=start.symprec,
-            progress=bar,
-            unfinished=record.unfinished,
+            start.atoms, start.calculator, compliances=elastic.compliance, **_shared(start, record)
         )
         write_expansion_tensor(result, record.folder)
         directions = dict(zip("abc", start.atoms.cell.array, strict=True))
@@ -201,6 +175,19 @@ def check_mesh(flag: str, mesh: tuple[int, ...]) -> None:
         raise SettingsError(
             f"{flag} with a mesh given by a length or a matrix", "it needs a plain one", "Give --mesh N N N"
         )
+
+
+def _shared(start: Start, record: RunRecord) -> dict[str, Any]:
+    """Return the arguments that all three ways take."""
+    return {
+        "supercell_matrix": start.supercell_matrix,
+        "temperatures": start.temperatures,
+        "mesh": start.mesh,
+        "fmax": start.fmax,
+        "symprec": start.symprec,
+        "progress": bar,
+        "unfinished": record.unfinished,
+    }
 
 
 def _axial(expansion: Array) -> dict[str, Array]:

@@ -41,7 +41,7 @@ class SschaStep:
 
     def check(self, mesh: tuple[int, ...], _temperatures: Array) -> None:
         """Raise `SettingsError` for settings that make no sense."""
-        check_settings(self.temperatures, self.snapshots, self.iterations, self.transient or 0, self.mixing)
+        check_settings(self.temperatures, self.snapshots, self.iterations, self.transient or 0, self.mixing, self.seed)
         check_mesh("--sscha", mesh)
 
     def run(self, start: Start, record: RunRecord) -> None:

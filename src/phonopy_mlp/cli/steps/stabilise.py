@@ -15,11 +15,10 @@ from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.steps.start import Array, Start, given_options
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.files import replacing
+from phonopy_mlp.output import STABILISED_FILE
 from phonopy_mlp.stability.stabilise import AUTO, MAX_ROUNDS, check_settings, stabilise
 from phonopy_mlp.stability.trail import StabilityResult
 from phonopy_mlp.stability.trail import Step as TrailStep
-
-STABILISED_FILE = "stabilised.cif"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class StabiliseStep:
 
     def check(self, _mesh: tuple[int, ...], _temperatures: Array) -> None:
         """Raise `SettingsError` for settings that make no sense."""
-        check_settings(self.methods.split(","), self.rounds)
+        check_settings(self.methods.split(","), self.rounds, self.seed)
         if self.relaxation.fix_symmetry is not None or not self.relaxation.must_converge:
             raise SettingsError(
                 "--stabilise with --fix-symmetry or --relax-unconverged",

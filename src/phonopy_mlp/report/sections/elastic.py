@@ -13,12 +13,12 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure as StaticFigure
 
 from phonopy_mlp.elasticity import tensor
+from phonopy_mlp.output import ELASTIC_FILE
 from phonopy_mlp.report.chart import Array, rounded
 from phonopy_mlp.report.folder import FinishedRun, unreadable
 from phonopy_mlp.report.markup import details, facts, paragraph, table
 from phonopy_mlp.report.section import Figure, Section
 
-ELASTIC_FILE = "elastic.yaml"
 _METHODS = {"stress_strain": "from stresses of strained cells", "long_waves": "from long acoustic waves"}
 _AVERAGES = ("voigt", "reuss", "hill")
 _VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
@@ -26,7 +26,7 @@ _VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
 
 def make(run: FinishedRun) -> Section | None:
     """Return the tensor by each method, averages, and the surface of Young's modulus."""
-    content = run.read_yaml(ELASTIC_FILE)
+    content = run.read_yaml(ELASTIC_FILE) if run.did("elastic") else None
     if content is None:
         return None
     found = {name: content[name] for name in _METHODS if name in content}
@@ -39,20 +39,12 @@ def make(run: FinishedRun) -> Section | None:
         stiffness = np.array(first["stiffness_in_standard_axes"], dtype=float)
         stable = bool(first["born_stable"])
         figures = (_draw_young(stiffness),) if stable else ()
+        moduli = [f"{first['hill'][name]:.2f}" for name in ("bulk_modulus", "shear_modulus")] if stable else []
     except (KeyError, TypeError, ValueError, StopIteration) as error:
         raise unreadable(run.folder / ELASTIC_FILE, f"it lacks {error}") from error
     if not stable:
         parts.insert(0, paragraph("Not elastically stable: some strain lowers the energy.", kind="warning"))
-    shown = (
-        (
-            (
-                "Bulk, shear modulus (Hill)",
-                f"{first['hill']['bulk_modulus']:.2f}, {first['hill']['shear_modulus']:.2f} GPa",
-            ),
-        )
-        if stable
-        else ()
-    )
+    shown = (("Bulk, shear modulus (Hill)", f"{', '.join(moduli)} GPa"),) if stable else ()
     return Section("elastic", "Elastic constants", before="".join(parts), figures=figures, facts=shown)
 
 
@@ -60,9 +52,7 @@ def _describe(method: str, found: Mapping[str, Any]) -> str:
     stiffness = np.round(np.array(found["stiffness_in_standard_axes"], dtype=float), 3) + 0.0
     rows = [(name, *(f"{value:.3f}" for value in row)) for name, row in zip(_VOIGT, stiffness, strict=True)]
     averages = [
-        (name.capitalize(), *(f"{found[name][f'{kind}']:.3f}" for kind in _KINDS))
-        for name in _AVERAGES
-        if name in found
+        (name.capitalize(), *(f"{found[name][kind]:.3f}" for kind in _KINDS)) for name in _AVERAGES if name in found
     ]
     text = paragraph(
         f"Stiffness in GPa, {method}, in the standard axes of {found['space_group']}: "

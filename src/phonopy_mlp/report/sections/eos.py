@@ -6,18 +6,17 @@ import numpy as np
 from ase.units import GPa
 from phonopy.qha.eos import get_eos
 
+from phonopy_mlp.output import EOS_FILE
 from phonopy_mlp.plot import COLOURS
 from phonopy_mlp.report.chart import Curve, draw_chart
 from phonopy_mlp.report.folder import FinishedRun, unreadable
 from phonopy_mlp.report.markup import facts
 from phonopy_mlp.report.section import Section
 
-EOS_FILE = "eos.yaml"
-
 
 def make(run: FinishedRun) -> Section | None:
     """Return E(V), its fit, and what the fit leaves."""
-    eos = run.read_yaml(EOS_FILE)
+    eos = run.read_yaml(EOS_FILE) if run.did("eos") else None
     if eos is None:
         return None
     try:

@@ -13,9 +13,6 @@ _CHECKS = ("health", "domain")
 """Entries of a record, or of a step of it, that judge the run."""
 
 _FORCE_CONSTANTS = {
-    "residual_force": "Largest residual force (eV/Å)",
-    "acoustic_sum_rule_violation": "Acoustic sum rule violated, before correction, by (eV/Å²)",
-    "changed_by_symmetrisation": "Largest change by symmetrisation (eV/Å²)",
     "lowest_commensurate_frequency": "Lowest commensurate frequency, translations left out (THz)",
     "imaginary_commensurate_modes": "Imaginary modes at commensurate q-points",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,14 @@ from phonopy_mlp.report.markup import paragraph, table
 from phonopy_mlp.report.section import INK, Figure, Section
 
 HELMHOLTZ_FILE = "helmholtz-volume.dat"
+VOLUME_FILE = "volume-temperature.dat"
 VOLUMES_FILE = "qha_volumes.yaml"
 TENSOR_FILE = "expansion_tensor.yaml"
 _CURVES = 6
 _T = "Temperature (K)"
 
 _TABLES = {
-    "volume-temperature.dat": ("volume_temperature", "Volume at zero pressure.", "V (Å³/primitive cell)", 1.0),
+    VOLUME_FILE: ("volume_temperature", "Volume at zero pressure.", "V (Å³/primitive cell)", 1.0),
     "thermal_expansion.dat": (
         "thermal_expansion",
         "Volumetric expansion coefficient; the linear one of a cubic crystal is a third of it.",
@@ -48,26 +49,37 @@ _AXES = {
 
 def make(run: FinishedRun) -> Section | None:
     """Return the curves of phonopy-qha's files, those of its axial kin, or of the expansion tensor."""
+    ways = _ways(run)
+    over_volumes, over_lengths = "volumes" in ways, "lengths" in ways
     figures = [
-        figure for figure in (_helmholtz(run), *_from_tables(run), *_over_axes(run), *_from_tensor(run)) if figure
+        *(_helmholtz(run) if over_volumes else ()),
+        *_from_tables(run, _TABLES if over_volumes else [VOLUME_FILE] if over_lengths else ()),
+        *(_over_axes(run) if over_lengths else ()),
+        *(_from_tensor(run) if "tensor" in ways else ()),
     ]
     if not figures:
         return None
-    volumes = run.read_yaml(VOLUMES_FILE)
+    volumes = run.read_yaml(VOLUMES_FILE) if over_volumes else None
     return Section(
         "qha",
         "Quasi-harmonic approximation",
         before="" if volumes is None else _describe(run, volumes),
         figures=tuple(figures),
-        facts=_fact(run),
+        facts=_fact(run) if over_volumes else (),
     )
 
 
-def _helmholtz(run: FinishedRun) -> Figure | None:
+def _ways(run: FinishedRun) -> set[str]:
+    """Return how expansion was computed, by the columns that the records have of it."""
+    steps = [(record.get("steps") or {}).get("qha") for record in run.records.values()]
+    return {"volumes" if "V (A^3)" in step else "lengths" if "a (A)" in step else "tensor" for step in steps if step}
+
+
+def _helmholtz(run: FinishedRun) -> list[Figure]:
     """Return F(V) at some temperatures, with the fit that gave the other curves."""
     path = run.folder / HELMHOLTZ_FILE
     if not path.is_file():
-        return None
+        return []
     blocks = re.findall(r"# Temperature: (.*)\n# Parameters: (.*)\n((?:[^#\n].*\n)+)", path.read_text(encoding="utf-8"))
     if not blocks:
         raise unreadable(path, "it is not phonopy's file of that name")
@@ -83,27 +95,26 @@ def _helmholtz(run: FinishedRun) -> Figure | None:
         curves.append(Curve(volumes, 1e3 * (energies - fit[0]), label, colour, "points"))
         curves.append(Curve(line, 1e3 * (get_eos(form)(line, fit) - fit[0]), colour=colour))
         minima.append(fit[3])
-    return draw_chart(
-        "helmholtz_volume",
-        f"Static and vibrational energy, each less its minimum, with {form.replace('_', '-').title()} fits. The minima "
-        "are at V(T).",
-        "Volume (Å³/primitive cell)",
-        "F − minimum (meV/primitive cell)",
-        [*curves, Curve(np.array(minima), np.zeros(len(minima)), "minima", INK, "points")],
-    )
+    return [
+        draw_chart(
+            "helmholtz_volume",
+            f"Static and vibrational energy, each less its minimum, with {form.replace('_', '-').title()} fits. The "
+            "minima are at V(T).",
+            "Volume (Å³/primitive cell)",
+            "F − minimum (meV/primitive cell)",
+            [*curves, Curve(np.array(minima), np.zeros(len(minima)), "minima", INK, "points")],
+        )
+    ]
 
 
-def _from_tables(run: FinishedRun) -> list[Figure]:
+def _from_tables(run: FinishedRun, files: Iterable[str]) -> list[Figure]:
     figures = []
-    # The axial kin of volume-temperature.dat has the same name.
-    axial = (run.folder / next(iter(_AXES))).is_file()
-    for file, (name, caption, title, factor) in _TABLES.items():
+    for file in files:
+        name, caption, title, factor = _TABLES[file]
         columns = run.read_table(file)
-        if columns is None or (axial and file != "volume-temperature.dat"):
+        if columns is None:
             continue
-        errors = factor * columns[2] if len(columns) > 2 else None
-        curve = Curve(columns[0], factor * columns[1], errors=errors)
-        figures.append(draw_chart(name, caption, _T, title, [curve]))
+        figures.append(draw_chart(name, caption, _T, title, [Curve(columns[0], factor * columns[1])]))
     return figures
 
 

@@ -14,7 +14,7 @@ from phonopy_mlp.report.section import Section
 
 def make(run: FinishedRun) -> Section | None:
     """Return how each temperature converged, and what came out."""
-    content = run.read_yaml(SSCHA_FILE)
+    content = run.read_yaml(SSCHA_FILE) if run.did("sscha") else None
     if content is None:
         return None
     energies, frequencies, rows = [], [], []

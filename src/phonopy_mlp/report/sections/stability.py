@@ -37,10 +37,12 @@ def make(run: FinishedRun) -> Section | None:
 
 
 def _what_is_left(step: Mapping[str, Any]) -> str:
-    modes, waves = step.get("unstable_modes") or [], step.get("unstable_long_waves") or []
+    modes, waves, strains = (
+        len(step.get(name) or []) for name in ("unstable_modes", "unstable_long_waves", "unstable_strains")
+    )
     return (
-        f"Not stable: {len(modes)} imaginary modes are left, the lowest at {step.get('lowest_frequency'):.4f} THz, and "
-        f"{len(waves)} long waves."
+        f"Not stable: {modes} imaginary modes, {waves} long waves and {strains} strains are left; the lowest "
+        f"commensurate frequency is {step.get('lowest_frequency'):.4f} THz."
     )
 
 
@@ -50,6 +52,8 @@ def _row(step: Mapping[str, Any]) -> tuple[Any, ...]:
         along = f"{step['frequency']:.3f} THz at q = ({_vector(step.get('qpoint') or [])})"
     elif step.get("direction"):
         along = f"long wave along ({_vector(step['direction'])})"
+    elif step.get("strain"):
+        along = "a strain"
     accepted = bool(step.get("accepted"))
     change = step.get("energy_change_per_formula_unit")
     groups = step.get("space_groups_after") or step.get("space_groups_before") or [""]

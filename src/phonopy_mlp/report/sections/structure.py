@@ -12,6 +12,8 @@ from ase import Atoms
 from ase.data import covalent_radii
 from ase.data.colors import jmol_colors
 
+from phonopy_mlp.inputs import file_digest, looks_like_yaml
+from phonopy_mlp.output import RELAXED_FILE, STABILISED_FILE
 from phonopy_mlp.report.chart import rounded
 from phonopy_mlp.report.folder import FinishedRun
 from phonopy_mlp.report.markup import table
@@ -19,7 +21,6 @@ from phonopy_mlp.report.section import Section
 from phonopy_mlp.structures import from_phonopy, read_structure
 from phonopy_mlp.symmetry import LOOSE, TIGHT, find_space_group
 
-_FILES = ("relaxed.cif", "stabilised.cif")
 _SAME = 1e-3
 """Structures whose cells and positions differ by less (Å) are shown once."""
 
@@ -66,12 +67,13 @@ def viewed(atoms: Atoms) -> Mapping[str, Any]:
 def _structures(run: FinishedRun) -> Iterator[tuple[str, Atoms]]:
     if run.harmonic is not None:
         yield "phonons", from_phonopy(run.harmonic.phonon.unitcell)
-    for name in _FILES:
+    for name in (RELAXED_FILE, STABILISED_FILE):
         if (run.folder / name).is_file():
             yield name.removesuffix(".cif"), _read(run.folder / name)
     for record in run.records.values():
-        path = run.folder / str((record.get("input") or {}).get("file"))
-        if path.is_file() and path.suffix not in (".yaml", ".yml", ".xz", ".gz"):
+        given = record.get("input") or {}
+        path = run.folder / str(given.get("file"))
+        if path.is_file() and not looks_like_yaml(path) and file_digest(path) == given.get("file_digest"):
             yield path.name, _read(path)
 
 
