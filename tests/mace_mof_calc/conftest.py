@@ -51,8 +51,10 @@ TINY = Hyperparameters(
 )
 
 
-def make_module(hyperparameters: Hyperparameters = TINY, *, dtype: torch.dtype = torch.float64) -> torch.nn.Module:
-    """Make a model with random parameters by mace's constructor."""
+def make_module(
+    hyperparameters: Hyperparameters = TINY, *, dtype: torch.dtype = torch.float64, **options: object
+) -> torch.nn.Module:
+    """Make a model with random parameters by mace's constructor, which may be given options of its own."""
     import_mace()
     import e3nn
     from e3nn.o3 import Irreps
@@ -72,9 +74,8 @@ def make_module(hyperparameters: Hyperparameters = TINY, *, dtype: torch.dtype =
         with torch.random.fork_rng():
             torch.manual_seed(1)
             return ScaleShiftMACE(
-                **values,
+                **{"gate": torch.nn.functional.silu, **values, **options},
                 num_elements=elements,
-                gate=torch.nn.functional.silu,
                 atomic_energies=-np.arange(1.0, 1.0 + heads * elements).reshape(heads, elements),
                 atomic_inter_scale=np.full(heads, 0.5),
                 atomic_inter_shift=np.linspace(0.1, 0.2, heads),

@@ -9,6 +9,7 @@ import torch
 from ase import Atoms
 
 from ..models.loading import LoadedModel
+from ..neighbours import find_neighbours
 
 Array = np.ndarray[Any, Any]
 
@@ -42,21 +43,21 @@ def compute_descriptors(model: LoadedModel, atoms: Atoms) -> Array:
 
 
 def _graph(module: Any, model: LoadedModel, atoms: Atoms) -> dict[str, torch.Tensor]:
-    from mace.data.neighborhood import get_neighborhood
-
-    edges, shifts, unit_shifts, cell = get_neighborhood(
-        atoms.positions,
-        model.r_max,
-        (bool(atoms.pbc[0]), bool(atoms.pbc[1]), bool(atoms.pbc[2])),
-        atoms.cell.array.copy(),
-    )
+    cell = atoms.cell.array
+    sender, receiver, offsets = find_neighbours(atoms.positions, cell, atoms.pbc, model.r_max)
     like = next(module.parameters())
     numbers = torch.as_tensor(atoms.numbers, device=like.device)
-    reals = {"positions": atoms.positions, "shifts": shifts, "unit_shifts": unit_shifts, "cell": cell}
-    whole = {"edge_index": edges, "batch": np.zeros(len(atoms)), "ptr": [0, len(atoms)]}
+    reals = {"positions": atoms.positions, "shifts": offsets @ cell, "unit_shifts": offsets, "cell": cell}
+    whole = {"edge_index": [sender, receiver], "batch": np.zeros(len(atoms)), "ptr": [0, len(atoms)]}
     return {
         "node_attrs": (numbers[:, None] == module.atomic_numbers).to(like),
         "head": torch.tensor([model.heads.index(model.head)], device=like.device),
-        **{name: torch.as_tensor(np.asarray(value)).to(like) for name, value in reals.items()},
-        **{name: torch.as_tensor(np.asarray(value)).to(like.device, torch.int64) for name, value in whole.items()},
+        **{
+            name: torch.as_tensor(np.asarray(value), dtype=like.dtype, device=like.device)
+            for name, value in reals.items()
+        },
+        **{
+            name: torch.as_tensor(np.asarray(value), dtype=torch.int64, device=like.device)
+            for name, value in whole.items()
+        },
     }

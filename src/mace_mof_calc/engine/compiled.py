@@ -123,7 +123,7 @@ class Compiled:
         """Run a loop whose last argument but some is added to by all shares: give each an own one, and add them."""
         arrays = _arrays(*arguments)
         shares = _shares(weights)
-        sums = [torch.zeros(shape, dtype=arguments[-3].dtype) for _ in shares]
+        sums = [arguments[-3].new_zeros(shape) for _ in shares]
         calls = zip(shares, sums, strict=True)
         if len(shares) == 1:
             loop(*shares[0], *arrays, sums[0].numpy())

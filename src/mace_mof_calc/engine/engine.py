@@ -27,6 +27,9 @@ Backend = Literal["compiled", "pytorch"]
 MEMORY = 100_000_000
 """Bytes that a batch may take on a CPU, where larger ones leave its caches and are slower."""
 
+FOLDED = 8
+"""Sets of elements whose tables are kept; those of the oldest go first."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Results:
@@ -107,7 +110,11 @@ class Engine:
         """Return the model folded for some elements."""
         key = tuple(sorted({int(z) for z in numbers}))
         if key not in self._folded:
-            self._folded[key] = fold(self._module, key, self._head).to(self._device, self._dtype)
+            if len(self._folded) == FOLDED:
+                del self._folded[next(iter(self._folded))]
+            with torch.device("cpu"):  # whatever the program has made its default
+                folded = fold(self._module, key, self._head)
+            self._folded[key] = folded.to(self._device, self._dtype)
         return self._folded[key]
 
     def evaluate(self, atoms: Atoms) -> Results:
@@ -190,7 +197,7 @@ class Engine:
         responses = []
         for direction in np.asarray(directions, dtype=float):
             change = state.evaluation.unit.new_zeros((len(cluster.atom), 3))
-            change[0] = torch.as_tensor(direction)
+            change[0] = torch.as_tensor(direction, device=self._device)
             hessian = respond(state.model, state.crystal, state.evaluation, cluster, self._kernels, change)
             responses.append(-hessian.numpy(force=True))
         return state.order[cluster.atom.numpy(force=True)], cluster.cell.numpy(force=True), np.stack(responses)
@@ -217,22 +224,10 @@ class Engine:
 
     def _evaluated(self, atoms: Atoms) -> _State:
         """Return a structure's evaluation; that of the last structure is kept."""
-        if self._last is None or not _same(self._last.atoms, atoms):
+        if self._last is None or self._last.atoms != atoms:
             model = self.model(atoms.numbers)
             pairs = find_pairs(model, atoms)
             crystal = make_crystal(model, pairs, atoms.positions)
             evaluation = evaluate(model, crystal, self._kernels, order=2)
             self._last = _State(atoms.copy(), model, crystal, evaluation, pairs.order)
         return self._last
-
-
-def _same(one: Atoms, other: Atoms) -> bool:
-    return all(
-        np.array_equal(a, b)
-        for a, b in (
-            (one.numbers, other.numbers),
-            (one.positions, other.positions),
-            (one.cell.array, other.cell.array),
-            (one.pbc, other.pbc),
-        )
-    )

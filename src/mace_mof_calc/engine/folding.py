@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import MaceMofError
+from ..errors import MaceMofError, ModelFileError
+from ..models.architecture import ARCHITECTURE, extract_hyperparameters
 from .harmonics import tabulate_harmonics
 from .tables import Block, FoldedModel, Message, Mixing, Polynomial, Readout
 
@@ -79,6 +80,14 @@ def fold(module: Any, numbers: Sequence[int], head: int = 0) -> FoldedModel:
 
 
 def _check(module: Any) -> None:
+    try:
+        extract_hyperparameters(module, module.state_dict())
+    except ModelFileError as error:
+        raise UnfoldableError(error.what, error.why, _REMEDY) from error
+    except (AttributeError, KeyError, TypeError) as error:  # what another architecture lacks
+        raise UnfoldableError(
+            f"The model is not built as a {ARCHITECTURE} is", f"{type(error).__name__}: {error}", _REMEDY
+        ) from error
     for interaction, product in zip(module.interactions, module.products, strict=True):
         name = type(interaction).__name__
         if name not in _INTERACTIONS:

@@ -11,6 +11,7 @@ import torch
 from ase import Atoms
 from torch import Tensor
 
+from ..neighbours import find_neighbours
 from .tables import FoldedModel
 
 Array = np.ndarray[Any, Any]
@@ -79,26 +80,18 @@ class Pairs:
 
 def find_pairs(model: FoldedModel, atoms: Atoms, skin: float = 0.0) -> Pairs:
     """Find the pairs of atoms closer than the model's cutoff and a skin (A)."""
-    from mace.data.neighborhood import get_neighborhood
-
     elements = np.searchsorted(model.numbers, atoms.numbers)
     order = np.argsort(elements, kind="stable")
-    (first, second), _, shifts, cell = get_neighborhood(
-        atoms.positions[order],
-        model.r_max + skin,
-        (bool(atoms.pbc[0]), bool(atoms.pbc[1]), bool(atoms.pbc[2])),
-        atoms.cell.array.copy(),
-    )
-    by_receiver = np.argsort(second, kind="stable")
-    offsets = -shifts[by_receiver].astype(int)
+    sender, receiver, shifts = find_neighbours(atoms.positions[order], atoms.cell.array, atoms.pbc, model.r_max + skin)
+    by_receiver = np.argsort(receiver, kind="stable")
+    offsets = -shifts[by_receiver]
     return Pairs(
         order=order,
         elements=elements[order],
-        receiver=second[by_receiver],
-        sender=first[by_receiver],
+        receiver=receiver[by_receiver],
+        sender=sender[by_receiver],
         offsets=offsets,
-        # Along open directions mace puts a cell of its own that nothing crosses.
-        shifts=offsets @ cell,
+        shifts=offsets @ atoms.cell.array,
     )
 
 

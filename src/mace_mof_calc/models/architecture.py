@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +115,7 @@ def build_module(
     """
     import torch
 
-    with _construction(dtype):
+    with _ONE_AT_A_TIME, _construction(dtype):
         module = _construct(hyperparameters)
     own = module.state_dict()
     required = {name for name, _ in module.named_parameters()} | STORED_BUFFERS
@@ -137,6 +138,8 @@ def build_module(
     return module.to(dtype).requires_grad_(requires_grad=False).eval()
 
 
+# What mace's constructor reads belongs to the process, so that only one thread at a time may set it.
+_ONE_AT_A_TIME = threading.Lock()
 _LAYERS = ("interactions", "products", "readouts")
 # Options of newer versions of mace, with the value that means what older versions did.
 _NEWER_OPTIONS = {

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import logging
 import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +30,6 @@ MODELS_VARIABLE = "MACE_MOF_MODELS"
 
 _BLOCK = 1 << 20  # bytes
 _TIMEOUT = 60.0  # seconds without a byte from the server
-_ZIP_MAGIC = b"PK\x03\x04"
 
 
 def cache_directory() -> Path:
@@ -118,7 +118,7 @@ def fetch(name: str, *, progress: bool = True, url: str | None = None) -> Path:
 
     The file is verified before it takes its place in the cache, where it appears in one step: neither a broken
     transfer nor two processes at once can leave part of a file there. A file in the cache that is not the published
-    one is replaced.
+    one, or not whole where no digest is published, is replaced.
 
     Parameters
     ----------
@@ -247,11 +247,9 @@ def _explicit_path(model: str | Path) -> Path:
 
 
 def _is_good(path: Path, card: ModelCard) -> bool:
-    try:
-        verify_digest(path, card)
-    except WeightsError:
-        return False
-    return True
+    if card.digest is None:
+        return zipfile.is_zipfile(path)  # its directory comes last, so that it is whole
+    return compute_digest(path, card.digest.partition(":")[0]) == card.digest
 
 
 def _download(url: str, target: Path, card: ModelCard, *, progress: bool) -> None:
@@ -276,17 +274,15 @@ def _download(url: str, target: Path, card: ModelCard, *, progress: bool) -> Non
 
 def _check_download(path: Path, url: str, card: ModelCard) -> None:
     """Verify a fetched file before it enters the cache; `pooch` knows no git blob ids."""
-    with path.open("rb") as file:
-        start = file.read(512)
+    if _is_good(path, card):
+        return
     if card.digest is not None:
         found = compute_digest(path, card.digest.partition(":")[0])
-        if found == card.digest:
-            return
         why = f"Expected {card.digest}, found {found} ({path.stat().st_size} bytes)"
-    elif start.startswith(_ZIP_MAGIC):
-        return
     else:
         why = f"Expected a file written by PyTorch, found {path.stat().st_size} bytes of something else"
+    with path.open("rb") as file:
+        start = file.read(512)
     if start.lstrip()[:1] == b"<":
         why += ". It is a web page, as a proxy or a login would send"
     raise WeightsError(

@@ -162,7 +162,7 @@ def compare_total_dos(a: TotalDos, b: TotalDos, *, cut: float | None = None) -> 
     Raises
     ------
     SettingsError
-        A cut that is not positive, or beyond what the files can be trusted for.
+        A cut that is not positive, below all modes, or beyond what the files can be trusted for.
 
     """
     trusted = trusted_frequency(a, b)
@@ -178,6 +178,12 @@ def compare_total_dos(a: TotalDos, b: TotalDos, *, cut: float | None = None) -> 
             "Compare force constants, or choose a lower cut",
         )
     count = int(np.ceil(np.interp(chosen, a.frequencies, a.cumulated) - WHOLE))
+    if count < 1:
+        raise SettingsError(
+            f"A comparison up to {chosen:g} THz of two densities of states",
+            "no mode of A begins below that",
+            "Choose a higher cut",
+        )
     return DosComparison(
         a=frozen(a.mode_frequencies(count)),
         b=frozen(b.mode_frequencies(count)),

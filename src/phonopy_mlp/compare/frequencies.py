@@ -136,7 +136,7 @@ def compare_frequencies(a: Phonopy, b: Phonopy, *, mesh: Sequence[int] = MESH, c
     Raises
     ------
     SettingsError
-        A mesh that is not three positive integers, or a cut that is not positive.
+        A mesh that is not three positive integers or holds translations alone, or a cut that is not positive.
     StructureError
         The primitive cells do not match.
 
@@ -145,6 +145,12 @@ def compare_frequencies(a: Phonopy, b: Phonopy, *, mesh: Sequence[int] = MESH, c
         raise SettingsError(f"Mesh {tuple(mesh)}", "it must be three positive integers", "Give for example 11 11 11")
     if not (np.isfinite(cut) and cut > 0):
         raise SettingsError(f"Cut of {cut:g} THz", "it must be positive", "Give for example 20")
+    if len(a.primitive) == 1 and max(mesh) == 1:
+        raise SettingsError(
+            f"Mesh {tuple(mesh)} of a crystal of one atom per cell",
+            "its modes at Gamma are all translations",
+            "Give for example 11 11 11",
+        )
     match = match_crystals(from_phonopy(a.primitive), from_phonopy(b.primitive))
     qpoints, weights = _irreducible(mesh, _common_rotations(a, b, match))
     modes = match_modes(a, b, qpoints, match)

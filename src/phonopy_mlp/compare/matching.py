@@ -140,9 +140,9 @@ def wrapped(fractions: Array) -> Array:
 
 
 def _lattice_matrices(a: Array, b: Array) -> list[Array]:
-    """Return unimodular matrices of determinant 1 that make a lattice another within `LARGEST_STRAIN`, identity first.
+    """Return unimodular matrices that make a lattice another within `LARGEST_STRAIN`, identity first.
 
-    Rows of the lattices are vectors in A.
+    Rows of the lattices are vectors in A. Determinants are 1, or -1 where one basis is right-handed and the other not.
     """
     reduced_a, steps_a = minkowski_reduce(a)
     reduced_b, steps_b = minkowski_reduce(b)
@@ -154,7 +154,8 @@ def _lattice_matrices(a: Array, b: Array) -> list[Array]:
         for length in np.linalg.norm(reduced_b, axis=1)
     ]
     chosen = np.array(list(product(*near)), dtype=int).reshape(-1, 3)
-    chosen = chosen[np.rint(np.linalg.det(numbers[chosen])).astype(int) == 1]
+    handedness = np.sign(np.linalg.det(reduced_a) * np.linalg.det(reduced_b))
+    chosen = chosen[np.rint(np.linalg.det(numbers[chosen])) == handedness]
     stretches = np.linalg.svd(np.linalg.inv(vectors[chosen]) @ reduced_b, compute_uv=False)
     chosen = chosen[np.abs(stretches - 1).max(axis=1) <= LARGEST_STRAIN]
     back = np.linalg.inv(steps_b)

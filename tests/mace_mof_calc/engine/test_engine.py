@@ -1,6 +1,8 @@
 """The engine against mace itself, and linear response against differences of forces and mace's own Hessian."""
 
+import logging
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,14 +13,14 @@ from numpy.testing import assert_allclose
 
 from mace_mof_calc import MaceMOF, structures
 from mace_mof_calc.calculator import MACECalculator
-from mace_mof_calc.engine.engine import Backend, Engine
+from mace_mof_calc.engine.engine import FOLDED, Backend, Engine
 from mace_mof_calc.engine.folding import UnfoldableError
 from mace_mof_calc.engine.graph import SKIN, NeighbourList
 from mace_mof_calc.engine.harmonics import tabulate_harmonics
 from mace_mof_calc.errors import AccelerationError
 from mace_mof_calc.models.loading import load
 
-from ..conftest import TINY, make_module
+from ..conftest import TINY, make_module, save_pickle
 
 RESIDUAL, PLAIN = "RealAgnosticResidualInteractionBlock", "RealAgnosticInteractionBlock"
 SMALL = replace(TINY, avg_num_neighbors=1.5, max_ell=3, correlation=(3, 3), hidden_irreps="4x0e+4x1o")
@@ -75,6 +77,7 @@ STRUCTURES = {
     "skewed": skewed(),
     "vacuum": stretched(),
     "slab": Atoms("OZn", positions=[[0, 0, 0], [0.2, 0.1, 1.9]], cell=[3, 3, 0], pbc=(True, True, False)),
+    "slab on its side": Atoms("OZn", positions=[[0, 0, 0], [0.2, 1.9, 0.1]], cell=[3, 0, 3], pbc=(True, False, True)),
     "molecule": molecule("H2O"),
     "no neighbours": Atoms("H", cell=[12, 12, 12], pbc=True),
 }
@@ -115,6 +118,22 @@ def test_it_is_mace_for_every_kind_of_structure(name: str, backend: Backend) -> 
     assert_same(Engine(module, backend=backend), module, STRUCTURES[name])
 
 
+def test_open_axes_may_point_anywhere(backend: Backend) -> None:
+    """mace itself, whose own cell is flat here, ends with "Zero cell volume" or never."""
+    engine = Engine(make_module(VARIANTS["as MACE-MP-0b"]), backend=backend)
+    slab = small_crystal()
+    slab.center(vacuum=4.0, axis=2)
+    wire = slab[[0, 1]]
+    for atoms, pbc in ((slab, (True, True, False)), (wire, (False, True, False))):
+        atoms.pbc = pbc
+        expected = engine.evaluate(atoms)
+        for swap in ([0, 2, 1], [1, 2, 0]):  # of the Cartesian axes
+            turned = Atoms(atoms.numbers, positions=atoms.positions[:, swap], cell=atoms.cell.array[:, swap], pbc=pbc)
+            found = engine.evaluate(turned)
+            assert_allclose(found.energies, expected.energies, rtol=1e-12)
+            assert_allclose(found.forces, expected.forces[:, swap], atol=1e-12)
+
+
 def test_it_is_mace_for_the_architecture_of_mace_mp_0b(backend: Backend) -> None:
     module = make_module(PRODUCTION)
     engine = Engine(module, backend=backend)
@@ -152,11 +171,64 @@ def test_it_is_mace_for_mini_on_a_framework(backend: Backend) -> None:
     assert_same(Engine(module, backend=backend), module, atoms)
 
 
-def test_what_it_does_not_know_is_left_to_mace(caplog: pytest.LogCaptureFixture, tiny_packed: object) -> None:
+def test_what_it_does_not_know_is_refused() -> None:
     with pytest.raises(UnfoldableError, match="DensityInteractionBlock"):
         Engine(make_module(replace(TINY, interaction_cls_first="RealAgnosticDensityInteractionBlock")))
     with pytest.raises(UnfoldableError, match="correlation 4"):
         Engine(make_module(replace(TINY, correlation=(4, 4))))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"apply_cutoff": False}, {"use_agnostic_product": True}, {"gate": torch.tanh}, {"radial_type": "gaussian"}],
+    ids=lambda options: next(iter(options)),
+)
+def test_a_trusted_model_that_it_does_not_know_is_left_to_mace(
+    options: dict[str, object], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    atoms, path = small_crystal(), save_pickle(make_module(**options), tmp_path / "other.model")
+    with caplog.at_level(logging.INFO, "mace_mof_calc"):
+        calculator = MaceMOF(path, device="cpu", trust=True)
+    assert "mace itself evaluates other" in caplog.text
+    assert calculator.describe()["accelerated"] is False
+    expected = mace(make_module(**options), atoms).results
+    assert calculator.get_property("energy", atoms) == pytest.approx(expected["energy"], abs=1e-12)
+
+
+def test_a_trusted_model_of_another_class_is_left_to_mace(tmp_path: Path) -> None:
+    module = make_module()
+    module.__class__ = module.__class__.__mro__[1]  # the plain MACE
+    del module.scale_shift
+    atoms, calculator = small_crystal(), MaceMOF(save_pickle(module, tmp_path / "plain.model"), trust=True)
+    assert calculator.describe()["accelerated"] is False
+    assert np.isfinite(calculator.get_property("energy", atoms))
+
+
+def test_tables_of_few_sets_of_elements_are_kept() -> None:
+    engine = Engine(make_module())
+    kept = engine.model([1, 6])
+    assert engine.model([6, 1, 1]) is kept
+    for number in TINY.atomic_numbers:
+        for other in TINY.atomic_numbers:
+            engine.model([number, other])
+    assert len(engine._folded) == FOLDED
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_the_default_device_of_the_process_does_not_matter(dtype: torch.dtype) -> None:
+    atoms, module, expected = (
+        small_crystal(),
+        make_module(),
+        Engine(make_module(), dtype=dtype).evaluate(small_crystal()),
+    )
+    torch.set_default_device("meta")
+    try:
+        engine = Engine(module, dtype=dtype)
+        found, response = engine.evaluate(atoms), engine.atom_response(atoms, 0, np.eye(3))[2]
+    finally:
+        torch.set_default_device(None)
+    assert_allclose(found.forces, expected.forces, atol=1e-12)
+    assert np.isfinite(response).all()
 
 
 def test_acceleration_can_be_chosen_and_is_told() -> None:

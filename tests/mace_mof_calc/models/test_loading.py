@@ -2,7 +2,9 @@ import dataclasses
 import io
 import os
 import shutil
+import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -135,6 +137,16 @@ def test_registered_files_are_recognised_by_their_content(multihead_file, tmp_pa
     renamed = shutil.copy(multihead_file, tmp_path / "mine.model")
     loaded = load(renamed)
     assert (loaded.name, loaded.card, loaded.digest) == ("mof0", card, digest)
+
+
+def test_threads_may_load_at_once(tiny_packed):
+    """mace's constructor reads the default dtype of the process, which is then given back."""
+    dtypes = ["float64", "float32"] * 3
+    with ThreadPoolExecutor(len(dtypes)) as pool:
+        models = list(pool.map(lambda dtype: load(tiny_packed, dtype=dtype).module, dtypes))
+    assert [str(next(model.parameters()).dtype) for model in models] == [f"torch.{dtype}" for dtype in dtypes]
+    assert torch.get_default_dtype() == torch.float32
+    assert sys.modules["mace.tools.cg"]._wigner_nj.__name__ == "_wigner_nj"
 
 
 def test_unknown_names(tmp_path):

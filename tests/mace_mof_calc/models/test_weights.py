@@ -3,12 +3,14 @@ import dataclasses
 import errno
 import hashlib
 import http.server
+import io
 import os
 import socket
 import subprocess
 import sys
 import threading
 import time
+import zipfile
 
 import pooch
 import pytest
@@ -18,7 +20,16 @@ from mace_mof_calc.models import weights
 from mace_mof_calc.models.cards import CARDS
 from mace_mof_calc.models.weights import compute_digest, fetch, find, resolve
 
-GOOD = b"PK\x03\x04" + bytes(range(256)) * 400
+
+def make_archive():
+    """Return a file of the layout that PyTorch writes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("model/data.pkl", bytes(range(256)) * 400)
+    return buffer.getvalue()
+
+
+GOOD = make_archive()
 DIGEST = "git-blob:" + hashlib.sha1(b"blob %d\0" % len(GOOD) + GOOD).hexdigest()
 HTML = b"<!DOCTYPE html><html><body>Please log in</body></html>"
 
@@ -116,6 +127,14 @@ def test_wrong_file_in_the_cache_is_replaced(server, cache):
     cache.mkdir(parents=True)
     (cache / "mofs_v1.model").write_bytes(b"half of it")
     assert fetch("mof0", progress=False, url=f"{server.url}/good").read_bytes() == GOOD
+
+
+def test_part_of_a_file_without_a_published_digest_is_replaced(server, cache):
+    cache.mkdir(parents=True)
+    (cache / "mace_agnesi_medium.model").write_bytes(GOOD[:-100])
+    for _ in range(2):
+        assert fetch("mp-0b", progress=False, url=f"{server.url}/good").read_bytes() == GOOD
+    assert len(server.requests) == 1
 
 
 def test_card_of_the_registry_has_the_address(server, cache, monkeypatch):

@@ -203,6 +203,7 @@ BAD = {
     "figure of structures": ("one.cif other.cif --figure x.png", "nothing to draw"),
     "cut of structures": ("one.cif other.cif --cut 3", "no frequencies"),
     "mesh of densities": ("total_dos.dat coarse.dat --mesh 3 3 3", "which state belongs to which"),
+    "below all modes": ("total_dos.dat coarse.dat --cut 0.001 --figure x.png", "no mode of A begins below"),
     "no density": ("total_dos.dat broken.dat", "no density of states"),
     "beyond the file": ("total_dos.dat lost.dat --cut 6", "flatter than the pitch"),
     "three": ("run run run", "unrecognized arguments"),

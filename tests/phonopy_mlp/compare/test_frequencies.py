@@ -118,7 +118,10 @@ def test_the_published_forces_in_another_cell_give_nothing(mof5_forces):
     assert np.nanmin(found.overlaps) > 0.999
 
 
-@pytest.mark.parametrize(("settings", "reason"), [({"mesh": (2, 0, 2)}, "positive integers"), ({"cut": 0}, "positive")])
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [({"mesh": (2, 0, 2)}, "positive integers"), ({"mesh": (1, 1, 1)}, "all translations"), ({"cut": 0}, "positive")],
+)
 def test_settings_that_make_no_sense_are_refused(settings, reason):
     a = phonons(bulk("Cu"), EMT())
     with pytest.raises(SettingsError, match=reason):

@@ -19,7 +19,10 @@ def triclinic() -> Atoms:
     return Atoms("CuCuAuCuAg", scaled_positions=random.random((5, 3)), cell=cell, pbc=True)
 
 
-@pytest.mark.parametrize("basis", BASES)
+LEFT_HANDED = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]])
+
+
+@pytest.mark.parametrize("basis", [*BASES, LEFT_HANDED])
 def test_a_crystal_written_in_two_ways_is_one(basis):
     a = triclinic()
     b, order = rewritten(a, basis=basis, order=[3, 0, 4, 2, 1], origin=(0.3, 1.7, -0.4), rotation=TURN)
