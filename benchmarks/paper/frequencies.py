@@ -23,7 +23,7 @@ def run(study: Study) -> None:
     method at its own minimum.
     """
     rows = []
-    for name in study.names():
+    for name in study.labelled():
         reference, own = study.reference.phonons(name), study.relaxed(name)
         if own is None:
             continue
@@ -50,7 +50,6 @@ def run(study: Study) -> None:
         for column, model in _COLUMNS.items():
             rows.append(
                 {
-                    **dict.fromkeys(rows[0], ""),
                     "framework": row["mof"],
                     "model": f"{model} (paper)",
                     "against": "DFT",

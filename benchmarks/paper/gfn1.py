@@ -33,6 +33,12 @@ class Reference:
         self.work.mkdir(parents=True, exist_ok=True)
         restore(self.work)
 
+    def knows(self, framework: str) -> bool:
+        """Whether the framework was labelled; of others there is the model alone."""
+        from crystals import FRAMEWORKS
+
+        return framework in FRAMEWORKS
+
     def minimum(self, framework: str) -> Atoms:
         """Return the primitive cell at GFN1-xTB's minimum."""
         found: Atoms = read(self.work / "minima" / f"{framework}.extxyz")

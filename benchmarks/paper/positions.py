@@ -14,7 +14,9 @@ def run(study: Study) -> None:
     rows = []
     for name in study.names():
         own = study.relaxed(name)
-        pairs = {} if own is None else {(study.model, NAME): (study.reference.minimum(name), own)}
+        pairs = {}
+        if own is not None and study.reference.knows(name):
+            pairs[study.model, NAME] = study.reference.minimum(name), own
         published = study.published.structures(name)
         for method, atoms in published.items():
             if method != "DFT":
@@ -39,7 +41,6 @@ def run(study: Study) -> None:
                     "method": f"{row['method']} (paper)",
                     "against": "DFT",
                     "element": element,
-                    "rmsd": "",
                     "rmsd_without_minimum_image": float(row[element]),
                 }
             )

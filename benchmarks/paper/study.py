@@ -96,16 +96,24 @@ class Study:
         return None if folder is None else read_phonons(folder)
 
     def write_table(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Write rows of the same columns as ``NAME.csv``."""
+        """Write rows as ``NAME.csv``, with the columns of all of them; nothing where there are none."""
         listed = list(rows)
+        if not listed:
+            print(f"{name}: nothing to write")
+            return
         with (self.out / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(listed[0]), lineterminator="\n")
+            columns = dict.fromkeys(column for row in listed for column in row)
+            writer = csv.DictWriter(file, list(columns), restval="", lineterminator="\n")
             writer.writeheader()
             writer.writerows({key: _short(value) for key, value in row.items()} for row in listed)
 
     def write_figure(self, name: str, figure: Figure) -> None:
         """Write a figure as ``NAME.png``."""
         write_figure(figure, self.out / f"{name}.png")
+
+    def labelled(self) -> Sequence[str]:
+        """Return the frameworks that the reference knows."""
+        return [name for name in self.frameworks if self.reference.knows(name)]
 
     def names(self, *wanted: str) -> Sequence[str]:
         """Return those of the wanted frameworks that are in the study, or all of them where none are wanted."""

@@ -1,6 +1,7 @@
 """The drivers of the paper's tables run to their end, and its expansion curve agrees with its table."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,13 @@ def test_frequencies_deviate_as_in_the_models_own_evaluation(study):
     row = read(study, "table5")[0]
     assert float(row["rmsd_THz"]) == pytest.approx(accepted("Gamma frequencies, RMSD"), abs=0.005)
     assert float(row["rmsd_below_20_THz"]) == pytest.approx(accepted("RMSD below 20 THz"), abs=0.005)
+
+
+def test_a_framework_without_labels_is_not_compared(study, tmp_path):
+    other = replace(study, frameworks={"IRMOF-1": MOF5}, out=tmp_path, published=Published(None))
+    labels.run(other)
+    frequencies.run(other)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_bulk_modulus_is_that_of_the_equation_of_state(study):
