@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.loops import compiled
+from ..engine.jit import compiled
 from .pairs import Pairs, State
 
 Array = np.ndarray[Any, Any]

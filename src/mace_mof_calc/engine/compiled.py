@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import loops
+from . import gathering, polynomials
 from .kernels import Changing, ClusterLinks, Links
 from .tables import Message, Polynomial
 
@@ -28,19 +28,19 @@ class Compiled:
     def contract(self, table: Polynomial, elements: Tensor, x: Tensor) -> Tensor:
         """Return the polynomial of each atom's `x`."""
         y = x.new_zeros((table.outputs, *x.shape[1:]))
-        self._run(loops.contract, _even(x.shape[1]), x, elements, *_polynomial(table), y)
+        self._run(polynomials.contract, _even(x.shape[1]), x, elements, *_polynomial(table), y)
         return y
 
     def contract_reverse(self, table: Polynomial, elements: Tensor, x: Tensor, gy: Tensor) -> Tensor:
         """Return the gradient by `x`."""
         gx = torch.zeros_like(x)
-        self._run(loops.contract_reverse, _even(x.shape[1]), x, gy, elements, *_polynomial(table), gx)
+        self._run(polynomials.contract_reverse, _even(x.shape[1]), x, gy, elements, *_polynomial(table), gx)
         return gx
 
     def contract_tangent(self, table: Polynomial, elements: Tensor, atom: Tensor, x: Tensor, dx: Tensor) -> Tensor:
         """Return the derivative of the polynomial of nodes."""
         dy = dx.new_zeros((table.outputs, *dx.shape[1:]))
-        self._run(loops.contract_tangent, _even(dx.shape[1]), x, atom, dx, elements, *_polynomial(table), dy)
+        self._run(polynomials.contract_tangent, _even(dx.shape[1]), x, atom, dx, elements, *_polynomial(table), dy)
         return dy
 
     def contract_reverse_tangent(
@@ -49,7 +49,7 @@ class Compiled:
         """Return the derivative of the gradient by `x`."""
         dgx = dgy.new_zeros((x.shape[0], *dgy.shape[1:]))
         self._run(
-            loops.contract_reverse_tangent,
+            polynomials.contract_reverse_tangent,
             _even(dgy.shape[1]),
             *(x, gy, atom, dx, dgy, elements, *_polynomial(table), dgx),
         )
@@ -59,7 +59,7 @@ class Compiled:
         """Return the sums over neighbours."""
         s = h.new_zeros((table.outputs, *h.shape[1:]))
         self._run(
-            loops.gather,
+            gathering.gather,
             _arrays(links.start)[0],
             *(links.start, links.sender, links.row, radial, h, angular, *_message(table), s),
         )
@@ -74,7 +74,7 @@ class Compiled:
             angular.new_zeros(len(angular)).double(),
         )
         gh = self._run_adding(
-            loops.gather_reverse,
+            gathering.gather_reverse,
             _arrays(links.start)[0],
             h.shape,
             *(links.start, links.sender, links.row, *radial[:2], h, angular, *_message(table), gs, gangular, along),
@@ -85,7 +85,7 @@ class Compiled:
         """Return the derivative of the sums of the first `count` nodes."""
         ds = changing.h.new_zeros((table.outputs, count, changing.h.shape[2]))
         self._run(
-            loops.gather_tangent,
+            gathering.gather_tangent,
             _arrays(links.start[: count + 1])[0],
             *(*_cluster(links), *changing.radial[:2], *_changing(changing), *_message(table), ds),
         )
@@ -100,7 +100,7 @@ class Compiled:
         dgangular = angular.new_empty((int(start[-1]), angular.shape[1]), dtype=torch.float64)
         dalong = dgangular.new_zeros(len(dgangular))
         dgh = self._run_adding(
-            loops.gather_reverse_tangent,
+            gathering.gather_reverse_tangent,
             start,
             (h.shape[0], reached, h.shape[2]),
             *(*_cluster(links), *changing.radial, *_changing(changing)),
