@@ -51,6 +51,8 @@ def split_errors(modes: Modes, work: Path) -> Iterator[str]:
     squares: dict[str, list[NDArray[np.float64]]] = {}
     for purpose in ("train", "test"):
         for atoms in load_frames(work, purpose, ["MOF-5"]):
+            if not np.allclose(atoms.cell, modes.atoms.cell):
+                continue
             kind = f"{atoms.info['kind']} ({purpose})"
             error = (calculator.get_forces(atoms.copy()) - atoms.get_forces()).ravel()
             harmonic = (modes.hessian - own.hessian) @ (atoms.positions - modes.atoms.positions).ravel()

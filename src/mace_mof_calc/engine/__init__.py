@@ -2,6 +2,7 @@
 
 ``folding`` turns a module into ``tables``; ``graph`` makes neighbour lists; ``radial`` and ``harmonics`` evaluate
 edges; ``evaluate`` has the energy and its gradient, ``response`` the derivative of forces on the nodes that ``cluster``
-finds. Both leave two sums to ``kernels``: ``compiled`` (Numba: ``polynomials``, ``gathering``) or ``operations`` (PyTorch).
+finds. Both leave two sums to ``kernels``: ``compiled`` (the loops of ``polynomials`` and ``gathering``) or
+``operations`` (PyTorch).
 ``engine`` puts all together for structures of ASE.
 """
