@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.testing import assert_allclose
 
 from mace_mof_calc import MaceMOF, structures
@@ -17,9 +18,10 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "training" / "mini"))
 pytest.importorskip("tblite.ase", reason="tblite is not installed")
 
 from crystals import FRAMEWORKS
-from fast import FastMACE
+from fast import FastMACE, join, join_atoms
 from hessian import diagonalise
-from losses import Minimum, Scales
+from losses import WEIGHTS, Minimum, Scales, Targets, errors, tempered
+from train import Gradients
 
 
 @pytest.fixture
@@ -40,27 +42,42 @@ def double():
 def test_the_reordered_evaluation_is_maces_own(atoms, double):
     calculator = MaceMOF("mini")
     fast = FastMACE(calculator.loaded[0].module)
-    graph = fast.graph(atoms)
+    graph = fast.graph(fast.neighbours(atoms))
     found = fast.evaluate(graph)
     atoms.calc = calculator
     moved = atoms.copy()
     moved.rattle(0.01, seed=2)
-    difference = (fast.evaluate(fast.graph(moved)).energy - found.energy).item()
+    difference = (fast.evaluate(fast.graph(fast.neighbours(moved))).energy - found.energy).item()
     assert difference == pytest.approx(calculator.get_potential_energy(moved) - atoms.get_potential_energy(), abs=1e-8)
     assert_allclose(-found.gradient.detach().numpy(), atoms.get_forces()[graph.order], atol=1e-9)
-    assert_allclose(found.stress.detach().numpy(), atoms.get_stress(voigt=False), atol=1e-10)
+    assert_allclose(found.stress[0].detach().numpy(), atoms.get_stress(voigt=False), atol=1e-10)
+
+
+def test_joined_cells_evaluate_as_each_alone(atoms, double):
+    fast = FastMACE(MaceMOF("mini").loaded[0].module)
+    cells = [atoms, atoms.copy(), structures.load("MOF-5")]
+    cells[1].rattle(0.1, seed=3)
+    found = [fast.neighbours(cell) for cell in cells]
+    widths = np.max([each.widths() for each in found], axis=0)
+    together = join([fast.graph(each, widths=widths) for each in found])
+    alone = [fast.graph(each) for each in found]
+    joint, apart = fast.evaluate(together), [fast.evaluate(graph) for graph in alone]
+    assert_allclose(joint.energy.detach(), torch.cat([each.energy for each in apart]).detach(), rtol=1e-12)
+    assert_allclose(joint.stress.detach(), torch.cat([each.stress for each in apart]).detach(), atol=1e-12)
+    gradients = join_atoms(alone[0].groups, [each.gradient for each in apart])
+    assert_allclose(joint.gradient.detach(), gradients.detach(), atol=1e-11)
 
 
 def test_the_product_with_the_hessian_is_the_slope_of_the_forces(atoms, double):
     fast = FastMACE(MaceMOF("mini").loaded[0].module)
-    graph = fast.graph(atoms, curvature=True)
+    graph = fast.graph(fast.neighbours(atoms), curvature=True)
     direction = np.random.default_rng(0).normal(size=(len(atoms), 3))
     product = fast.product(graph, fast.evaluate(graph, train=True), torch.as_tensor(direction[graph.order]))
     gradients = []
     for sign in (1, -1):
         moved = atoms.copy()
         moved.positions += sign * 1e-4 * direction
-        gradients.append(fast.evaluate(fast.graph(moved)).gradient.detach().numpy())
+        gradients.append(fast.evaluate(fast.graph(fast.neighbours(moved))).gradient.detach().numpy())
     slope = (gradients[0] - gradients[1]) / 2e-4
     assert_allclose(product.detach().numpy(), slope, atol=1e-6 * np.abs(slope).max())
 
@@ -69,16 +86,50 @@ def test_the_curvature_loss_vanishes_for_the_models_own_hessian(double):
     atoms = structures.load("MIL-53")[:12]
     atoms.set_cell(np.eye(3) * 12)
     fast = FastMACE(MaceMOF("mini").loaded[0].module)
-    graph = fast.graph(atoms, curvature=True)
+    graph = fast.graph(fast.neighbours(atoms), curvature=True)
     found = fast.evaluate(graph, train=True)
     columns = [fast.product(graph, found, unit.view(-1, 3)).ravel() for unit in torch.eye(3 * len(atoms))]
-    back = (3 * np.argsort(graph.order)[:, None] + np.arange(3)).ravel()
+    back = (3 * np.argsort(graph.order.numpy())[:, None] + np.arange(3)).ravel()
     hessian = torch.stack(columns, dim=1).detach().numpy()[np.ix_(back, back)]
     scale, generator = Scales(1.5, 0.01, 0.001, 2e-4), torch.Generator().manual_seed(0)
-    own = Minimum(diagonalise(atoms, hessian), fast).losses(fast, generator, scale)["curvature"]
+    amplitudes = torch.randn(3 * len(atoms) - 3, generator=generator)
+    own = Minimum(diagonalise(atoms, hessian), fast).losses(fast, amplitudes, scale)["curvature"]
     other = Minimum(diagonalise(atoms, 1.1 * hessian), fast)
     assert own < 1e-12
-    assert other.losses(fast, generator, scale)["curvature"].sqrt().item() == pytest.approx(0.1 / 1.1, rel=0.3)
+    assert other.losses(fast, amplitudes, scale)["curvature"].sqrt().item() == pytest.approx(0.1 / 1.1, rel=0.3)
+
+
+def test_the_gradients_of_a_step_are_the_slope_of_its_losses(double):
+    rng = np.random.default_rng(0)
+    atoms = structures.load("MIL-53")[:12]
+    atoms.set_cell(np.eye(3) * 12)
+    model = MaceMOF("mini").loaded[0].module.requires_grad_(True)
+    fast = FastMACE(model)
+    frames = [atoms.copy(), atoms.copy()]
+    for k, frame in enumerate(frames):
+        frame.rattle(0.05, seed=k)
+        frame.info.update(name="MIL-53", kind="thermal")
+        labels = {"energy": 1.0 + k, "forces": rng.normal(size=(12, 3)), "stress": 0.01 * rng.normal(size=6)}
+        frame.calc = SinglePointCalculator(frame, **labels)
+    hessian = rng.normal(size=(36, 36))
+    minimum = Minimum(diagonalise(atoms, hessian), fast)
+    targets = Targets(frames, dict.fromkeys(atoms.numbers, 0.0), fast)
+    step = Gradients(fast, minimum, targets)
+    draw = torch.randn(33, generator=torch.Generator().manual_seed(0)), [0, 1], Scales(7.0, 0.1, 0.05, 5e-3)
+
+    pieces = step(*draw)
+    assert sum(len(losses) for losses, _ in pieces) == len(WEIGHTS)
+    slope = sum(derivatives for _, derivatives in pieces)
+
+    def total(move):
+        with torch.no_grad():
+            torch.nn.utils.vector_to_parameters(before + move, model.parameters())
+        losses = minimum.losses(fast, draw[0], draw[2]) | errors(fast, *targets.joined(draw[1]), draw[2])
+        return sum((WEIGHTS[name] * tempered(value)).item() for name, value in losses.items())
+
+    before = torch.nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+    move = 1e-6 * slope / slope.norm()
+    assert (total(move) - total(-move)) / 2e-6 == pytest.approx(float(slope.norm()), rel=1e-5)
 
 
 def test_the_record_of_its_domain_is_of_the_frameworks_on_its_card():

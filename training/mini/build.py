@@ -52,6 +52,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=int, default=1, help="threads of tblite (default 1)")
     parser.add_argument("--workers", type=int, default=1, choices=(1, 2), help="processes that train (default 1)")
+    parser.add_argument("--device", default="cpu", help="where to train: cpu (default), or cuda, in one process")
     parser.add_argument("--only", choices=STEPS, action="append", help="do only this step; may be repeated")
     parser.add_argument("--relabel", action="store_true", help="label anew, and replace the labels that lie here")
     parser.add_argument("--frameworks", nargs="+", help="label only these (two processes may share the labelling)")
@@ -100,7 +101,7 @@ def main() -> None:
         finished_path = work / "models" / f"{stage.name}.pt"
         if "train" in steps:
             print(f"training, stage {stage.name}: progress in {work / 'train.log'}", flush=True)
-            finished = train.train(stage, finished, work, work / "train.log", options.workers)
+            finished = train.train(stage, finished, work, work / "train.log", options.workers, options.device)
         elif finished_path.exists():
             finished = finished_path
     if finished is None:

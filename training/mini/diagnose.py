@@ -85,8 +85,8 @@ def sensitivities(modes: Modes, config: dict[str, Any], balanced: bool, samples:
     squares = dict.fromkeys(of_order, 0.0)
     for _ in range(samples):
         found = fast.evaluate(minimum.graph, train=True)
-        error = minimum.curvature_error(fast, found, generator, TIGHT.frequency)
-        direction = torch.randn(len(error), generator=generator)
+        amplitudes, direction = torch.randn((2, len(minimum.squares)), generator=generator)
+        error = minimum.curvature_error(fast, found, amplitudes, TIGHT.frequency)
         for order, gradient in zip(of_order, torch.autograd.grad(error @ direction, of_order.values()), strict=True):
             squares[order] += float((gradient**2).sum()) / samples
     return {order: square**0.5 for order, square in squares.items()}

@@ -15,10 +15,8 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from ase.filters import FrechetCellFilter
 from ase.io import read
-from ase.optimize import LBFGS
-from crystals import FRAMEWORKS, Framework
+from crystals import FRAMEWORKS
 from hessian import (
     TO_THZ,
     Modes,
@@ -38,6 +36,7 @@ from sample import load as load_frames
 from scipy.optimize import linear_sum_assignment
 
 from mace_mof_calc import MaceMOF
+from phonopy_mlp.relax import relax
 
 FMAX = 1e-5  # eV/A
 DISPLACEMENT = 0.005  # A, for the model's own Hessians in double precision
@@ -60,16 +59,6 @@ class Row:
         if self.limit is None:
             return None
         return bool(self.value >= self.limit) if self.at_least else bool(self.value <= self.limit)
-
-
-def relax(framework: Framework, calc: Calculator, work: Path, out: Path) -> Atoms:
-    """Relax from the reference's minimum, all degrees of freedom, to `FMAX`."""
-    atoms = read(work / "minima" / f"{framework.name}.extxyz")
-    atoms.calc = calc
-    LBFGS(FrechetCellFilter(atoms), logfile=str(out / f"relax-{framework.name}.log"), maxstep=0.05).run(
-        fmax=FMAX, steps=800
-    )
-    return atoms
 
 
 def forces_of(phonon: Phonopy, calc: Calculator) -> list[NDArray[np.float64]]:
@@ -168,7 +157,8 @@ def evaluate(model_path: Path, work: Path, out: Path) -> list[Row]:
             continue
         reference_atoms = read(work / "minima" / f"{name}.extxyz")
         reference = reference_modes(framework, work)
-        atoms = relax(framework, calc, work, out)
+        atoms = relax(reference_atoms, calc, fmax=FMAX).atoms
+        atoms.calc = calc
         atomic_write(out / f"{name}.extxyz", atoms.copy())
         rows.append(
             Row(f"{name}: largest force at the model's minimum", float(np.abs(atoms.get_forces()).max()), "eV/A", FMAX)

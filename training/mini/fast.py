@@ -17,7 +17,10 @@ order of the work:
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,10 +30,12 @@ from e3nn import o3
 from numpy.typing import NDArray
 from torch import Tensor
 
+Groups = tuple[tuple[int, int, int], ...]
+
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Neighbours of the atoms of one cell, atoms sorted by element, lists padded within each element.
+    """Neighbours of the atoms of one cell, atoms sorted by element, pairs by centre.
 
     Attributes
     ----------
@@ -38,108 +43,170 @@ class Neighbours:
         Index of each atom in the input.
     elements : ndarray, shape=(natom,)
         Index of each atom's element.
-    source : ndarray, shape=(npair,)
-        Neighbour of each pair; the centres are the atoms in order, each repeated as often as its element's padding.
-    centre : ndarray, shape=(npair,)
+    centre, source : ndarray, shape=(npair,)
+        Atoms of each pair.
     vectors : ndarray, shape=(npair, 3)
-        From the centre to its neighbour in Angstrom; padding lies beyond the cutoff.
-    groups : list of (int, int, int)
-        Element index, number of atoms, neighbours per atom.
+        From the centre to its neighbour in Angstrom.
+    volume : float
+        Angstrom^3.
     """
 
     order: NDArray[np.int64]
     elements: NDArray[np.int64]
-    source: NDArray[np.int64]
     centre: NDArray[np.int64]
+    source: NDArray[np.int64]
     vectors: NDArray[np.float64]
-    groups: list[tuple[int, int, int]]
+    volume: float
+
+    def widths(self) -> NDArray[np.int64]:
+        """Return the largest number of neighbours of an atom of each element."""
+        degree = np.bincount(self.centre, minlength=len(self.order))
+        widths = np.zeros(self.elements.max() + 1, dtype=int)
+        np.maximum.at(widths, self.elements, degree)
+        return widths
 
 
 def find_neighbours(atoms: Atoms, numbers: list[int], r_max: float) -> Neighbours:
     """Neighbours within `r_max` (Angstrom); `numbers` are the atomic numbers that the model knows."""
     elements = np.array([numbers.index(z) for z in atoms.numbers])
     order = np.argsort(elements, kind="stable")
-    elements = elements[order]
     rank = np.argsort(order)
     i, j, d = neighbor_list("ijD", atoms, r_max)
-    i, j = rank[i], rank[j]
-    degree = np.bincount(i, minlength=len(order))
-    groups, widths = [], np.empty_like(degree)
-    for element in np.unique(elements):
-        members = elements == element
-        width = max(1, int(degree[members].max()))
-        widths[members] = width
-        groups.append((int(element), int(members.sum()), width))
-    start = np.cumsum(widths) - widths
-    centre = np.repeat(np.arange(len(order)), widths)
-    source, vectors = centre.copy(), np.tile([3.0 * r_max, 0.0, 0.0], (len(centre), 1))
-    by_centre = np.argsort(i, kind="stable")
-    place = np.repeat(start, degree) + np.concatenate([np.arange(n) for n in degree])
-    source[place], vectors[place] = j[by_centre], d[by_centre]
-    return Neighbours(order, elements, source, centre, vectors, groups)
+    by_centre = np.argsort(rank[i], kind="stable")
+    return Neighbours(
+        order, elements[order], rank[i][by_centre], rank[j][by_centre], d[by_centre], float(atoms.get_volume())
+    )
 
 
 @dataclass(frozen=True)
 class Graph:
-    """What a network sees of one cell, in the order of :class:`Neighbours`.
+    """What a network sees of one cell, or of several of one composition, atoms sorted by element.
+
+    Every atom of an element has the same number of pairs; those that are missing lie beyond the cutoff.
 
     Attributes
     ----------
-    order : ndarray, shape=(natom,)
-        Index of each atom in the input.
+    groups : tuple of (int, int, int)
+        Element index, number of atoms, neighbours per atom.
+    order : Tensor, shape=(natom,)
+        Index of each atom in its cell.
+    structure : Tensor, shape=(natom,)
+        Cell of each atom.
     onehot : Tensor, shape=(natom, nelement)
     source, centre : Tensor, shape=(npair,)
-    groups : list of (int, int, int)
-        As of the neighbours.
     vectors : Tensor, shape=(npair, 3)
         Angstrom.
     edges : Tensor, shape=(npair, nedge)
         Spherical harmonics and radial basis of each pair.
     slopes : Tensor, shape=(npair, nedge, 3)
         Derivatives by the vector, 1/A.
-    bends : Tensor, shape=(npair, nedge, 3, 3), optional
-        Second derivatives, 1/A^2.
-    repulsion : Tensor
+    repulsion : Tensor, shape=(ncell,)
         Energy of the repulsion between nuclei, eV.
     repulsion_slopes : Tensor, shape=(npair, 3)
         eV/A.
+    volume : Tensor, shape=(ncell,)
+        Angstrom^3.
+    bends : Tensor, shape=(npair, nedge, 3, 3), optional
+        Second derivatives of the edges, 1/A^2.
     repulsion_bends : Tensor, shape=(npair, 3, 3), optional
         eV/A^2.
-    volume : float
-        Angstrom^3.
     """
 
-    order: NDArray[np.int64]
+    groups: Groups
+    order: Tensor
+    structure: Tensor
     onehot: Tensor
     source: Tensor
     centre: Tensor
-    groups: list[tuple[int, int, int]]
     vectors: Tensor
     edges: Tensor
     slopes: Tensor
-    bends: Tensor | None
     repulsion: Tensor
     repulsion_slopes: Tensor
-    repulsion_bends: Tensor | None
-    volume: float
+    volume: Tensor
+    bends: Tensor | None = None
+    repulsion_bends: Tensor | None = None
 
     def gather(self, pairs: Tensor) -> Tensor:
         """Turn derivatives by the vectors of the pairs into derivatives by positions, shape ``(natom, 3)``."""
-        zero = torch.zeros((len(self.onehot), 3), dtype=pairs.dtype)
+        zero = pairs.new_zeros((len(self.onehot), 3))
         return zero.index_add(0, self.source, pairs).index_add(0, self.centre, -pairs)
+
+    def total(self, values: Tensor) -> Tensor:
+        """Sum the atoms' values in each cell."""
+        zero = values.new_zeros((len(self.volume), *values.shape[1:]))
+        return zero.index_add(0, self.structure, values)
+
+    def to(self, device: torch.device) -> Graph:
+        """Copy to a device."""
+        return Graph(self.groups, *(each.to(device) for each in tensors(self)))
+
+
+def tensors(record: Any) -> list[Tensor]:
+    """Return the tensors of a dataclass, in the order of its fields."""
+    found = (getattr(record, each.name) for each in fields(record))
+    return [each for each in found if isinstance(each, Tensor)]
+
+
+@cache
+def _interleaved(sizes: tuple[int, ...], count: int, device: torch.device) -> Tensor:
+    """Where the rows of `count` tables come from, when blocks of `sizes` are to be together."""
+    blocks = torch.arange(count * sum(sizes)).view(count, -1).split(sizes, dim=1)
+    return torch.cat([b.reshape(-1) for b in blocks]).to(device)
+
+
+def join_atoms(groups: Groups, values: Sequence[Tensor]) -> Tensor:
+    """Join the atoms' values of several cells in the order of their joint graph."""
+    rows = _interleaved(tuple(n for _, n, _ in groups), len(values), values[0].device)
+    return torch.cat(list(values)).index_select(0, rows)
+
+
+def join(graphs: Sequence[Graph]) -> Graph:
+    """Join graphs, without second derivatives, of cells with the same groups."""
+    first, count = graphs[0], len(graphs)
+    assert all(g.groups == first.groups for g in graphs)
+    natom = len(first.onehot)
+    rows = _interleaved(tuple(n for _, n, _ in first.groups), count, first.edges.device)
+    place = torch.empty_like(rows)
+    place[rows] = torch.arange(len(rows), device=rows.device)
+    pairs = _interleaved(tuple(n * width for _, n, width in first.groups), count, first.edges.device)
+
+    def atoms(name: str) -> Tensor:
+        return torch.cat([getattr(g, name) for g in graphs]).index_select(0, rows)
+
+    def of_pairs(name: str) -> Tensor:
+        return torch.cat([getattr(g, name) for g in graphs]).index_select(0, pairs)
+
+    def ends(name: str) -> Tensor:
+        return place[torch.cat([getattr(g, name) + k * natom for k, g in enumerate(graphs)])].index_select(0, pairs)
+
+    return Graph(
+        groups=tuple((element, count * n, width) for element, n, width in first.groups),
+        order=atoms("order"),
+        structure=torch.cat([g.structure + k for k, g in enumerate(graphs)]).index_select(0, rows),
+        onehot=atoms("onehot"),
+        source=ends("source"),
+        centre=ends("centre"),
+        vectors=of_pairs("vectors"),
+        edges=of_pairs("edges"),
+        slopes=of_pairs("slopes"),
+        repulsion=torch.cat([g.repulsion for g in graphs]),
+        repulsion_slopes=of_pairs("repulsion_slopes"),
+        volume=torch.cat([g.volume for g in graphs]),
+    )
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Energy of a cell and its derivatives, in the graph's order.
+    """Energies of cells and their derivatives, in the graph's order.
 
     Attributes
     ----------
-    energy : Tensor
+    energy : Tensor, shape=(ncell,)
         Without the atoms' own energies, eV.
     gradient : Tensor, shape=(natom, 3)
         eV/A.
-    stress : Tensor, shape=(3, 3)
+    stress : Tensor, shape=(ncell, 3, 3)
         eV/A^3.
     leaf, by_edges : Tensor, shape=(npair, nedge)
         Edges, and the derivative of the energy by them.
@@ -165,6 +232,13 @@ class FastMACE:
         self.model = model
         self.numbers = [int(z) for z in model.atomic_numbers]
         self.r_max = float(model.r_max)
+        like = next(model.parameters())
+        self.device, self.dtype = like.device, like.dtype
+        # What acts on geometry has no parameters; it stays in double precision.
+        self.harmonics = copy.deepcopy(model.spherical_harmonics).cpu().double()
+        self.radial = copy.deepcopy(model.radial_embedding).cpu().double()
+        repulsion = getattr(model, "pair_repulsion_fn", None)
+        self.repulsion = None if repulsion is None else copy.deepcopy(repulsion).cpu().double()
         self.slices = list(o3.Irreps(str(model.spherical_harmonics.irreps_out)).slices())
         self.couplings = []
         for interaction in model.interactions:
@@ -173,66 +247,82 @@ class FastMACE:
             for ins in tp.instructions:
                 mul, ir1 = tp.irreps_in1[ins.i_in1]
                 ir2, ir3 = tp.irreps_in2[ins.i_in2].ir, tp.irreps_out[ins.i_out].ir
-                w3j = o3.wigner_3j(ir1.l, ir2.l, ir3.l) * ins.path_weight
-                paths.append((ins.i_in1, ins.i_in2, ins.i_out, offset, mul, ir1.dim, w3j))
+                w3j = o3.wigner_3j(ir1.l, ir2.l, ir3.l, dtype=torch.float64) * ins.path_weight
+                paths.append((ins.i_in1, ins.i_in2, ins.i_out, offset, mul, ir1.dim, w3j.to(like)))
                 offset += mul
             self.couplings.append(paths)
-        self.pairs = torch.tril_indices(17, 17)
+        self.pairs = torch.tril_indices(17, 17, device=self.device)
         self.bases = [
-            [_pair_basis(c, self.pairs) for c in p.symmetric_contractions.contractions] for p in model.products
+            [_pair_basis(c, self.pairs).to(like) for c in p.symmetric_contractions.contractions] for p in model.products
         ]
 
-    def graph(self, atoms: Atoms, curvature: bool = False) -> Graph:
+    def neighbours(self, atoms: Atoms) -> Neighbours:
+        """Find the neighbours of a cell's atoms."""
+        return find_neighbours(atoms, self.numbers, self.r_max)
+
+    def graph(self, found: Neighbours, curvature: bool = False, widths: NDArray[np.int64] | None = None) -> Graph:
         """Build the graph of a cell.
 
         Parameters
         ----------
-        atoms : Atoms
-            The cell.
+        found : Neighbours
+            Of the cell's atoms.
         curvature : bool
             With second derivatives, which :meth:`product` needs.
+        widths : ndarray, optional
+            Neighbours per atom of each element; default as many as there are.
         """
-        m, found = self.model, find_neighbours(atoms, self.numbers, self.r_max)
-        dtype = next(m.parameters()).dtype
+        numbers = torch.tensor(self.numbers)
+        widths = found.widths() if widths is None else widths
+        own = np.maximum(1, widths[found.elements])
+        degree = np.bincount(found.centre, minlength=len(own))
+        centre = np.repeat(np.arange(len(own)), own)
+        source, array = centre.copy(), np.tile([3.0 * self.r_max, 0.0, 0.0], (len(centre), 1))
+        place = np.repeat(np.cumsum(own) - own, degree) + np.concatenate([np.arange(n) for n in degree])
+        source[place], array[place] = found.source, found.vectors
         onehot = torch.nn.functional.one_hot(torch.as_tensor(found.elements), len(self.numbers)).double()
-        index = torch.as_tensor(np.stack([found.source, found.centre]))
-        vectors = torch.as_tensor(found.vectors).requires_grad_(True)
+        index = torch.as_tensor(np.stack([source, centre]))
+        vectors = torch.as_tensor(array).requires_grad_(True)
         lengths = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
-        harmonics = copy.deepcopy(m.spherical_harmonics).double()(vectors)
-        radial, _ = copy.deepcopy(m.radial_embedding).double()(lengths, onehot, index, m.atomic_numbers)
+        edges = torch.cat([self.harmonics(vectors), self.radial(lengths, onehot, index, numbers)[0]], dim=1)
         repulsion = torch.zeros(1, dtype=torch.float64) * vectors.sum()
-        if hasattr(m, "pair_repulsion_fn"):
-            repulsion = copy.deepcopy(m.pair_repulsion_fn).double()(lengths, onehot, index, m.atomic_numbers).sum()
-        edges = torch.cat([harmonics, radial], dim=1)
+        if self.repulsion is not None:
+            repulsion = self.repulsion(lengths, onehot, index, numbers).sum().reshape(1)
         slopes, bends = _pair_derivatives(edges, vectors, curvature)
-        repulsion_slopes, repulsion_bends = _pair_derivatives(repulsion.reshape(1, 1), vectors, curvature)
-        return Graph(
-            order=found.order,
-            onehot=onehot.to(dtype),
+        repulsion_slopes, repulsion_bends = _pair_derivatives(repulsion[None], vectors, curvature)
+        graph = Graph(
+            groups=tuple(
+                (int(e), int(np.sum(found.elements == e)), max(1, int(widths[e]))) for e in np.unique(found.elements)
+            ),
+            order=torch.as_tensor(found.order),
+            structure=torch.zeros(len(onehot), dtype=torch.long),
+            onehot=onehot.to(self.dtype),
             source=index[0],
             centre=index[1],
-            groups=found.groups,
-            vectors=vectors.detach().to(dtype),
-            edges=edges.detach().to(dtype),
-            slopes=slopes.to(dtype),
-            bends=None if bends is None else bends.to(dtype),
-            repulsion=repulsion.detach().to(dtype),
-            repulsion_slopes=repulsion_slopes[:, 0].to(dtype),
-            repulsion_bends=None if repulsion_bends is None else repulsion_bends[:, 0].to(dtype),
-            volume=atoms.get_volume(),
+            vectors=vectors.detach().to(self.dtype),
+            edges=edges.detach().to(self.dtype),
+            slopes=slopes.to(self.dtype),
+            repulsion=repulsion.detach().to(self.dtype),
+            repulsion_slopes=repulsion_slopes[:, 0].to(self.dtype),
+            volume=torch.tensor([found.volume], dtype=self.dtype),
+            bends=None if bends is None else bends.to(self.dtype),
+            repulsion_bends=None if repulsion_bends is None else repulsion_bends[:, 0].to(self.dtype),
         )
+        return graph.to(self.device)
 
     def evaluate(self, graph: Graph, train: bool = False) -> Evaluation:
-        """Energy, gradient and stress; with `train`, they can be differentiated."""
+        """Energies, gradient and stresses; with `train`, they can be differentiated."""
         leaf = graph.edges.detach().requires_grad_(True)
-        energy = self._energy(graph, leaf)
-        by_edges = torch.autograd.grad(energy, leaf, create_graph=train)[0]
+        energies = self._energies(graph, leaf)
+        by_edges = torch.autograd.grad(energies.sum(), leaf, create_graph=train)[0]
         pairs = torch.einsum("pe,pec->pc", by_edges, graph.slopes) + graph.repulsion_slopes
-        virial = pairs.T @ graph.vectors
+        virial = pairs.new_zeros((len(graph.volume), 3, 3)).index_add(
+            0, graph.structure.index_select(0, graph.centre), pairs[:, :, None] * graph.vectors[:, None, :]
+        )
         return Evaluation(
-            energy=energy + graph.repulsion,
+            energy=graph.total(energies) + graph.repulsion,
             gradient=graph.gather(pairs),
-            stress=0.5 * (virial + virial.T) / graph.volume,
+            stress=0.5 * (virial + virial.mT) / graph.volume[:, None, None],
             leaf=leaf,
             by_edges=by_edges,
         )
@@ -282,7 +372,7 @@ class FastMACE:
             for k, part in zip(chosen, summed.split([p.shape[1] for p in parts], dim=1), strict=True):
                 _, _, i_out, _, _, dim, w3j = paths[k]
                 part = part.reshape(-1, dim * part.shape[-1])
-                out[i_out] = (part @ w3j.to(part).reshape(-1, w3j.shape[-1])).reshape(len(feats), -1)
+                out[i_out] = (part @ w3j.reshape(-1, w3j.shape[-1])).reshape(len(feats), -1)
         return torch.cat([out[k] for k in sorted(out)], dim=1)
 
     def _contract(self, layer: int, graph: Graph, x: Tensor) -> Tensor:
@@ -297,19 +387,19 @@ class FastMACE:
             rows = []
             for contraction, basis in zip(contractions, self.bases[layer], strict=True):
                 weights = torch.cat([contraction.weights_max[element], *[w[element] for w in contraction.weights]])
-                table = (weights.T @ basis.to(weights)).view(len(xe[0]), -1, len(self.pairs[0]))
+                table = (weights.T @ basis).view(len(xe[0]), -1, len(self.pairs[0]))
                 q = torch.bmm(table, p.transpose(0, 1)).view(len(xe[0]), -1, 16, n)
                 rows.append((q * xe.transpose(0, 1)[:, None]).sum(2).flatten(0, 1))
             results.append(torch.cat(rows))
         return torch.cat(results, dim=1).T
 
-    def _energy(self, graph: Graph, edges: Tensor) -> Tensor:
-        """Energy of the network (eV) as a function of harmonics and radial basis."""
+    def _energies(self, graph: Graph, edges: Tensor) -> Tensor:
+        """Energies of the atoms (eV) by the network, as functions of harmonics and radial basis."""
         m = self.model
         harmonics, radial = edges.split([self.slices[-1].stop, edges.shape[1] - self.slices[-1].stop], dim=1)
         shells = harmonics.split([s.stop - s.start for s in self.slices], dim=1)
         feats = m.node_embedding(graph.onehot)
-        total = torch.zeros(len(feats), dtype=feats.dtype)
+        total = feats.new_zeros(len(feats))
         for layer, (interaction, product) in enumerate(zip(m.interactions, m.products, strict=True)):
             sc = interaction.skip_tp(feats, graph.onehot)
             up = interaction.linear_up(feats)
@@ -317,7 +407,7 @@ class FastMACE:
             message = interaction.reshape(interaction.linear(message) / interaction.avg_num_neighbors)
             feats = product.linear(self._contract(layer, graph, message)) + sc
             total = total + m.readouts[layer](feats, None)[:, 0]
-        return m.scale_shift(total, torch.zeros(len(feats), dtype=torch.long)).sum()
+        return m.scale_shift(total, torch.zeros_like(graph.structure))
 
 
 def _pair_derivatives(values: Tensor, vectors: Tensor, second: bool) -> tuple[Tensor, Tensor | None]:
@@ -361,7 +451,7 @@ def _pair_basis(contraction: torch.nn.Module, pairs: Tensor) -> Tensor:
         if u.dim() == order + 1:
             u = u[None]
         dim, count = u.shape[0], u.shape[-1]
-        full = torch.zeros((17, 17, dim, 16, count), dtype=u.dtype)
+        full = u.new_zeros((17, 17, dim, 16, count))
         moved = u.movedim(0, -3)  # factors..., dim, last factor, parameter
         if order == 3:
             full[1:, 1:] = moved

@@ -16,9 +16,15 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 from crystals import ELEMENTS
-from tblite.ase import TBLite
 
 ACCURACY = 0.01  # of tblite; forces carry noise near 1e-6 eV/A
+
+
+def gfn1(**options: Any) -> Calculator:
+    """Return GFN1-xTB of tblite, which training from finished labels does not need."""
+    from tblite.ase import TBLite
+
+    return TBLite(method="GFN1-xTB", verbosity=0, **options)
 
 
 class RepeatedGFN1(Calculator):
@@ -35,7 +41,7 @@ class RepeatedGFN1(Calculator):
     def __init__(self, repeat: tuple[int, int, int] = (1, 1, 1), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.repeat = repeat
-        self.tblite = TBLite(method="GFN1-xTB", accuracy=ACCURACY, verbosity=0, max_iterations=500)
+        self.tblite = gfn1(accuracy=ACCURACY, max_iterations=500)
 
     def calculate(self, atoms: Atoms | None = None, properties: Any = None, system_changes: Any = all_changes) -> None:
         """Compute energy (eV), forces (eV/A, shape ``(natom, 3)``) and stress (eV/A^3, Voigt) of one cell."""
@@ -83,7 +89,7 @@ def isolated_energies(work: Path) -> dict[int, float]:
         frames = []
         for z in ELEMENTS:
             atom = Atoms(numbers=[z], positions=[[0.0, 0.0, 0.0]])
-            atom.calc = TBLite(method="GFN1-xTB", verbosity=0)
+            atom.calc = gfn1()
             energy = atom.get_potential_energy()
             atom.calc = SinglePointCalculator(atom, energy=energy)
             frames.append(atom)

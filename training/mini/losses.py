@@ -8,14 +8,19 @@ weighted Frobenius norm in which soft modes count most.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 
 import numpy as np
 import torch
 from ase import Atoms
-from fast import Evaluation, FastMACE, Graph
+from fast import Evaluation, FastMACE, Graph, join, join_atoms
 from hessian import TO_THZ, Modes
 from torch import Tensor
+
+Scale = float | Tensor
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,10 @@ class Scales:
         eV/A^3.
     """
 
-    frequency: float
-    force: float
-    energy: float
-    stress: float
+    frequency: Scale
+    force: Scale
+    energy: Scale
+    stress: Scale
 
 
 LOOSE, TIGHT = Scales(30.0, 0.3, 0.05, 5e-3), Scales(1.5, 0.01, 0.001, 2e-4)
@@ -59,17 +64,16 @@ class Minimum:
 
     def __init__(self, modes: Modes, fast: FastMACE) -> None:
         self.modes = modes
-        self.graph = fast.graph(modes.atoms, curvature=True)
+        self.graph = fast.graph(fast.neighbours(modes.atoms), curvature=True)
+        order = self.graph.order.numpy(force=True)
         root = np.repeat(np.sqrt(modes.atoms.get_masses()), 3)
-        rows = (3 * self.graph.order[:, None] + np.arange(3)).ravel()
+        rows = (3 * order[:, None] + np.arange(3)).ravel()
         self.to_cartesian = torch.as_tensor((modes.vectors / root[:, None])[rows]).to(self.graph.edges)
         self.frequencies = torch.as_tensor(np.abs(modes.frequencies)).to(self.graph.edges)
         self.squares = torch.as_tensor(modes.frequencies * np.abs(modes.frequencies)).to(self.graph.edges)
 
-    def curvature_error(
-        self, fast: FastMACE, found: Evaluation, generator: torch.Generator, frequency: float
-    ) -> Tensor:
-        """Error of the product of the Hessian with a random displacement, in the metric of the frequencies.
+    def curvature_error(self, fast: FastMACE, found: Evaluation, amplitudes: Tensor, frequency: Scale) -> Tensor:
+        """Error of the product of the Hessian with a displacement, in the metric of the frequencies.
 
         Parameters
         ----------
@@ -77,58 +81,111 @@ class Minimum:
             The model.
         found : Evaluation
             Of the minimum, made for training.
-        generator : torch.Generator
-            Draws the displacement.
-        frequency : float
+        amplitudes : Tensor, shape=(nmode,)
+            Of the displacement, in that metric.
+        frequency : float or Tensor
             f0 of the metric, THz.
         """
         weight = 1.0 / (self.frequencies + frequency)
-        v = weight * torch.randn(len(weight), generator=generator)
+        v = weight * amplitudes
         product = fast.product(self.graph, found, (self.to_cartesian @ v).view(-1, 3))
         projected = (self.to_cartesian.T @ product.ravel()) * TO_THZ**2
         return weight * (projected - self.squares * v)
 
-    def losses(self, fast: FastMACE, generator: torch.Generator, scale: Scales) -> dict[str, Tensor]:
+    def losses(self, fast: FastMACE, amplitudes: Tensor, scale: Scales) -> dict[str, Tensor]:
         """Compute the squared errors at the minimum, over their scales; curvature over the reference's."""
         found = fast.evaluate(self.graph, train=True)
         weight = 1.0 / (self.frequencies + scale.frequency)
-        error = self.curvature_error(fast, found, generator, scale.frequency)
+        error = self.curvature_error(fast, found, amplitudes, scale.frequency)
         return {
             "curvature": (error**2).mean() / ((weight**2 * self.squares) ** 2).mean(),
             "rest": (found.gradient**2).mean() / scale.force**2,
             "tension": (found.stress**2).mean() / scale.stress**2,
-            "zero": (found.energy / len(found.gradient) / scale.energy).square(),
+            "zero": (found.energy.sum() / len(found.gradient) / scale.energy).square(),
         }
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What cells are labelled with, in the order of their graph, the atoms' own energies taken off.
+
+    Attributes
+    ----------
+    energy : Tensor, shape=(ncell,)
+        eV.
+    forces : Tensor, shape=(natom, 3)
+        eV/A.
+    stress : Tensor, shape=(ncell, 3, 3)
+        eV/A^3.
+    """
+
+    energy: Tensor
+    forces: Tensor
+    stress: Tensor
 
 
 class Targets:
-    """Labelled configurations with the atoms' own energies taken off."""
+    """Labelled configurations, their graphs made once; those of one framework can be joined.
 
-    def __init__(self, frames: list[Atoms], energies: dict[int, float]) -> None:
-        self.frames = frames
-        self.energy = np.array([a.get_potential_energy() - sum(energies[z] for z in a.numbers) for a in frames])
+    Parameters
+    ----------
+    frames : list of Atoms
+        Labelled.
+    energies : dict of int to float
+        The atoms' own energies, eV.
+    fast : FastMACE
+        The model, or one of the same hyperparameters, device and precision.
+    """
+
+    def __init__(self, frames: list[Atoms], energies: dict[int, float], fast: FastMACE) -> None:
         self.names = np.array([a.info["name"] for a in frames])
-        self._graphs: dict[int, Graph] = {}
+        self.kinds = np.array([a.info["kind"] for a in frames])
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            found = list(pool.map(fast.neighbours, frames))
+            widths = {
+                name: np.max([found[k].widths() for k in np.flatnonzero(self.names == name)], axis=0)
+                for name in np.unique(self.names)
+            }
+            self.graphs = list(
+                pool.map(lambda k: fast.graph(found[k], widths=widths[self.names[k]]), range(len(frames)))
+            )
+        self.labels = []
+        for atoms, graph in zip(frames, self.graphs, strict=True):
+            order = graph.order.numpy(force=True)
+            own = atoms.get_potential_energy() - sum(energies[z] for z in atoms.numbers)
+            self.labels.append(
+                Labels(
+                    torch.tensor([own]).to(graph.edges),
+                    torch.as_tensor(atoms.get_forces()[order]).to(graph.edges),
+                    torch.as_tensor(atoms.get_stress(voigt=False)[None]).to(graph.edges),
+                )
+            )
 
-    def errors(self, fast: FastMACE, chosen: list[int], scale: Scales, train: bool = True) -> dict[str, Tensor]:
-        """Compute the squared errors per configuration, over their scales; forces over their mean square."""
-        rows = [self._error(fast, k, scale, train) for k in chosen]
-        return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+    def joined(self, chosen: Sequence[int]) -> tuple[Graph, Labels]:
+        """Join configurations of one framework."""
+        graphs, labels = [self.graphs[k] for k in chosen], [self.labels[k] for k in chosen]
+        return join(graphs), Labels(
+            torch.cat([each.energy for each in labels]),
+            join_atoms(graphs[0].groups, [each.forces for each in labels]),
+            torch.cat([each.stress for each in labels]),
+        )
 
-    def _error(self, fast: FastMACE, k: int, scale: Scales, train: bool) -> dict[str, Tensor]:
-        atoms = self.frames[k]
-        if k not in self._graphs:
-            self._graphs[k] = fast.graph(atoms)
-        graph = self._graphs[k]
-        found = fast.evaluate(graph, train)
-        forces = torch.as_tensor(atoms.get_forces()[graph.order]).to(graph.edges)
-        stress = torch.as_tensor(atoms.get_stress(voigt=False)).to(graph.edges)
-        own = float(self.energy[k]) / len(atoms)
-        return {
-            "forces": ((found.gradient + forces) ** 2).mean() / ((forces**2).mean() + scale.force**2),
-            "energy": (found.energy / len(atoms) - own) ** 2 / (scale.energy**2 + (LENIENCE * own) ** 2),
-            "stress": ((found.stress - stress) ** 2).mean() / (scale.stress**2 + LENIENCE**2 * (stress**2).mean()),
-        }
+
+def errors(fast: FastMACE, graph: Graph, labels: Labels, scale: Scales, train: bool = True) -> dict[str, Tensor]:
+    """Compute the squared errors per cell, over their scales; forces over their mean square."""
+    found = fast.evaluate(graph, train)
+    atoms = len(graph.onehot) // len(graph.volume)
+    own = labels.energy / atoms
+
+    def mean_forces(values: Tensor) -> Tensor:
+        return graph.total(values.square()).mean(1) / atoms
+
+    mean_stress = labels.stress.square().mean((1, 2))
+    return {
+        "forces": mean_forces(found.gradient + labels.forces) / (mean_forces(labels.forces) + scale.force**2),
+        "energy": (found.energy / atoms - own) ** 2 / (scale.energy**2 + (LENIENCE * own) ** 2),
+        "stress": (found.stress - labels.stress).square().mean((1, 2)) / (scale.stress**2 + LENIENCE**2 * mean_stress),
+    }
 
 
 WEIGHTS = {

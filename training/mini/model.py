@@ -21,7 +21,7 @@ ARCHITECTURE: dict[str, Any] = {
     "interaction_cls_first": "RealAgnosticResidualInteractionBlock",
     "num_interactions": 2,
     "num_elements": len(ELEMENTS),
-    "hidden_irreps": "32x0e+32x1o",
+    "hidden_irreps": "64x0e+64x1o",
     "MLP_irreps": "16x0e",
     # Messages are divided by it. The mean number of neighbours is 22, but their contributions add up with random signs
     # and lie far below one: divided by 22 they vanish in the products of two and three.
