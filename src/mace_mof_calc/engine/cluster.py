@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .graph import Crystal
+from .graph import Crystal, repeat_by
 
 Array = np.ndarray[Any, Any]
 
@@ -109,3 +110,36 @@ def whole(crystal: Crystal, blocks: int) -> Cluster:
         edge=torch.arange(edges, device=crystal.start.device),
         sender=crystal.sender,
     )
+
+
+def side_by_side(cluster: Cluster, copies: int) -> tuple[Cluster, Tensor]:
+    """Return copies of a cluster as one, for displacements that know nothing of each other.
+
+    Returns
+    -------
+    Cluster
+        Its nodes are in the order in which they are reached, those of all copies together.
+    Tensor, shape=(copies, nodes)
+        Where the nodes of each copy are.
+    """
+    device = cluster.atom.device
+    bounds = [0, *sorted({*cluster.forward, *cluster.backward, len(cluster.atom)})]
+    shells = [torch.arange(low, high, device=device) for low, high in pairwise(bounds)]
+    node = torch.cat([shell.repeat(copies) for shell in shells])
+    copy = torch.cat([torch.arange(copies, device=device).repeat_interleave(len(shell)) for shell in shells])
+    place = torch.empty((copies, len(cluster.atom)), dtype=torch.int64, device=device)
+    place[copy, node] = torch.arange(len(node), device=device)
+    receivers = node[: copies * (len(cluster.start) - 1)]
+    start = torch.nn.functional.pad(cluster.start.diff()[receivers].cumsum(0), (1, 0))
+    receiver = repeat_by(start)
+    own = torch.arange(len(receiver), device=device) + (cluster.start[receivers] - start[:-1])[receiver]
+    joint = Cluster(
+        atom=cluster.atom[node],
+        cell=cluster.cell[node],
+        forward=tuple(copies * count for count in cluster.forward),
+        backward=tuple(copies * count for count in cluster.backward),
+        start=start,
+        edge=cluster.edge[own],
+        sender=place[copy[receiver], cluster.sender[own]],
+    )
+    return joint, place

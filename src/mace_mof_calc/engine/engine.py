@@ -11,7 +11,7 @@ import torch
 from ase import Atoms
 
 from .batching import measure_memory, run_in_bins
-from .cluster import reach, whole
+from .cluster import reach, side_by_side, whole
 from .compiled import Compiled
 from .evaluate import Evaluation, evaluate, sum_over_edges
 from .folding import fold
@@ -194,13 +194,13 @@ class Engine:
         state = self._evaluated(atoms)
         seed = int(np.flatnonzero(state.order == index)[0])
         cluster = reach(state.crystal, seed, len(state.model.blocks))
-        responses = []
-        for direction in np.asarray(directions, dtype=float):
-            change = state.evaluation.unit.new_zeros((len(cluster.atom), 3))
-            change[0] = torch.as_tensor(direction, device=self._device)
-            hessian = respond(state.model, state.crystal, state.evaluation, cluster, self._kernels, change)
-            responses.append(-hessian.numpy(force=True))
-        return state.order[cluster.atom.numpy(force=True)], cluster.cell.numpy(force=True), np.stack(responses)
+        # Together, since a GPU spends most of its time on starting operations.
+        joint, place = side_by_side(cluster, len(directions))
+        change = state.evaluation.unit.new_zeros((len(joint.atom), 3))
+        change[place[:, 0]] = torch.as_tensor(np.asarray(directions, dtype=float), device=self._device)
+        hessian = respond(state.model, state.crystal, state.evaluation, joint, self._kernels, change)
+        response: Array = -hessian[place].numpy(force=True)
+        return state.order[cluster.atom.numpy(force=True)], cluster.cell.numpy(force=True), response
 
     def _available(self) -> int:
         """Return how many bytes a batch may take."""
