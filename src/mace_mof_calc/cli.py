@@ -168,7 +168,9 @@ def _print_validation(packed: PackedModel | None) -> None:
         return
     print("  validation")
     for row in packed.card.validation:
-        print(f"    {'met   ' if row.met else 'missed'}  {row.quantity}: {row.result} (asked for: {row.criterion})")
+        verdict = {True: "met", False: "missed", None: ""}[row.met]
+        asked = "" if row.criterion is None else f" (asked for: {row.criterion})"
+        print(f"    {verdict:<6}  {row.quantity}: {row.result}{asked}")
 
 
 def _make_domain(arguments: argparse.Namespace) -> int:

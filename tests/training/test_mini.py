@@ -15,8 +15,6 @@ from mace_mof_calc.models.cards import get_card
 from mace_mof_calc.models.loading import load
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "training" / "mini"))
-pytest.importorskip("tblite.ase", reason="tblite is not installed")
-
 from crystals import FRAMEWORKS
 from fast import FastMACE, join, join_atoms
 from hessian import diagonalise

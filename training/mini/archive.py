@@ -1,8 +1,9 @@
-"""The labels as one file, so that training needs no labelling: minima, relaxation paths and labelled configurations."""
+"""The labels as one file, so that training needs no labelling: minima and labelled configurations."""
 
 from __future__ import annotations
 
 import tarfile
+import tempfile
 from pathlib import Path
 
 ARCHIVE = Path(__file__).with_name("labels.tar.xz")
@@ -13,8 +14,11 @@ def restore(work: Path) -> bool:
     """Unpack the archive into a work folder that has no labels of its own; return whether that was done."""
     if not ARCHIVE.exists() or any((work / name).exists() for name in FOLDERS):
         return False
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(work, filter="data")
+    work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=work) as unpacked, tarfile.open(ARCHIVE) as archive:
+        archive.extractall(unpacked, filter="data")
+        for name in FOLDERS:
+            (Path(unpacked) / name).replace(work / name)
     return True
 
 

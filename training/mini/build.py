@@ -8,6 +8,7 @@ file; ``--relabel`` makes them anew.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -28,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STRUCTURES = ROOT / "src" / "mace_mof_calc" / "data" / "structures"
 MODELS = ROOT / "src" / "mace_mof_calc" / "data" / "models"
 STEPS = ("minima", "labels", "train", "evaluate", "pack")
+RELABELLED = "relabelled"  # file in a work folder whose labels are made anew
 
 
 if __name__ == "__mp_main__":  # a worker of the training, which imports the rest without coming through main()
@@ -55,8 +57,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="where to train: cpu (default), or cuda, in one process")
     parser.add_argument("--only", choices=STEPS, action="append", help="do only this step; may be repeated")
     parser.add_argument("--relabel", action="store_true", help="label anew, and replace the labels that lie here")
-    parser.add_argument("--frameworks", nargs="+", help="label only these (two processes may share the labelling)")
-    return parser.parse_args()
+    parser.add_argument(
+        "--frameworks", nargs="+", help="do no more than label these (two processes may share the labelling)"
+    )
+    options = parser.parse_args()
+    if options.relabel and (options.work / "labels").exists() and not (options.work / RELABELLED).exists():
+        parser.error(f"{options.work} holds the labels that lie here already: give another folder with --work")
+    return options
 
 
 def main() -> None:
@@ -82,7 +89,9 @@ def main() -> None:
 
     work: Path = options.work
     work.mkdir(parents=True, exist_ok=True)
-    if not options.relabel and archive.restore(work):
+    if options.relabel:
+        (work / RELABELLED).touch()
+    elif archive.restore(work):
         print(f"labels: taken from {archive.ARCHIVE.name}", flush=True)
     steps = options.only or list(STEPS)
     chosen = options.frameworks or list(FRAMEWORKS)
@@ -94,7 +103,9 @@ def main() -> None:
         if "labels" in steps:
             print(f"{name}: Hessian and configurations", flush=True)
             sample.label_framework(FRAMEWORKS[name], reference_modes(FRAMEWORKS[name], work), work)
-    if options.relabel and "labels" in steps and not options.frameworks:
+    if options.frameworks:
+        return
+    if options.relabel and "labels" in steps:
         archive.store(work)
     finished = None
     for stage in train.STAGES:
@@ -106,7 +117,8 @@ def main() -> None:
             finished = finished_path
     if finished is None:
         return
-    results = work / "evaluation" / finished.stem
+    digest = hashlib.sha256(finished.read_bytes()).hexdigest()
+    results = work / "evaluation" / f"{finished.stem}-{digest[:8]}"
     if "evaluate" in steps and not (results / "acceptance.json").exists():
         print("evaluation", flush=True)
         evaluate.evaluate(finished, work, results)

@@ -26,10 +26,8 @@ def card(name: str, rows: list[dict[str, Any]], trained: Sequence[str]) -> dict[
             {
                 "quantity": f"{row['quantity']} ({row['unit']})",
                 "result": f"{row['value']:.4g}",
-                "criterion": "reported"
-                if limit is None
-                else f"{'at least' if row['at_least'] else 'at most'} {limit:g}",
-                "met": row["passed"] is not False,
+                "criterion": None if limit is None else f"{'at least' if row['at_least'] else 'at most'} {limit:g}",
+                "met": row["passed"],
             }
         )
     return {

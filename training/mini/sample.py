@@ -106,19 +106,5 @@ def label_framework(framework: Framework, modes: Modes, work: Path) -> None:
 
 
 def load(work: Path, purpose: str, names: list[str]) -> list[Atoms]:
-    """Read all labelled configurations of a purpose (``train`` or ``test``), and for training the relaxation paths.
-
-    Relaxation paths hold primitive cells whose forces are averages over the labelled repetition, which is the same
-    thing.
-    """
-    frames: list[Atoms] = []
-    for name in names:
-        for path in sorted((work / "labels" / name).glob(f"{purpose}-*.extxyz")):
-            frames.append(read(path))
-        trail = work / "minima" / f"{name}-path.extxyz"
-        if purpose == "train" and trail.exists():
-            path_frames = read(trail, ":")
-            for atoms in path_frames[:: max(1, len(path_frames) // 12)]:
-                atoms.info.update(kind="path", name=name)
-                frames.append(atoms)
-    return frames
+    """Read all labelled configurations of a purpose (``train`` or ``test``)."""
+    return [read(path) for name in names for path in sorted((work / "labels" / name).glob(f"{purpose}-*.extxyz"))]

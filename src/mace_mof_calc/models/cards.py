@@ -36,16 +36,18 @@ class ValidationRow:
     ----------
     quantity : str
         What was compared, with its unit.
-    result, criterion : str
-        The value found and the one asked for.
-    met : bool
+    result : str
+        The value found.
+    criterion : str or None
+        The one asked for; None where none was.
+    met : bool or None
         Whether the criterion is met.
     """
 
     quantity: str
     result: str
-    criterion: str
-    met: bool
+    criterion: str | None
+    met: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,7 @@ def card_from_json(data: Mapping[str, Any], *, filename: str, digest: str) -> Mo
         raise ModelFileError(
             f"The card in {filename} does not have the fields of a model card",
             f"missing: {', '.join(sorted(missing)) or 'none'}; unknown: {', '.join(sorted(unknown)) or 'none'}",
-            "Write the file with mace_mof_calc.packed.save_packed",
+            "Write the file with mace_mof_calc.models.packed.save_packed",
         )
     values: dict[str, Any] = {}
     for key in _CARD_FIELDS & set(data):
@@ -222,7 +224,7 @@ def card_from_json(data: Mapping[str, Any], *, filename: str, digest: str) -> Mo
             raise ModelFileError(
                 f"The card in {filename} has {key} = {value!r}",
                 "The type is wrong",
-                "See mace_mof_calc.models.ModelCard",
+                "See mace_mof_calc.models.cards.ModelCard",
             )
         values[key] = tuple(value) if key in _TUPLE_FIELDS else value
     try:

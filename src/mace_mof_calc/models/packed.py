@@ -97,8 +97,8 @@ def save_packed(module: torch.nn.Module, stem: str | Path, card: Mapping[str, An
     stem : str or Path
         Path of the files without suffix.
     card : mapping
-        Fields of `models.ModelCard` but `filename`, `url` and `digest`; ``validation`` as a list of mappings with the
-        fields of `models.ValidationRow`.
+        Fields of `models.cards.ModelCard` but `filename`, `url` and `digest`; ``validation`` as a list of mappings with the
+        fields of `models.cards.ValidationRow`.
 
     Returns
     -------
@@ -190,7 +190,7 @@ def read_packed(path: Path) -> PackedModel:
         raise ModelFileError(
             f"{path} is not a packed {ARCHITECTURE}",
             f"missing: {', '.join(sorted(missing)) or 'none'}; unknown: {', '.join(sorted(unknown)) or 'none'}",
-            "Write it with mace_mof_calc.packed.save_packed",
+            "Write it with mace_mof_calc.models.packed.save_packed",
         )
     if not all(isinstance(document[key], dict) for key in ("hyperparameters", "card")):
         raise ModelFileError(f"{path} is not a packed {ARCHITECTURE}", "Its tables are not tables", "Check its source")
