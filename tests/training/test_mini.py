@@ -1,13 +1,18 @@
 """The training of mini: what it is compared with must be what ships."""
 
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
+from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
 from numpy.testing import assert_allclose
+from torch import distributed
 
 from mace_mof_calc import MaceMOF, structures
 from mace_mof_calc.domain.reference import find_reference
@@ -15,10 +20,13 @@ from mace_mof_calc.models.cards import get_card
 from mace_mof_calc.models.loading import load
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "training" / "mini"))
-from crystals import FRAMEWORKS
+import archive
+import train
+from crystals import ELEMENTS, FRAMEWORKS, Framework
 from fast import FastMACE, join, join_atoms
 from hessian import diagonalise
 from losses import WEIGHTS, Minimum, Scales, Targets, errors, tempered
+from model import save
 from train import Gradients
 
 
@@ -136,3 +144,88 @@ def test_the_record_of_its_domain_is_of_the_frameworks_on_its_card():
     elements = {symbol for name in trained for symbol in structures.load(name).symbols}
     assert trained
     assert set(reference.environments) == elements
+
+
+def test_labels_survive_the_archive_and_an_unpacking_that_was_cut_short(tmp_path, monkeypatch):
+    def cut_short(tar, path, **options):
+        tar.extract(tar.getmembers()[0], path, **options)
+        raise KeyboardInterrupt
+
+    def files(folder):
+        return sorted(path.relative_to(folder) for path in folder.rglob("*.extxyz"))
+
+    monkeypatch.setattr(archive, "ARCHIVE", tmp_path / "labels.tar.xz")
+    work, again = tmp_path / "work", tmp_path / "again"
+    for name in ("minima/MIL-53", "labels/MIL-53/train-soft-0000"):
+        path = work / f"{name}.extxyz"
+        path.parent.mkdir(parents=True)
+        structures.load("MIL-53").write(path)
+    archive.store(work)
+    with monkeypatch.context() as patch:
+        patch.setattr("tarfile.TarFile.extractall", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            archive.restore(again)
+    assert files(again) == []
+    assert archive.restore(again)
+    assert files(again) == files(work)
+    assert not archive.restore(again)
+
+
+@pytest.fixture
+def tiny_labels(tmp_path, monkeypatch):
+    """Labels of a made-up crystal, the only one there is."""
+    for name in list(FRAMEWORKS):
+        monkeypatch.delitem(FRAMEWORKS, name)
+    monkeypatch.setitem(FRAMEWORKS, "tiny", Framework("tiny", 186, (3.25, 3.25, 5.2, 90, 90, 120), (), natoms=4))
+    rng = np.random.default_rng(0)
+    for folder in ("minima", "hessians", "labels/tiny"):
+        (tmp_path / folder).mkdir(parents=True)
+    atoms = bulk("ZnO", "wurtzite", a=3.25, c=5.2)
+    atoms.calc = SinglePointCalculator(atoms, energy=-10.0)
+    for tag in ("tiny", "tiny-saddle"):
+        write(tmp_path / "minima" / f"{tag}.extxyz", atoms)
+    free = [Atoms(numbers=[z]) for z in ELEMENTS]
+    for atom in free:
+        atom.calc = SinglePointCalculator(atom, energy=-1.0)
+    write(tmp_path / "minima" / "atoms.extxyz", free)
+    np.savez(tmp_path / "hessians" / "tiny.npz", hessian=np.diag(rng.uniform(5.0, 20.0, 12)))
+    for purpose in ("train", "test"):
+        for k in range(3):
+            frame = atoms.copy()
+            frame.rattle(0.05, seed=k)
+            frame.info.update(name="tiny", kind="rattle")
+            labels = {"energy": -10.0, "forces": rng.normal(size=(4, 3)), "stress": 0.01 * rng.normal(size=6)}
+            frame.calc = SinglePointCalculator(frame, **labels)
+            write(tmp_path / "labels" / "tiny" / f"{purpose}-rattle-000{k}.extxyz", frame)
+    return tmp_path
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_training_that_was_stopped_ends_as_if_it_had_not_been(tiny_labels, monkeypatch):
+    def run(name):
+        stage = train.Stage(name, {"tiny": 1.0}, 4, (1e-3, 1e-3), (0.0, 0.5), batch=2, channels=4)
+        cpu = torch.device("cpu")
+        try:
+            train._train(0, 1, tiny_labels / f"{time.time_ns()}", stage, None, tiny_labels, tiny_labels / "log", cpu)
+        finally:
+            if distributed.is_initialized():
+                distributed.destroy_process_group()
+
+    def save_and_stop(path, content):
+        save(path, content)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "CHECKPOINT_EVERY", 2)
+    run("whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "save", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            run("stopped")
+    assert not (tiny_labels / "models" / "stopped.pt").exists()
+    run("stopped")
+    one, other = (
+        torch.load(tiny_labels / "models" / f"{name}.pt", weights_only=True)["state_dict"]
+        for name in ("whole", "stopped")
+    )
+    for name, tensor in one.items():
+        assert_allclose(other[name], tensor, rtol=1e-6, atol=1e-8)

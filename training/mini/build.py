@@ -126,8 +126,9 @@ def main() -> None:
         print(evaluate.format_rows(evaluate.read_rows(results / "acceptance.json")))
         if "pack" in steps:
             rows = json.loads((results / "acceptance.json").read_text(encoding="utf-8"))["rows"]
-            print(f"packed: {pack.pack(finished, rows, train.STAGES[-1].weights, MODELS / 'mini')}")
-            domain.make(work)
+            packed = pack.pack(finished, rows, train.STAGES[-1].weights, MODELS / "mini")
+            print(f"packed: {packed}")
+            domain.make(work, packed)
 
 
 if __name__ == "__main__":

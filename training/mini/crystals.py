@@ -1,8 +1,7 @@
 """Starting structures of the four frameworks, as crystallographic facts.
 
-Each framework is given by its space group, cell and asymmetric unit, idealised and rounded to a few digits.  They are
-only
-starting points: :mod:`labels` relaxes them with GFN1-xTB, keeping the space group.
+Each framework is given by its space group, cell and asymmetric unit, idealised and rounded to a few digits. They are
+only starting points: :mod:`minima` relaxes them with GFN1-xTB, keeping the space group.
 """
 
 from __future__ import annotations
@@ -34,8 +33,7 @@ class Framework:
         Number of atoms in the primitive cell.
     repeat : tuple of int
         Repetition of the primitive (Niggli-reduced) cell that is labelled.  tblite samples the Gamma point alone, so no
-        axis
-        of the labelled cell may be much shorter than 10 Angstrom.
+        axis of the labelled cell may be much shorter than 10 Angstrom.
     setting : int
         Origin choice of the space group.
     """

@@ -14,6 +14,7 @@ from ase.io import read
 from crystals import FRAMEWORKS
 
 from mace_mof_calc.domain.reference import make_reference, reference_path, write_reference
+from mace_mof_calc.models.cards import EMBEDDED_DIRECTORY
 from mace_mof_calc.models.loading import load
 
 KINDS = ("thermal", "equal-force", "soft", "strain", "rattle")
@@ -26,9 +27,9 @@ def training_frames(work: Path, name: str) -> list[Atoms]:
     return [read(path) for kind in KINDS for path in sorted(folder.glob(f"train-{kind}-[0-9]*.extxyz"))]
 
 
-def make(work: Path) -> Path:
-    """Write the reference of the packed ``mini``, from the labels in a work folder."""
-    model = load("mini")
+def make(work: Path, packed: Path) -> Path:
+    """Write the reference of a packed model, beside it, from the labels in a work folder."""
+    model = load(packed)  # by its path, since it may be newer than the table of models
     assert model.card is not None
     trained = [name for name in FRAMEWORKS if name in model.card.notes]
     frames = [frame for name in trained for frame in training_frames(work, name)]
@@ -40,4 +41,4 @@ def make(work: Path) -> Path:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         archive.restore(Path(folder))
-        print(make(Path(folder)))
+        print(make(Path(folder), EMBEDDED_DIRECTORY / "mini.json"))

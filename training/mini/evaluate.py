@@ -1,8 +1,7 @@
 """Acceptance of a finished model: every number, misses included, as JSON.
 
-Each method is judged at its own minimum: cells, Gamma frequencies matched by eigenvector, stability at the commensurate
-q-points
-of the 2x2x2 supercell of MOF-5, and errors on configurations that training never saw.
+Each method is judged at its own minimum: cells, Gamma frequencies matched by eigenvector, stability at the
+commensurate q-points of the 2x2x2 supercell of MOF-5, and errors on configurations that training never saw.
 """
 
 from __future__ import annotations
@@ -17,16 +16,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.io import read
 from crystals import FRAMEWORKS
-from hessian import (
-    TO_THZ,
-    Modes,
-    diagonalise,
-    from_phonopy,
-    full_hessian,
-    reference_modes,
-    setup,
-    translation_projector,
-)
+from hessian import Modes, diagonalise, full_hessian, reference_modes, setup
 from labels import atomic_write
 from minima import space_group
 from numpy.typing import NDArray
@@ -36,7 +26,9 @@ from sample import load as load_frames
 from scipy.optimize import linear_sum_assignment
 
 from mace_mof_calc import MaceMOF
+from phonopy_mlp.imaginary import compute_commensurate_modes
 from phonopy_mlp.relax import relax
+from phonopy_mlp.structures import from_phonopy
 
 FMAX = 1e-5  # eV/A
 DISPLACEMENT = 0.005  # A, for the model's own Hessians in double precision
@@ -99,16 +91,8 @@ def commensurate_lowest(atoms: Atoms, calc: Calculator) -> list[tuple[list[float
     phonon.forces = np.array(forces_of(phonon, calc))
     phonon.produce_force_constants(calculate_full_force_constants=False)
     phonon.symmetrize_force_constants()
-    out = []
-    projector = translation_projector(phonon.primitive.masses)
-    for q in np.ndindex(2, 2, 2):
-        point = np.array(q) / 2
-        matrix = phonon.get_dynamical_matrix_at_q(point)
-        if not any(q):
-            matrix = projector @ matrix @ projector + 1e6 * (np.eye(len(projector)) - projector)
-        lowest = np.linalg.eigvalsh(matrix)[0]
-        out.append((point.tolist(), float(np.sign(lowest) * np.sqrt(abs(lowest)) * TO_THZ)))
-    return out
+    modes = compute_commensurate_modes(phonon)
+    return [(q.tolist(), float(row[0])) for q, row in zip(modes.qpoints, modes.frequencies, strict=True)]
 
 
 def test_errors(name: str, calc: Calculator, work: Path) -> list[Row]:

@@ -14,7 +14,9 @@ from labels import RepeatedGFN1, atomic_write, labelled
 from numpy.typing import NDArray
 from phonopy import Phonopy
 from phonopy.physical_units import get_physical_units
-from phonopy.structure.atoms import PhonopyAtoms
+
+from phonopy_mlp.imaginary import translations_and_rest
+from phonopy_mlp.structures import from_phonopy, to_phonopy
 
 DISPLACEMENT = 0.01  # A
 #: sqrt(eV / (A^2 amu)) in THz
@@ -48,47 +50,15 @@ class Modes:
         return u / np.sqrt(self.atoms.get_masses())[:, None]
 
 
-def translation_projector(masses: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Projector on everything but the translations, mass-weighted.
-
-    Parameters
-    ----------
-    masses : ndarray, shape=(natom,)
-        Masses in amu.
-
-    Returns
-    -------
-    ndarray, shape=(3 natom, 3 natom)
-    """
-    t = np.zeros((3 * len(masses), 3))
-    for k in range(3):
-        t[k::3, k] = np.sqrt(masses / masses.sum())
-    return np.eye(len(t)) - t @ t.T
-
-
 def diagonalise(atoms: Atoms, hessian: NDArray[np.float64]) -> Modes:
     """Compute the normal modes of a Hessian (eV/A^2), with the translations projected out exactly."""
     masses = atomic_masses[atoms.numbers]
     root = np.sqrt(np.repeat(masses, 3))
-    hessian = 0.5 * (hessian + hessian.T)
-    projector = translation_projector(masses)
-    dynamical = projector @ (hessian / np.outer(root, root)) @ projector
-    # Lift the translations out of the way, then drop them.
-    lifted = dynamical + 1e6 * (np.eye(len(root)) - projector)
-    values, vectors = np.linalg.eigh(lifted)
-    values, vectors = values[:-3], vectors[:, :-3]
+    _, rest = translations_and_rest(masses)
+    inside = rest.T @ (0.5 * (hessian + hessian.T) / np.outer(root, root)) @ rest
+    values, vectors = np.linalg.eigh(0.5 * (inside + inside.T))
     frequencies = np.sign(values) * np.sqrt(np.abs(values)) * TO_THZ
-    return Modes(atoms, dynamical * np.outer(root, root), frequencies, vectors)
-
-
-def to_phonopy(atoms: Atoms) -> PhonopyAtoms:
-    """Convert to phonopy's atoms."""
-    return PhonopyAtoms(numbers=atoms.numbers, cell=atoms.cell.array, scaled_positions=atoms.get_scaled_positions())
-
-
-def from_phonopy(cell: PhonopyAtoms) -> Atoms:
-    """Convert from phonopy's atoms."""
-    return Atoms(numbers=cell.numbers, cell=cell.cell, scaled_positions=cell.scaled_positions, pbc=True)
+    return Modes(atoms, (rest @ inside @ rest.T) * np.outer(root, root), frequencies, rest @ vectors)
 
 
 def setup(atoms: Atoms, repeat: tuple[int, int, int], displacement: float = DISPLACEMENT) -> Phonopy:

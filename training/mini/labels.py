@@ -1,8 +1,7 @@
 """Reference data: energies, forces and stresses of sampled configurations, with GFN1-xTB (tblite).
 
 Everything is written below one work folder, one small file per finished piece, each through a temporary file and a
-rename, so
-that the program may be stopped at any time and continues where it was.
+rename, so that the program may be stopped at any time and continues where it was.
 """
 
 from __future__ import annotations

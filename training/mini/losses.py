@@ -28,9 +28,8 @@ class Scales:
     """What errors are measured against.
 
     The metric of the frequencies is ill-conditioned (a stiff mode may hold a thousand times the curvature of a soft
-    one), and a
-    network that starts there learns next to nothing. So training starts with scales at which the stiff part counts, and
-    tightens them.
+    one), and a network that starts there learns next to nothing. So training starts with scales at which the stiff
+    part counts, and tightens them.
 
     Attributes
     ----------

@@ -84,11 +84,9 @@ def _folded(modes: Modes, primitive: Atoms, k: int) -> np.ndarray | None:
 def find_minimum(framework: Framework, work: Path) -> Atoms:
     """Relax a framework, follow its imaginary modes at Gamma, and keep the lowest minimum.
 
-    The result is ``minima/NAME.extxyz``. Where the idealised structure is a saddle point, that stays as ``NAME-
-    saddle``, and
-    the candidates reached from it (along each imaginary mode that is the same in all copies of the primitive cell, and
-    along
-    sums of two) as ``NAME-MODES``.
+    The result is ``minima/NAME.extxyz``. Where the idealised structure is a saddle point, that stays as
+    ``NAME-saddle``, and the candidates reached from it (along each imaginary mode that is the same in all copies of the
+    primitive cell, and along sums of two) as ``NAME-MODES``.
     """
     target = work / "minima" / f"{framework.name}.extxyz"
     if target.exists():

@@ -23,8 +23,8 @@ ARCHITECTURE: dict[str, Any] = {
     "num_elements": len(ELEMENTS),
     "hidden_irreps": "64x0e+64x1o",
     "MLP_irreps": "16x0e",
-    # Messages are divided by it. The mean number of neighbours is 22, but their contributions add up with random signs
-    # and lie far below one: divided by 22 they vanish in the products of two and three.
+    # Messages are divided by it. The mean number of neighbours is 20, but their contributions add up with random signs
+    # and lie far below one: divided by 20 they vanish in the products of two and three.
     "avg_num_neighbors": 1.5,
     "atomic_numbers": list(ELEMENTS),
     "correlation": 3,
@@ -42,8 +42,7 @@ def atomic_energies(minima: list[Atoms], isolated: dict[int, float]) -> list[flo
     """Atomic energies (eV) that make the interaction energy of the given minima vanish.
 
     The free atoms' energies are corrected by the smallest amounts that achieve this, so that the network need not carry
-    the
-    bulk of the binding energy in single precision.
+    the bulk of the binding energy in single precision.
     """
     counts = np.array([[np.count_nonzero(a.numbers == z) for z in ELEMENTS] for a in minima], dtype=float)
     base = np.array([isolated[z] for z in ELEMENTS])

@@ -1,8 +1,7 @@
 """Which configurations to label: drawn from the reference's own normal modes, strains, and random displacements.
 
 At equal mode energies the force along a mode grows with its frequency, so soft modes drown in the error of the stiff
-ones.
-Therefore part of the set has equal forces (amplitudes like 1/omega^2) and part moves the soft modes alone.
+ones. Therefore part of the set has equal forces (amplitudes like 1/omega^2) and part moves the soft modes alone.
 """
 
 from __future__ import annotations

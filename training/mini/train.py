@@ -23,7 +23,7 @@ from ase.io import read
 from crystals import FRAMEWORKS
 from e3nn import o3
 from fast import FastMACE, Graph, Groups, tensors
-from hessian import Modes, diagonalise, from_phonopy, full_hessian, load_all, setup
+from hessian import Modes, diagonalise, full_hessian, load_all, setup
 from labels import isolated_energies
 from losses import TIGHT, WEIGHTS, Labels, Minimum, Scales, Targets, errors, scales, tempered
 from model import ARCHITECTURE, atomic_energies, balance, build_model, save
@@ -31,6 +31,8 @@ from recorded import Function, Recorded
 from sample import load as load_frames
 from soap import SOAP
 from torch import Tensor, distributed, multiprocessing
+
+from phonopy_mlp.structures import from_phonopy
 
 CHECKPOINT_EVERY = 250  # steps
 REPORT_EVERY = 1000  # steps
