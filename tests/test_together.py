@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from ase.build import bulk
+from ase import Atoms
+from ase.build import bulk, molecule
+from ase.geometry import get_distances
 from ase.io import write
 from phonopy.file_IO import read_force_constants_hdf5
 from phonopy.harmonic.force_constants import compact_fc_to_full_fc
@@ -15,6 +17,7 @@ from mace_mof_calc import structures
 from phonopy_mlp.cli.main import main
 from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
 from phonopy_mlp.registry import calculator_names, describe, get_calculator
+from phonopy_mlp.structures import loose_molecules
 from phonopy_mlp.symmetry import symmetrise
 
 STANDINS = Path(__file__).parent / "mace_mof_calc" / "standins"
@@ -48,6 +51,31 @@ def test_dry_run_tells_size_and_cost(capfd):
     assert "Displacements: 10, in a supercell of 848 atoms (106 in the primitive cell)" in out
     assert "Method: linear-response" in out
     assert "Fm-3m (225)" in out
+
+
+def with_guest(framework: Atoms, guest: Atoms) -> Atoms:
+    """A framework with a molecule where its pore is widest."""
+    grid = np.stack(np.meshgrid(*(3 * [np.arange(12) / 12]), indexing="ij"), axis=-1).reshape(-1, 3)
+    points = grid @ framework.cell.array
+    _, distances = get_distances(points, framework.positions, cell=framework.cell, pbc=True)
+    guest.translate(points[distances.min(axis=1).argmax()] - guest.get_center_of_mass())
+    full = framework + guest
+    full.wrap()
+    return full
+
+
+@pytest.mark.parametrize("name", structures.names())
+def test_guests_are_told_from_each_framework(name):
+    framework = structures.load(name)
+    assert loose_molecules(framework) == {}
+    for formula, found in {"H2O": "H2O", "CO2": "CO2", "N2": "N2", "CH3OH": "CH4O"}.items():
+        assert loose_molecules(with_guest(framework, molecule(formula))) == {found: 1}
+
+
+def test_a_guest_in_the_pore_is_a_warning(capfd):
+    with_guest(structures.load("MOF-5"), molecule("CH3OH")).write("loaded.cif")
+    assert main(["run", "--mlp", "mini", "loaded.cif", "--dim", "1", "1", "1", "--dry-run"]) == 0
+    assert "1 loose molecules in its pores (1 x CH4O)" in capfd.readouterr().err
 
 
 BAD_LINES = {

@@ -10,14 +10,12 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.geometry.dimensionality import analyze_dimensionality
 from ase.io import read
 from ase.io.formats import UnknownFileTypeError
 from ase.neighborlist import natural_cutoffs, neighbor_list
 from phonopy.structure.atoms import PhonopyAtoms
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from phonopy_mlp.cif import check_cif
 from phonopy_mlp.errors import StructureError, StructureWarning
 
 MINIMUM_DISTANCE = 0.5
@@ -42,11 +40,12 @@ def read_structure(path: str | Path) -> Atoms:
     Raises
     ------
     StructureError
-        The file is missing or does not parse, or `check_structure` objects.
+        The file is missing or does not parse, or `check_cif` or `check_structure` objects.
 
     """
     path = Path(path)
     check_exists(path)
+    check_cif(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -176,28 +175,41 @@ def loose_molecules(atoms: Atoms) -> dict[str, int]:
         Formula (Hill order) to number of molecules per cell. Empty for a crystal of molecules alone.
 
     """
-    first, second = neighbor_list("ij", atoms, natural_cutoffs(atoms, mult=_BOND_SCALE))
-    graph = coo_array((np.ones(len(first)), (first, second)), shape=(len(atoms), len(atoms)))
-    count, label = connected_components(graph, directed=False)
-    if count == 1:
-        return {}
-    components = [np.flatnonzero(label == k) for k in range(count)]
-    finite = [component for component in components if _is_finite(atoms[component])]
-    if len(finite) == count:
+    components = _bonded(atoms)
+    finite = [members for members, is_finite in components if is_finite]
+    if len(finite) == len(components):
         return {}
     found: dict[str, int] = {}
-    for component in finite:
-        formula = atoms[component].get_chemical_formula()
+    for members in finite:
+        formula = atoms[members].get_chemical_formula()
         found[formula] = found.get(formula, 0) + 1
     return found
 
 
-def _is_finite(component: Atoms) -> bool:
-    if len(component) == 1:
-        return len(neighbor_list("i", component, natural_cutoffs(component, mult=_BOND_SCALE))) == 0
-    interval = analyze_dimensionality(component, method="RDA", merge=False)
-    bonded = [k for k in interval if k.a <= _BOND_SCALE <= k.b]
-    return bool(bonded) and bonded[0].dimtype == "0D"
+def _bonded(atoms: Atoms) -> list[tuple[list[int], bool]]:
+    """Return the atoms of each bonded component, and whether it ends rather than going on from cell to cell."""
+    first, second, shift = neighbor_list("ijS", atoms, natural_cutoffs(atoms, mult=_BOND_SCALE))
+    start = np.searchsorted(first, np.arange(len(atoms) + 1))  # bonds come sorted by their first atom
+    cells = np.zeros((len(atoms), 3), dtype=int)
+    label = np.full(len(atoms), -1)
+    components: list[list[int]] = []
+    for root in range(len(atoms)):
+        if label[root] >= 0:
+            continue
+        label[root] = len(components)
+        members = [root]
+        for atom in members:  # which grows meanwhile
+            for bond in range(start[atom], start[atom + 1]):
+                other = int(second[bond])
+                if label[other] < 0:
+                    label[other] = len(components)
+                    cells[other] = cells[atom] + shift[bond]
+                    members.append(other)
+        components.append(members)
+    # A bond that leads to another image of an atom than the way that was taken to it goes round the cell.
+    around = (cells[first] + shift != cells[second]).any(axis=1)
+    endless = set(label[first[around]].tolist())
+    return [(sorted(members), k not in endless) for k, members in enumerate(components)]
 
 
 def check_elements(atoms: Atoms, description: Mapping[str, Any]) -> None:

@@ -27,6 +27,10 @@ BAD_LINES = {
     "left-handed": ("--mlp emt left.extxyz", "left-handed"),
     "does not parse": ("--mlp emt junk.cif", "does not parse"),
     "disorder": ("--mlp emt disordered.cif", "partially occupied"),
+    "alternatives": ("--mlp emt alternatives.cif", "is disordered: its sites belong to alternatives"),
+    "alternatives about an axis": ("--mlp emt around.cif", "_atom_site_disorder_group -1"),
+    "not a number in a CIF": ("--mlp emt nan.cif", "coordinates that are not numbers: sites Cu3 (0.5 nan 0.5)"),
+    "unknown in a CIF": ("--mlp emt unknown.cif", "coordinates that are not numbers: sites Cu3 (0.5 ? 0.5)"),
     "element": ("--mlp copper-only gold.cif", "lacks Au"),
     "device": ("--mlp broken Cu.cif --device cuda", "no such device: cuda"),
     "head": ("--mlp emt Cu.cif --head pbe", "no heads"),
@@ -64,7 +68,7 @@ BAD_LINES = {
     "calculator fails at once": ("--mlp failing Cu.cif --dim 2 2 2 --dry-run", "failed on the unit cell"),
 }
 
-DISORDERED = """data_x
+CUBE = """data_x
 _cell_length_a 3.6
 _cell_length_b 3.6
 _cell_length_c 3.6
@@ -77,9 +81,20 @@ _atom_site_type_symbol
 _atom_site_fract_x
 _atom_site_fract_y
 _atom_site_fract_z
-_atom_site_occupancy
+"""
+DISORDERED = f"""{CUBE}_atom_site_occupancy
 Cu1 Cu 0 0 0 0.5
 Au1 Au 0 0 0 0.5
+"""
+ALTERNATIVES = f"""{CUBE}_atom_site_disorder_assembly
+_atom_site_disorder_group
+Cu1 Cu 0 0 0 . .
+Cu2 Cu 0.5 0.5 0 A 1
+Au2 Au 0.5 0.5 0.2 A 2
+"""
+LOST = f"""{CUBE}Cu1 Cu 0 0 0
+Cu2 Cu 0.5 0.5 0
+Cu3 Cu 0.5 nan 0.5
 """
 
 
@@ -99,6 +114,10 @@ def _place(registered, workdir):
     Path("other.yaml").write_text("a: 1\n")
     Path("junk.cif").write_text("data_x\nloop_\n_a\n")
     Path("disordered.cif").write_text(DISORDERED)
+    Path("alternatives.cif").write_text(ALTERNATIVES)
+    Path("around.cif").write_text(ALTERNATIVES.replace("A 1", ". -1").replace("A 2", ". ?"))
+    Path("nan.cif").write_text(LOST)
+    Path("unknown.cif").write_text(LOST.replace("nan", "?"))
     Path("continued.conf").write_text("BAND = 0 0 0 +++\n1/2 0 0\n")
     Path("latin.conf").write_bytes(b"# \xe9\nMESH = 3 3 3\n")
 

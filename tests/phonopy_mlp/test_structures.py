@@ -72,6 +72,14 @@ def test_partial_occupancies_are_refused(tmp_path):
         read_structure(tmp_path / "disordered.cif")
 
 
+def test_one_alternative_of_each_assembly_is_ordered(tmp_path):
+    site = "_atom_site_occupancy\nCu1 Cu 0 0 0 1.0\nO1 O 0.5 0.5 0.5 0.5\n"
+    columns = "_atom_site_disorder_assembly\n_atom_site_disorder_group\n"
+    sites = "Cu1 Cu 0 0 0 . .\nO1 O 0.5 0.5 0.5 A 1\nO2 O 0.5 0.5 0 B 2\n"
+    (tmp_path / "chosen.cif").write_text(DISORDERED.replace(site, columns + sites))
+    assert len(read_structure(tmp_path / "chosen.cif")) == 3
+
+
 def test_no_atoms_are_refused():
     with pytest.raises(StructureError, match="holds no atoms"):
         check_structure(Atoms(cell=[5, 5, 5], pbc=True), name="x")
@@ -130,6 +138,10 @@ def test_a_molecule_split_by_the_boundary_counts_once():
 def test_a_molecular_crystal_has_no_loose_molecules():
     atoms = molecule("CO2", cell=[6, 6, 6], pbc=True) + Atoms("N2", positions=[[3, 3, 3], [3, 3, 4.1]])
     assert loose_molecules(atoms) == {}
+
+
+def test_a_molecule_with_a_ring_is_loose():
+    assert loose_molecules(framework_with(molecule("C6H6"))) == {"C6H6": 1}
 
 
 def test_two_interpenetrating_frameworks_are_not_loose():
