@@ -21,6 +21,8 @@ from mace_mof_calc.engine.evaluate import evaluate
 from mace_mof_calc.engine.graph import SKIN, NeighbourList
 from mace_mof_calc.engine.operations import Operations
 from mace_mof_calc.engine.radial import evaluate_radial
+from mace_mof_calc.models.loading import load
+from mace_mof_calc.models.weights import resolve
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -133,6 +135,12 @@ def test_neighbours(benchmark, module, skin):
     atoms = structures.load("MOF-5") * (2, 2, 2)
     model, neighbours = Engine(module).model(atoms.numbers), NeighbourList(skin)
     benchmark.pedantic(moving(atoms, lambda a: neighbours.update(model, a)), rounds=5, warmup_rounds=1)
+
+
+@pytest.mark.benchmark(group="load of mini")
+def test_load(benchmark):
+    """Reading the embedded model and building its module, with mace imported."""
+    benchmark.pedantic(load, (resolve("mini"),), rounds=5, warmup_rounds=1)
 
 
 class Stopwatch:

@@ -1,5 +1,6 @@
 """The two packages as one installs them: names, model files and errors through the command line."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -51,6 +52,9 @@ def test_dry_run_tells_size_and_cost(capfd):
     assert "Displacements: 10, in a supercell of 848 atoms (106 in the primitive cell)" in out
     assert "Method: linear-response" in out
     assert "Fm-3m (225)" in out
+    assert re.search(r"^Response to one atom: \d+\.\d\d s$", out, re.M)
+    assert re.search(r"^Estimated time of the force constants: (\d+ (s|min)|\d+\.\d h)$", out, re.M)
+    assert re.search(r"^Estimated peak memory: (\d+\.\d GB|unknown here)$", out, re.M)
 
 
 def with_guest(framework: Atoms, guest: Atoms) -> Atoms:
@@ -121,6 +125,7 @@ def test_linear_response_and_displacements_agree(monkeypatch, capfd):
             record = yaml.safe_load(Path("phonopy_mlp.yaml").read_text())["phonopy_mlp"]
         assert record["steps"]["force_constants"]["method"] == method
         assert record["calculator"]["accelerated"]
+        assert "not for research" in str(record["calculator"])
     exact, differences = constants.values()
     # Displacements of 0.001 A leave the third order of one direction in the other.
     assert np.abs(exact - differences).max() < 2e-3 * np.abs(exact).max()

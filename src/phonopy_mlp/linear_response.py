@@ -27,6 +27,32 @@ def offers_linear_response(calculator: BaseCalculator) -> bool:
     return isinstance(calculator, SupportsLinearResponse) and calculator.has_linear_response
 
 
+def find_moves(phonon: Phonopy) -> dict[int, tuple[list[int], Array]]:
+    """Return which displacements move each displaced atom of the supercell, and these in A, shape=(count, 3).
+
+    Raises
+    ------
+    SettingsError
+        The displacements move several atoms at once.
+
+    """
+    dataset = phonon.dataset
+    if dataset is None or "first_atoms" not in dataset:
+        raise SettingsError(
+            "Linear response of random displacements",
+            "it moves one atom at a time",
+            "Use --fc-method finite-displacement",
+        )
+    displacements: Sequence[Mapping[str, Any]] = cast("Any", dataset)["first_atoms"]
+    by_atom: dict[int, list[int]] = {}
+    for k, displaced in enumerate(displacements):
+        by_atom.setdefault(int(displaced["number"]), []).append(k)
+    return {
+        number: (chosen, np.array([displacements[k]["displacement"] for k in chosen]))
+        for number, chosen in by_atom.items()
+    }
+
+
 def linear_forces(
     phonon: Phonopy, calculator: BaseCalculator, *, progress: Progress = silent, section: Section | None = None
 ) -> tuple[Array, Array]:
@@ -62,29 +88,18 @@ def linear_forces(
 
     """
     assert isinstance(calculator, SupportsLinearResponse)
-    dataset = phonon.dataset
-    if dataset is None or "first_atoms" not in dataset:
-        raise SettingsError(
-            "Linear response of random displacements",
-            "it moves one atom at a time",
-            "Use --fc-method finite-displacement",
-        )
-    displacements: Sequence[Mapping[str, Any]] = cast("Any", dataset)["first_atoms"]
+    moves_of = find_moves(phonon)
     unit_cell = from_phonopy(phonon.unitcell)
     places = _Places(phonon.unitcell, phonon.supercell, phonon.supercell_matrix)
-    by_atom: dict[int, list[int]] = {}
-    for k, displaced in enumerate(displacements):
-        by_atom.setdefault(int(displaced["number"]), []).append(k)
-    forces = np.zeros((len(displacements), len(phonon.supercell), 3))
+    forces = np.zeros((len(phonon.displacements), len(phonon.supercell), 3))
     with calling(f"the unit cell ({unit_cell.get_chemical_formula()})"):
         unit_cell.calc = calculator
         at_rest = unit_cell.get_forces()
-        for number, chosen in progress(by_atom.items(), len(by_atom), "Force constants of atoms"):
+        for number, (chosen, moves) in progress(moves_of.items(), len(moves_of), "Force constants of atoms"):
             kept = None if section is None else section.get(f"atom-{number}")
             if kept is not None:
                 forces[chosen] = kept["forces"]
                 continue
-            moves = np.array([displacements[k]["displacement"] for k in chosen])
             atom, cell, response = calculator.atom_response(unit_cell, places.atom_of[number], moves)
             images = places.find(atom, cell + places.cell_of[number])
             for k, own in zip(chosen, response, strict=True):

@@ -1,5 +1,8 @@
 """Bad input ends in one sentence and status 2, and leaves nothing behind."""
 
+import errno
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +152,21 @@ def test_a_folder_that_is_gone_is_an_error(tmp_path, monkeypatch, capfd):
     gone.rmdir()
     assert phonopy_mlp(f"--mlp emt {tmp_path}/Cu.cif --dim 2 2 2") == 2
     assert "current folder is gone" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["--mlp emt Cu.cif --dim 2 2 2", "--mlp emt Cu.cif --relax"])
+def test_a_folder_that_cannot_be_written_is_an_error(line, monkeypatch, capfd):
+    # Permissions do not bind root, whom the tests may run as.
+    def refuse(*_args, **_kwargs):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    before = sorted(Path().iterdir())
+    assert phonopy_mlp(line) == 2
+    error = capfd.readouterr().err
+    assert "cannot be written: [Errno 13] Permission denied. Choose a folder" in error
+    assert "Traceback" not in error
+    assert sorted(Path().iterdir()) == before
 
 
 def test_displacements_of_a_file_exclude_others(capfd):

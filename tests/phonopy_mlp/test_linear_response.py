@@ -5,6 +5,7 @@ from ase.calculators.emt import EMT
 from numpy.testing import assert_allclose
 from springs import ExactSprings, Springs
 
+from phonopy_mlp.cli.messages import describe_plan
 from phonopy_mlp.errors import CalculatorError, SettingsError
 from phonopy_mlp.force_constants import choose_method, compute_force_constants, displace, make_phonopy
 from phonopy_mlp.linear_response import linear_forces
@@ -69,6 +70,34 @@ def test_random_displacements_are_refused():
     displace(phonon, 0.01, number_of_snapshots=2, random_seed=1)
     with pytest.raises(SettingsError, match="one atom at a time"):
         linear_forces(phonon, ExactSprings(K, LENGTH, 3.0))
+
+
+def test_a_plan_measures_what_a_run_does():
+    class Listed(ExactSprings):
+        def atom_response(self, atoms, index, directions):
+            seen.append((index, directions.tolist()))
+            return super().atom_response(atoms, index, directions)
+
+    atoms = bulk("Cu", a=LENGTH * np.sqrt(2), cubic=True)
+    phonon = make_phonopy(atoms, np.diag([2, 2, 2]), primitive_matrix="P", is_symmetry=False)
+    displace(phonon, 0.01, is_plusminus=False)
+    seen = []
+    plan = describe_plan(
+        phonon, bulk("Cu", a=LENGTH * np.sqrt(2), cubic=True), Listed(K, LENGTH, 3.0), "linear-response"
+    )
+    measured = list(seen)
+    seen.clear()
+    linear_forces(phonon, Listed(K, LENGTH, 3.0))
+    assert measured == [seen[0]] * 2
+    assert len(seen) == 4
+    assert "Response to one atom" in plan
+
+
+def test_a_plan_of_random_displacements_is_refused():
+    phonon = crystal(np.diag([2, 2, 2]))
+    displace(phonon, 0.01, number_of_snapshots=2, random_seed=1)
+    with pytest.raises(SettingsError, match="one atom at a time"):
+        describe_plan(phonon, bulk("Cu"), ExactSprings(K, LENGTH, 3.0), "linear-response")
 
 
 def test_a_failing_calculator_names_the_unit_cell():

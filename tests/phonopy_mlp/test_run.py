@@ -1,5 +1,6 @@
 """The whole command in small, with a potential that costs nothing."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -128,6 +129,12 @@ def test_phonopys_own_force_constants_when_asked(capfd):
     assert "force_constants.hdf5" not in capfd.readouterr().out
 
 
+ESTIMATES = (
+    r"Estimated time of the force constants: (\d+ (s|min)|\d+\.\d h)",
+    r"Estimated peak memory: (\d+\.\d GB|unknown here)",
+)
+
+
 def test_dry_run_writes_nothing(capfd):
     before = sorted(Path().iterdir())
     assert phonopy_mlp("--mlp emt Cu.cif --dim auto --dim-length 9 --dry-run") == 0
@@ -135,6 +142,24 @@ def test_dry_run_writes_nothing(capfd):
     assert sorted(Path().iterdir()) == before
     assert "Displacements: 1, in a supercell of 108 atoms" in out
     assert "exceeds 9 A" in out
+    for line in (r"Evaluation of the unit cell: \d+\.\d\d s", *ESTIMATES):
+        assert re.search(f"^{line}$", out, re.M), line
+    assert "Nothing was computed or written." in out
+    assert "Only force constants" not in out
+
+
+@pytest.mark.parametrize(
+    ("options", "left_out"),
+    [
+        ("--relax", "the relaxation"),
+        ("--stabilise", "the stabilisation"),
+        ("--relax --qha", "the relaxation or the steps that follow"),
+    ],
+)
+def test_dry_run_says_what_its_estimate_leaves_out(options, left_out, capfd):
+    assert phonopy_mlp(f"--mlp emt Cu.cif --dim 2 2 2 {options} --dry-run") == 0
+    found = re.findall(r"Only force constants .* not (.*)\.", capfd.readouterr().out)
+    assert found == [left_out]
 
 
 def test_noisy_forces_get_long_displacements(capfd):

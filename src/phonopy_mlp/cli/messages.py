@@ -12,9 +12,11 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from phonopy import Phonopy
 
+from phonopy_mlp.arrays import Array
 from phonopy_mlp.evaluator import calling
 from phonopy_mlp.force_constants import ForceConstantsResult
 from phonopy_mlp.imaginary import CommensurateModes
+from phonopy_mlp.linear_response import find_moves
 from phonopy_mlp.phonons import PhononResult
 from phonopy_mlp.protocols import SupportsLinearResponse
 from phonopy_mlp.relax import RelaxResult
@@ -49,13 +51,17 @@ def describe_plan(phonon: Phonopy, atoms: Atoms, calculator: BaseCalculator, met
     """Return size and estimated cost of a run, from one evaluation of the unit cell.
 
     Displaced supercells: time and memory of a short-ranged potential grow with the number of atoms, and both are scaled
-    so, on top of what the process holds already. Linear response: each displacement costs what the first one does.
+    so, on top of what the process holds already. Linear response: each atom that moves costs what the one with the most
+    displacements does, which are computed together.
     """
     count, size = len(phonon.displacements), len(phonon.supercell)
-    linear = method == "linear-response"
-    work = _response(atoms, calculator) if linear else _evaluation(atoms, calculator)
+    if method == "linear-response":
+        number, moves, runs = _largest(phonon)
+        work, scale, measured = _response(atoms, calculator, number, moves), 1.0, "Response to one atom"
+    else:
+        work, scale, measured = _evaluation(atoms, calculator), size / len(atoms), "Evaluation of the unit cell"
+        runs = count + 1  # one of them is at rest
     seconds, held, grown = _cost(work, f"the unit cell ({atoms.get_chemical_formula()})")
-    scale = 1.0 if linear else size / len(atoms)
     constants = 8 * 9 * len(phonon.primitive) * size * 3
     memory = "unknown here" if held is None else f"{(held + grown * scale + constants) / _GIGABYTE:.1f} GB"
     return "\n".join(
@@ -63,8 +69,8 @@ def describe_plan(phonon: Phonopy, atoms: Atoms, calculator: BaseCalculator, met
             f"Displacements: {count}, in a supercell of {size} atoms ({len(phonon.primitive)} in the primitive cell)",
             f"Method: {method}",
             f"Space group used: {phonon.symmetry.get_international_table()} at {phonon.symmetry.tolerance:g} A",
-            f"{'Response to one displacement' if linear else 'Evaluation of the unit cell'}: {seconds:.2f} s",
-            f"Estimated time of the force constants: {_duration((count + 1) * seconds * scale)}",
+            f"{measured}: {seconds:.2f} s",
+            f"Estimated time of the force constants: {_duration(runs * seconds * scale)}",
             f"Estimated peak memory: {memory}",
             "Nothing was computed or written.",
         ]
@@ -113,11 +119,19 @@ def _evaluation(atoms: Atoms, calculator: BaseCalculator) -> Callable[[], None]:
     return work
 
 
-def _response(atoms: Atoms, calculator: BaseCalculator) -> Callable[[], None]:
+def _largest(phonon: Phonopy) -> tuple[int, Array, int]:
+    """Return the atom of the unit cell with the most displacements, these in A, and how many atoms are displaced."""
+    moves_of = find_moves(phonon)
+    number = max(moves_of, key=lambda moved: len(moves_of[moved][0]))
+    supercell = phonon.supercell
+    return int(supercell.u2u_map[int(supercell.s2u_map[number])]), moves_of[number][1], len(moves_of)
+
+
+def _response(atoms: Atoms, calculator: BaseCalculator, index: int, moves: Array) -> Callable[[], None]:
     assert isinstance(calculator, SupportsLinearResponse)
 
     def work() -> None:
-        calculator.atom_response(atoms, 0, np.eye(3)[:1])
+        calculator.atom_response(atoms, index, moves)
 
     return work
 

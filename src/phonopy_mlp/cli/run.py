@@ -144,8 +144,9 @@ def _from_calculator(given: RunInput, options: Options, record: RunRecord, earli
     choose_displacements(phonon, options, given, calculator, linear=method == "linear-response")
     if options.dry_run:
         print(describe_plan(phonon, atoms, calculator, method))
-        if options.stabilisation is not None or options.steps:
-            print("Only force constants of the structure as given are in this estimate.")
+        left_out = _left_out(options)
+        if left_out:
+            print(f"Only force constants of the structure as given are in this estimate, not {left_out}.")
         return None
     record.say(f"{len(phonon.displacements)} displacements in a supercell of {len(phonon.supercell)} atoms, {method}.")
     result = compute_force_constants(
@@ -164,6 +165,16 @@ def _from_calculator(given: RunInput, options: Options, record: RunRecord, earli
     if options.steps:
         _write_record(given, made, options, record)
     return made
+
+
+def _left_out(options: Options) -> str:
+    """Return what else a run does that may take long; empty where nothing."""
+    asked = {
+        "the relaxation": options.relaxation is not None,
+        "the stabilisation": options.stabilisation is not None,
+        "the steps that follow": bool(options.steps),
+    }
+    return " or ".join(name for name, wanted in asked.items() if wanted)
 
 
 def _origin(given: RunInput) -> Mapping[str, Any]:

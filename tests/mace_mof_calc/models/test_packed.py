@@ -2,7 +2,6 @@ import dataclasses
 import hashlib
 import json
 import shutil
-import time
 
 import numpy as np
 import pytest
@@ -174,25 +173,3 @@ def test_weights_that_do_not_fit_the_hyperparameters(copy):
 
 def test_hyperparameters_survive_json():
     assert Hyperparameters.from_json(json.loads(json.dumps(TINY.to_json()))) == TINY
-
-
-def test_small_model_loads_in_under_a_second(tmp_path):
-    """Processor time, with mace imported, of a model of the size of the embedded one."""
-    module = make_module(
-        dataclasses.replace(
-            TINY,
-            r_max=5.0,
-            num_bessel=8,
-            max_ell=3,
-            hidden_irreps="32x0e+32x1o",
-            correlation=(3, 3),
-            radial_MLP=(64,) * 3,
-        )
-    )
-    path = save_packed(module, tmp_path / "model", TINY_CARD)
-    durations = []
-    for _ in range(2):  # the first also warms up PyTorch's tracer
-        start = time.process_time()
-        load(path)
-        durations.append(time.process_time() - start)
-    assert min(durations) < 1.0

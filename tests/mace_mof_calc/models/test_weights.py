@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import zipfile
+from pathlib import Path
 
 import pooch
 import pytest
@@ -180,13 +181,40 @@ def test_no_network_says_what_to_do(cache):
     assert files(cache) == []
 
 
-def test_full_disk(server, cache, monkeypatch):
-    def fail(*_args, **_kwargs):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+class FullDisk:
+    """A file that takes some bytes and then has no room."""
 
-    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", fail)
+    def __init__(self, file, room):
+        self.file, self.room = file, room
+
+    def write(self, block):
+        if len(block) > self.room:
+            self.file.write(block[: self.room])
+            self.file.flush()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.room -= len(block)
+        return self.file.write(block)
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+
+def test_full_disk(server, cache, monkeypatch):
+    lengths = []
+
+    def transfer(self, url, output_file, pooch, check_only=False):
+        with Path(output_file).open("wb") as file:
+            try:
+                return original(self, url, FullDisk(file, 5000), pooch, check_only)
+            finally:
+                lengths.append(Path(output_file).stat().st_size)
+
+    original = pooch.HTTPDownloader.__call__
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", transfer)
     with pytest.raises(WeightsError, match="The disk is full"):
         fetch("mof0", progress=False, url=f"{server.url}/good")
+    assert lengths == [5000]
+    assert server.requests == ["/good"]
     assert files(cache) == []
 
 
