@@ -6,9 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 PEERS := build/peers-env
+MATCALC := build/matcalc-env
 STARTUP := $(wildcard src/phonopy_mlp/startup/*.*)
 
-.PHONY: install demo test test-install bench bench-peers paper clean
+.PHONY: install demo test test-install test-matcalc bench bench-peers paper clean
 
 install: $(INSTALLED)
 
@@ -54,6 +55,17 @@ paper: $(INSTALLED)
 # Makes environments of its own and installs phonopy-mlp into them in every way that is promised.
 test-install:
 	$(PYTHON) tests/packaging/check_install.py
+
+# matcalc and what it needs, in an environment of its own.
+$(MATCALC)/installed: constraints.txt pyproject.toml src/phonopy_mlp/pyproject.toml
+	$(PYTHON) -m venv $(MATCALC)
+	$(MATCALC)/bin/python -m pip install -c constraints.txt --upgrade pip
+	$(MATCALC)/bin/python -m pip install -c constraints.txt torch
+	$(MATCALC)/bin/python -m pip install -c constraints.txt matcalc pytest -e . -e ./src/phonopy_mlp
+	@touch $@
+
+test-matcalc: $(MATCALC)/installed
+	OMP_NUM_THREADS=1 $(MATCALC)/bin/python -m pytest tests/mace_mof_calc/test_matcalc.py
 
 clean:
 	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

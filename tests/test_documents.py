@@ -45,3 +45,21 @@ def test_links_between_documents_lead_somewhere(path):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
         if not target.startswith("http"):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def commands(path: Path, program: str) -> list[str]:
+    """Return a file's lines that begin with a program."""
+    return [line for line in map(str.strip, path.read_text().splitlines()) if line.startswith(program)]
+
+
+def test_the_readme_installs_as_make_does():
+    recipe = (ROOT / "Makefile").read_text().partition("\n$(INSTALLED):")[2].partition("\n\n")[0]
+    made = [line.strip().replace("$(BIN)", ".venv/bin") for line in recipe.splitlines() if " -m pip " in line]
+    assert len(made) == 3
+    assert commands(ROOT / "README.md", ".venv/bin/python -m pip") == made
+
+
+@pytest.mark.parametrize("program", ["python -c", "phonopy --mlp"])
+def test_the_readme_has_the_commands_of_the_demo(program):
+    (command,) = commands(ROOT / "examples/demo.sh", program)
+    assert command in commands(ROOT / "README.md", program)

@@ -17,7 +17,9 @@ from phonopy.harmonic.force_constants import compact_fc_to_full_fc
 from mace_mof_calc import structures
 from phonopy_mlp.cli.main import main
 from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
+from phonopy_mlp.imaginary import compute_commensurate_modes
 from phonopy_mlp.registry import calculator_names, describe, get_calculator
+from phonopy_mlp.relax import relax
 from phonopy_mlp.structures import loose_molecules
 from phonopy_mlp.symmetry import symmetrise
 
@@ -129,6 +131,18 @@ def test_linear_response_and_displacements_agree(monkeypatch, capfd):
     exact, differences = constants.values()
     # Displacements of 0.001 A leave the third order of one direction in the other.
     assert np.abs(exact - differences).max() < 2e-3 * np.abs(exact).max()
+
+
+def test_mini_has_a_stable_minimum_where_its_reference_has():
+    shipped, calculator = structures.load("MOF-5"), get_calculator("mini", device="cpu")
+    relaxed = relax(shipped, calculator, fmax=1e-4)
+    assert relaxed.converged
+    # The shipped structure is at the minimum of GFN1-xTB, which mini was trained on.
+    assert relaxed.atoms.cell.lengths() == pytest.approx(shipped.cell.lengths(), rel=0.005)
+    phonon = make_phonopy(symmetrise(relaxed.atoms, 1e-3), np.diag([2, 2, 2]))
+    modes = compute_commensurate_modes(compute_force_constants(phonon, calculator).phonon)
+    assert len(modes.qpoints) == 8
+    assert modes.count_imaginary() == 0
 
 
 def test_force_constants_of_linear_response_have_all_symmetries_before_any_is_imposed():

@@ -72,12 +72,16 @@ class Tolerances:
 
 @dataclass(frozen=True)
 class Case:
-    """A calculator, a small periodic structure without symmetry that it knows, and an element that it does not."""
+    """A calculator, a small periodic structure without symmetry that it knows, and an element that it does not.
+
+    `needs` is the module that it is made of, where that is not always installed.
+    """
 
     make: Callable[[], BaseCalculator]
     structure: Callable[[], Atoms]
     unknown_element: str
     tolerances: Tolerances = Tolerances()
+    needs: str | None = None
 
 
 def by_name(name: str) -> BaseCalculator:
@@ -112,7 +116,7 @@ SELF_CONSISTENT = Tolerances(
 
 CASES = {
     "mini": Case(partial(by_name, "mini"), zinc_oxide, "He"),
-    "gfn1-xtb": Case(partial(by_name, "gfn1-xtb"), partial(methanol_crystal, 11.0), "Fr", SELF_CONSISTENT),
+    "gfn1-xtb": Case(partial(by_name, "gfn1-xtb"), partial(methanol_crystal, 11.0), "Fr", SELF_CONSISTENT, "tblite"),
     "multi-head file": Case(partial(from_file, STANDINS / "multihead-0.3.8.model", device="cpu"), zinc_oxide, "He"),
     "one-head file": Case(
         partial(from_file, STANDINS / "foundation-0.3.8.model", device="cpu"), partial(methanol_crystal, 5.0), "He"
@@ -122,6 +126,7 @@ CASES = {
         partial(methanol_crystal, 6.0),
         "He",
         TRUNCATED,
+        "torch_dftd",
     ),
 }
 
@@ -133,6 +138,9 @@ def calculator(name: str) -> BaseCalculator:
 
 @pytest.fixture(params=CASES)
 def name(request: pytest.FixtureRequest) -> str:
+    needs = CASES[request.param].needs
+    if needs is not None:
+        pytest.importorskip(needs, reason=f"{needs} is not installed")
     return request.param
 
 

@@ -50,6 +50,7 @@ def test_importing_the_package_is_light() -> None:
 
 
 def test_gfn1_does_not_load_torch() -> None:
+    pytest.importorskip("tblite", reason="tblite is not installed")
     assert (
         run_python("import sys; from mace_mof_calc import GFN1xTB; GFN1xTB(); print('torch' in sys.modules)") == "False"
     )
@@ -64,6 +65,7 @@ def test_ase_looks_the_class_up(name: str) -> None:
 
 
 def test_class_that_ase_looked_up_makes_calculators() -> None:
+    pytest.importorskip("tblite", reason="tblite is not installed")
     found = get_calculator_class("gfn1-xtb")
     calculator = found(accuracy=0.1)
     assert type(calculator) is GFN1xTB

@@ -13,12 +13,14 @@ from ase import Atoms
 from ase.build import bulk
 from ase.units import Bohr, Hartree
 from tiny_models import FOUNDATION, pack_variant
-from torch_dftd.torch_dftd3_calculator import TorchDFTD3Calculator
 
 from mace_mof_calc import GFN1xTB, MaceMOF, MaceMP0bD3, structures
 from mace_mof_calc.comparators import DispersionCorrected
 from mace_mof_calc.dispersion.calculator import CUTOFF, D3
 from mace_mof_calc.errors import DispersionError, MissingExtraError
+
+pytest.importorskip("torch_dftd", reason="torch-dftd is not installed")
+from torch_dftd.torch_dftd3_calculator import TorchDFTD3Calculator
 
 
 @pytest.fixture

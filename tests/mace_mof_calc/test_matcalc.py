@@ -1,9 +1,4 @@
-"""The embedded model as the calculator of matcalc, which needs an environment of its own.
-
-python -m venv matcalc
-matcalc/bin/pip install torch==2.13.0 matcalc pytest . ./src/phonopy_mlp
-matcalc/bin/python -m pytest tests/mace_mof_calc/test_matcalc.py
-"""
+"""The embedded model as the calculator of matcalc, in an environment of its own: ``make test-matcalc``."""
 
 from __future__ import annotations
 
@@ -15,7 +10,7 @@ import pytest
 from mace_mof_calc import MaceMOF, structures
 
 pytestmark = [
-    pytest.mark.skipif(find_spec("matcalc") is None, reason="matcalc has an environment of its own; see this file"),
+    pytest.mark.skipif(find_spec("matcalc") is None, reason="matcalc has an environment of its own: make test-matcalc"),
     pytest.mark.filterwarnings("default"),  # those of matcalc and what it brings
 ]
 

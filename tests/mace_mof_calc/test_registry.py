@@ -50,6 +50,7 @@ def test_file_with_heads_takes_a_head() -> None:
 
 
 def test_gfn1_runs_on_the_cpu_in_double_precision_only() -> None:
+    pytest.importorskip("tblite", reason="tblite is not installed")
     assert isinstance(registry.gfn1_xtb(device="cpu"), GFN1xTB)
     with pytest.raises(DeviceError, match="CPU only"):
         registry.gfn1_xtb(device="cuda")

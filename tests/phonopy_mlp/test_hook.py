@@ -9,7 +9,12 @@ import sysconfig
 import venv
 from pathlib import Path
 
+import numpy as np
 import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+
+from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
 
 STARTUP = Path(__file__).parents[2] / "src" / "phonopy_mlp" / "startup"
 SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
@@ -282,6 +287,22 @@ def test_installed_copy_is_current():
 )
 def test_plain_phonopy_is_unchanged(program, arguments):
     assert run_installed(program, *arguments) == run_installed(program, *arguments, PHONOPY_MLP_NO_HOOK="1")
+
+
+def test_a_real_run_of_plain_phonopy_writes_the_same_files(tmp_path, monkeypatch):
+    written = []
+    for name, value in (("with", ""), ("without", "1")):
+        folder = tmp_path / name
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        phonon = make_phonopy(bulk("Cu", cubic=True), np.diag([2, 2, 2]))
+        compute_force_constants(phonon, EMT()).phonon.save("phonopy_params.yaml", settings={"force_constants": False})
+        arguments = ["phonopy_params.yaml", "--mesh", "5", "5", "5", "-t", "--writefc"]
+        status, out, error = run_installed("phonopy", *arguments, PHONOPY_MLP_NO_HOOK=value)
+        assert status == 0, error
+        written.append((out, error, {path.name: path.read_bytes() for path in folder.iterdir()}))
+    assert {"FORCE_CONSTANTS", "mesh.yaml", "thermal_properties.yaml", "phonopy.yaml"} <= set(written[0][2])
+    assert written[0] == written[1]
 
 
 def test_installed_phonopy_mlp_is_ours():

@@ -15,6 +15,8 @@ from mace_mof_calc.dispersion import calculator as dispersion
 from mace_mof_calc.dispersion.calculator import D3, DispersionCorrected
 from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
 
+pytest.importorskip("torch_dftd", reason="torch-dftd is not installed")
+
 STEP = 2e-4
 
 
