@@ -52,7 +52,8 @@ def get_calculator(
     Raises
     ------
     CalculatorError
-        Unknown name (the message has the close ones), or the factory failed (the message has its reason).
+        Unknown name (the message has the close ones), or the factory failed (the message has its reason, and the
+        remedy where the factory's error has texts `what` and `remedy`).
 
     """
     settings: dict[str, Any] = {"device": device, "dtype": dtype}
@@ -110,11 +111,22 @@ def _make(point: EntryPoint, model: str, arguments: tuple[str, ...], settings: M
         factory: Callable[..., BaseCalculator] = point.load()
         return factory(*arguments, **settings)
     except Exception as error:
-        reason = str(error) or type(error).__name__
-        remedy = f"The calculator comes from '{point.value}'"
+        reason, remedy = _explain(error) or (
+            str(error) or type(error).__name__,
+            f"The calculator comes from '{point.value}'",
+        )
         if isinstance(error, TypeError) and "head" in settings and "'head'" in reason:
             reason, remedy = "it has no heads to choose from", "Leave out --head"
         raise CalculatorError(f"Calculator '{model}' could not be made", reason, remedy) from error
+
+
+def _explain(error: Exception) -> tuple[str, str] | None:
+    """Return reason and remedy of an error that has both, as ours and those of mace-mof-calc do."""
+    what, why, remedy = (getattr(error, name, None) for name in ("what", "why", "remedy"))
+    if not (isinstance(what, str) and isinstance(remedy, str) and remedy.strip()):
+        return None
+    parts = [part.strip().rstrip(".") for part in (what, why) if isinstance(part, str) and part.strip()]
+    return ". ".join(parts), remedy
 
 
 def _unknown_name(model: str) -> CalculatorError:

@@ -24,6 +24,16 @@ def broken(*, device, dtype):
     raise RuntimeError("no such device: " + device)
 
 
+class NoDevice(ValueError):
+    what = "Device abacus was asked for."
+    why = "There is none."
+    remedy = "Use cpu."
+
+
+def clear(*, device, dtype):
+    raise NoDevice("never shown")
+
+
 def copper_only(*, device, dtype):
     calculator = EMT()
     calculator.describe = lambda: {"name": "copper-only", "elements": ("Cu",), "force_noise": 1e-6}
@@ -93,6 +103,7 @@ _ENTRY_POINTS = """
 [phonopy_mlp.calculators]
 emt = phonopy_mlp_test_calculators:emt
 broken = phonopy_mlp_test_calculators:broken
+clear = phonopy_mlp_test_calculators:clear
 no-stress = phonopy_mlp_test_calculators:no_stress
 failing = phonopy_mlp_test_calculators:failing
 twice = phonopy_mlp_test_calculators:twice

@@ -25,9 +25,18 @@ def test_an_unknown_name_suggests_the_close_one(registered):
 
 
 def test_a_factory_that_fails_keeps_its_reason_and_cause(registered):
-    with pytest.raises(CalculatorError, match="no such device: cuda") as caught:
+    with pytest.raises(
+        CalculatorError, match=r"no such device: cuda\. The calculator comes from '.*:broken'"
+    ) as caught:
         get_calculator("broken", device="cuda")
     assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+def test_a_clear_error_of_a_factory_is_all_that_is_said(registered):
+    with pytest.raises(CalculatorError) as caught:
+        get_calculator("clear")
+    expected = "Calculator 'clear' could not be made: Device abacus was asked for. There is none. Use cpu."
+    assert str(caught.value) == expected
 
 
 def test_a_head_is_refused_by_a_calculator_without_heads(registered):
