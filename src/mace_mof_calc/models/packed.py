@@ -97,8 +97,8 @@ def save_packed(module: torch.nn.Module, stem: str | Path, card: Mapping[str, An
     stem : str or Path
         Path of the files without suffix.
     card : mapping
-        Fields of `models.cards.ModelCard` but `filename`, `url` and `digest`; ``validation`` as a list of mappings with the
-        fields of `models.cards.ValidationRow`.
+        Fields of `models.cards.ModelCard` but `filename`, `url` and `digest`; ``validation`` as a list of mappings with
+        the fields of `models.cards.ValidationRow`.
 
     Returns
     -------
