@@ -2,7 +2,8 @@
 
     python benchmarks/table.py build/benchmarks.json build/engine.csv
 
-Seconds; the parts of one evaluation, which are means, have nothing but a median.
+Seconds; the parts of one evaluation, which are means, have nothing but a median. Prints what the issue says of
+symmetrix where it is not built, since nothing of it is in the table then.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import csv
 import json
 import sys
 from pathlib import Path
+
+from symmetrix_quoted import quote_symmetrix
 
 
 def main() -> None:
@@ -26,6 +29,7 @@ def main() -> None:
             [benchmark["group"], f"{name}: {part}", "", f"{s:.5f}", "", ""]
             for part, s in benchmark["extra_info"].items()
         ]
+    print(quote_symmetrix())
     with target.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["group", "name", "min", "median", "max", "rounds"], *rows])
 

@@ -21,6 +21,7 @@ from statistics import median
 
 import phonopy
 from ase.io import write
+from symmetrix_quoted import quote_symmetrix
 
 from . import agreement, identity, report
 from .agreement import Agreement
@@ -149,6 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(report.format_table(runs, ratios, {key: task.title for key, task in bench.tasks.items()}))
     for key, seconds in alone.items():
         print(f"{bench.tasks[key].title}, ours, force constants alone: {median(seconds):.3g} s")
+    print(quote_symmetrix())
     return report_agreement(agreements)
 
 

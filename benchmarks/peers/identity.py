@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 _PACKAGES = {
-    "ours": ("numpy", "scipy", "phonopy", "phonors", "spglib", "ase", "torch", "numba"),
+    "ours": ("numpy", "scipy", "phonopy", "phonors", "spglib", "ase", "torch", "e3nn", "mace-torch", "numba"),
     "stock": ("numpy", "scipy", "phonopy", "phonors", "spglib", "ase", "torch", "e3nn", "mace-torch"),
     "janus": ("numpy", "scipy", "phonopy", "phonors", "spglib", "ase", "torch", "e3nn", "mace-torch", "janus-core"),
 }

@@ -227,6 +227,8 @@ class MaceMOF(MACECalculator):
         ------
         TypeError
             Where `has_linear_response` is false.
+        DisplacementError
+            The displacements are not of that shape.
         """
         atoms = self._check_response(atoms)
         members = [engine.force_response(atoms, displacements) for engine in self._engines]
@@ -260,6 +262,8 @@ class MaceMOF(MACECalculator):
         ------
         TypeError
             Where `has_linear_response` is false.
+        DisplacementError
+            There is no such atom, or the directions are not of that shape.
         """
         atoms = self._check_response(atoms)
         members = [engine.atom_response(atoms, index, directions) for engine in self._engines]

@@ -7,9 +7,9 @@ from collections.abc import Collection
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from .errors import StructureError, UnsupportedElementError
+from .errors import DisplacementError, StructureError, UnsupportedElementError
 
 _SHOWN = 5
 
@@ -65,6 +65,42 @@ def check_structure(atoms: Atoms | None, numbers: Collection[int], calculator: s
         )
     _check_elements(atoms.numbers, numbers, calculator)
     return atoms
+
+
+def check_directions(index: int, directions: ArrayLike, count: int) -> NDArray[np.float64]:
+    """Return directions of one of `count` atoms, shape=(directions, 3).
+
+    Raises
+    ------
+    DisplacementError
+        There is no such atom, or the directions have another shape.
+    """
+    if not 0 <= index < count:
+        raise DisplacementError(f"Atom {index} was to move", f"The structure has atoms 0 to {count - 1}")
+    found = np.asarray(directions, dtype=float)
+    if found.ndim != 2 or found.shape[1] != 3:
+        raise DisplacementError(
+            f"Directions of shape {found.shape} were given", "Each is a row: (count, 3)", "Put one alone into a list"
+        )
+    return found
+
+
+def check_displacements(displacements: ArrayLike, count: int) -> NDArray[np.float64]:
+    """Return displacements of all of `count` atoms, shape=(displacements, count, 3).
+
+    Raises
+    ------
+    DisplacementError
+        They have another shape.
+    """
+    found = np.asarray(displacements, dtype=float)
+    if found.ndim != 3 or found.shape[1:] != (count, 3):
+        raise DisplacementError(
+            f"Displacements of shape {found.shape} were given",
+            f"Each moves all atoms: (displacements, {count}, 3)",
+            "Put one alone into a list",
+        )
+    return found
 
 
 def _check_elements(present: NDArray[np.integer], known: Collection[int], calculator: str) -> None:

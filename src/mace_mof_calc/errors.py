@@ -7,6 +7,7 @@ __all__ = [
     "CommitteeError",
     "DeviceError",
     "DispersionError",
+    "DisplacementError",
     "DomainError",
     "MaceMofError",
     "MissingExtraError",
@@ -82,6 +83,10 @@ class UnsupportedElementError(MaceMofError, ValueError):
 
 class DispersionError(MaceMofError, ValueError):
     """A dispersion correction on top of a model that includes it already."""
+
+
+class DisplacementError(MaceMofError, ValueError):
+    """A displacement of an atom that is not there, or that is no vector."""
 
 
 class DomainError(MaceMofError, ValueError):

@@ -73,7 +73,8 @@ def test_a_committee_is_the_same_with_and_without_acceleration(atoms: Atoms, var
     fast, slow = (evaluate(atoms, MaceMOF(variants, device="cpu", accelerate=on)) for on in (True, False))
     assert set(fast) == set(slow)
     for key, value in slow.items():
-        np.testing.assert_allclose(fast[key], value, rtol=1e-10, atol=1e-12)
+        # Variances are differences of what members agree on to many digits.
+        np.testing.assert_allclose(fast[key], value, rtol=1e-10 if key.endswith("_var") else 1e-12, atol=1e-13)
 
 
 def test_is_a_mace_calculator(foundation: MaceMOF) -> None:

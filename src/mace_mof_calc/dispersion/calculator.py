@@ -14,7 +14,7 @@ from ase.calculators.mixing import SumCalculator
 from ase.units import Bohr
 
 from ..calculator import MaceMOF
-from ..checks import check_structure
+from ..checks import check_directions, check_displacements, check_structure
 from ..devices import resolve_device
 from ..errors import DispersionError, MissingExtraError
 from .pairs import State, evaluate
@@ -118,7 +118,7 @@ class D3(Calculator):
         to the cutoff and twice that of the coordination numbers away. What belongs to the structure is kept for its
         other atoms.
         """
-        return respond_to_atom(self._state(atoms), index, directions)
+        return respond_to_atom(self._state(atoms), index, check_directions(index, directions, len(atoms)))
 
     def force_response(self, atoms: Atoms, displacements: Array) -> Array:
         """Differentiate all forces along displacements of the periodic structure, exactly.
@@ -134,7 +134,7 @@ class D3(Calculator):
         ndarray, shape=(count, natoms, 3)
             Product of the negative Hessian (eV/A^2) with the displacements, eV/A.
         """
-        return respond_to_all(self._state(atoms), displacements)
+        return respond_to_all(self._state(atoms), check_displacements(displacements, len(atoms)))
 
     def _state(self, atoms: Atoms) -> State:
         atoms = check_structure(atoms, range(1, _HEAVIEST + 1), "D3")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import TypeVar
 
@@ -25,6 +26,15 @@ class BatchError(Exception):
     def __init__(self, index: int, cause: Exception) -> None:
         self.index, self.cause = index, cause
         super().__init__(f"item {index} of a batch failed")
+
+
+@contextmanager
+def blaming(index: int) -> Iterator[None]:
+    """Name an item in the error of what is done for it alone."""
+    try:
+        yield
+    except Exception as error:
+        raise BatchError(index, error) from error
 
 
 def pack(weights: Sequence[float], capacity: float) -> list[list[int]]:

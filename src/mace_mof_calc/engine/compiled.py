@@ -24,6 +24,7 @@ class Compiled:
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
+        self._pool_size = 0
 
     def contract(self, table: Polynomial, elements: Tensor, x: Tensor) -> Tensor:
         """Return the polynomial of each atom's `x`."""
@@ -73,10 +74,11 @@ class Compiled:
             angular.new_empty(angular.shape, dtype=torch.float64),
             angular.new_zeros(len(angular)).double(),
         )
-        gh = self._run_adding(
+        gh = h.new_zeros(h.shape)
+        self._run_adding(
             gathering.gather_reverse,
             _arrays(links.start)[0],
-            h.shape,
+            gh,
             *(links.start, links.sender, links.row, *radial[:2], h, angular, *_message(table), gs, gangular, along),
         )
         return gh, gangular, along
@@ -99,10 +101,11 @@ class Compiled:
         h, angular = changing.h, changing.angular
         dgangular = angular.new_empty((int(start[-1]), angular.shape[1]), dtype=torch.float64)
         dalong = dgangular.new_zeros(len(dgangular))
-        dgh = self._run_adding(
+        dgh = h.new_zeros((h.shape[0], reached, h.shape[2]))
+        self._run_adding(
             gathering.gather_reverse_tangent,
             start,
-            (h.shape[0], reached, h.shape[2]),
+            dgh,
             *(*_cluster(links), *changing.radial, *_changing(changing)),
             *(*_message(table), gs, dgs, dgangular, dalong),
         )
@@ -118,22 +121,29 @@ class Compiled:
             list(self._threads().map(lambda share: loop(*share, *arrays), shares))
 
     def _run_adding(
-        self, loop: Callable[..., None], weights: np.ndarray[Any, Any], shape: tuple[int, ...], *arguments: Tensor
-    ) -> Tensor:
-        """Run a loop whose last argument but some is added to by all shares: give each an own one, and add them."""
+        self, loop: Callable[..., None], weights: np.ndarray[Any, Any], total: Tensor, *arguments: Tensor
+    ) -> None:
+        """Run a loop over shares of the atoms which adds to `total`, its last argument.
+
+        Several shares add to the same entries, which threads must not do at once. So each has an array of its own,
+        and these are added at the end.
+        """
         arrays = _arrays(*arguments)
         shares = _shares(weights)
-        sums = [arguments[-3].new_zeros(shape) for _ in shares]
+        sums = [total, *(torch.zeros_like(total) for _ in shares[1:])]
         calls = zip(shares, sums, strict=True)
         if len(shares) == 1:
-            loop(*shares[0], *arrays, sums[0].numpy())
+            loop(*shares[0], *arrays, total.numpy())
         else:
             list(self._threads().map(lambda call: loop(*call[0], *arrays, call[1].numpy()), calls))
-        return sums[0] if len(sums) == 1 else torch.stack(sums).sum(0)
+        for own in sums[1:]:
+            total += own
 
     def _threads(self) -> ThreadPoolExecutor:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="mace-mof")
+        """Return as many threads as PyTorch has now."""
+        if self._pool is None or self._pool_size != torch.get_num_threads():
+            self._pool_size = torch.get_num_threads()
+            self._pool = ThreadPoolExecutor(self._pool_size, thread_name_prefix="mace-mof")
         return self._pool
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from ase import Atoms
 
-from .batching import measure_memory, run_in_bins
-from .cluster import reach, side_by_side, whole
+from ..checks import check_directions, check_displacements
+from .batching import blaming, measure_memory, run_in_bins
+from .cluster import Cluster, reach, side_by_side, whole
 from .compiled import Compiled
 from .evaluate import Evaluation, evaluate, sum_over_edges
 from .folding import fold
@@ -26,6 +27,12 @@ Backend = Literal["compiled", "pytorch"]
 
 MEMORY = 100_000_000
 """Bytes that a batch may take on a CPU, where larger ones leave its caches and are slower."""
+
+TOGETHER = 3
+"""Directions of an atom that are computed at once, as many as it usually has.
+
+A GPU, which spends most of its time on starting operations, is the faster the more there are; memory grows with them.
+"""
 
 FOLDED = 8
 """Sets of elements whose tables are kept; those of the oldest go first."""
@@ -52,13 +59,12 @@ class Results:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _State:
-    """A structure, evaluated for its response; `order` has the atoms' places in the structure."""
+    """A structure, evaluated for its response."""
 
     atoms: Atoms
     model: FoldedModel
     crystal: Crystal
     evaluation: Evaluation
-    order: Array
 
 
 class Engine:
@@ -120,8 +126,7 @@ class Engine:
     def evaluate(self, atoms: Atoms) -> Results:
         """Evaluate energies, forces and virial of a structure."""
         model = self.model(atoms.numbers)
-        crystal = self._neighbours.update(model, atoms)
-        return self._results(model, crystal, np.argsort(atoms.numbers, kind="stable"), [len(atoms)])[0]
+        return self._results(model, self._neighbours.update(model, atoms), [len(atoms)])[0]
 
     def evaluate_batch(self, structures: Sequence[Atoms]) -> list[Results]:
         """Evaluate structures, several at once, as many as there is memory for.
@@ -132,20 +137,24 @@ class Engine:
             One of them failed; names it.
         """
         model = self.model(z for atoms in structures for z in atoms.numbers)
-        pairs = [find_pairs(model, atoms) for atoms in structures]
+        pairs = []
+        for number, atoms in enumerate(structures):
+            with blaming(number):
+                pairs.append(find_pairs(model, atoms))
 
         def run(items: Sequence[int]) -> list[Results]:
             own = [structures[k] for k in items]
             joined = join_pairs([pairs[k] for k in items])
             crystal = make_crystal(model, joined, np.concatenate([atoms.positions for atoms in own]))
-            return self._results(model, crystal, joined.order, [len(atoms) for atoms in own])
+            return self._results(model, crystal, [len(atoms) for atoms in own])
 
         weights = [len(each.order) + len(each.sender) for each in pairs]
         if self._bytes is None:
             lightest = int(np.argmin(weights))
-            crystal = make_crystal(model, pairs[lightest], structures[lightest].positions)
-            self._bytes = measure_memory(lambda: evaluate(model, crystal, self._kernels), model.device)
-            self._bytes /= weights[lightest]
+            with blaming(lightest):
+                crystal = make_crystal(model, pairs[lightest], structures[lightest].positions)
+                taken = measure_memory(lambda: evaluate(model, crystal, self._kernels), model.device)
+            self._bytes = taken / weights[lightest]
         return run_in_bins(run, weights, self._available() / self._bytes)
 
     def force_response(self, atoms: Atoms, displacements: Array) -> Array:
@@ -161,13 +170,19 @@ class Engine:
         -------
         ndarray, shape=(count, atoms, 3)
             Product of the negative Hessian (eV/A^2) with the displacements, eV/A.
+
+        Raises
+        ------
+        DisplacementError
+            The displacements are not of that shape.
         """
+        displacements = check_displacements(displacements, len(atoms))
         state = self._evaluated(atoms)
         everything = whole(state.crystal, len(state.model.blocks))
-        out = np.empty(np.shape(displacements))
-        for change, response in zip(np.asarray(displacements, dtype=float), out, strict=True):
-            moves = torch.as_tensor(change[state.order], device=self._device)
-            response[state.order] = -respond(
+        out, order = np.empty(displacements.shape), state.crystal.order
+        for change, response in zip(displacements, out, strict=True):
+            moves = torch.as_tensor(change[order], device=self._device)
+            response[order] = -respond(
                 state.model, state.crystal, state.evaluation, everything, self._kernels, moves
             ).numpy(force=True)
         return out
@@ -190,17 +205,30 @@ class Engine:
         cell : ndarray, shape=(nodes, 3), dtype=int
         response : ndarray, shape=(count, nodes, 3)
             Derivative of their forces, eV/A^2 for unit vectors.
+
+        Raises
+        ------
+        DisplacementError
+            There is no such atom, or the directions are not of that shape.
         """
+        directions = check_directions(index, directions, len(atoms))
         state = self._evaluated(atoms)
-        seed = int(np.flatnonzero(state.order == index)[0])
-        cluster = reach(state.crystal, seed, len(state.model.blocks))
-        # Together, since a GPU spends most of its time on starting operations.
+        order = state.crystal.order
+        cluster = reach(state.crystal, int(np.flatnonzero(order == index)[0]), len(state.model.blocks))
+        response = np.empty((len(directions), len(cluster.atom), 3))
+        for first in range(0, len(directions), TOGETHER):
+            own = slice(first, first + TOGETHER)
+            response[own] = self._respond_together(state, cluster, directions[own])
+        return order[cluster.atom.numpy(force=True)], cluster.cell.numpy(force=True), response
+
+    def _respond_together(self, state: _State, cluster: Cluster, directions: Array) -> Array:
+        """Return the response to a cluster's first node in several directions, shape=(directions, nodes, 3)."""
         joint, place = side_by_side(cluster, len(directions))
         change = state.evaluation.unit.new_zeros((len(joint.atom), 3))
-        change[place[:, 0]] = torch.as_tensor(np.asarray(directions, dtype=float), device=self._device)
+        change[place[:, 0]] = torch.as_tensor(directions, device=self._device)
         hessian = respond(state.model, state.crystal, state.evaluation, joint, self._kernels, change)
         response: Array = -hessian[place].numpy(force=True)
-        return state.order[cluster.atom.numpy(force=True)], cluster.cell.numpy(force=True), response
+        return response
 
     def _available(self) -> int:
         """Return how many bytes a batch may take."""
@@ -209,8 +237,8 @@ class Engine:
         device = torch.device(self._device)
         return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else MEMORY
 
-    def _results(self, model: FoldedModel, crystal: Crystal, order: Array, sizes: list[int]) -> list[Results]:
-        found = evaluate(model, crystal, self._kernels)
+    def _results(self, model: FoldedModel, crystal: Crystal, sizes: list[int]) -> list[Results]:
+        found, order = evaluate(model, crystal, self._kernels), crystal.order
         gradient = sum_over_edges(crystal.receiver, crystal.sender, found.gradient, len(order))
         energies, forces = np.empty(len(order)), np.empty((len(order), 3))
         energies[order], forces[order] = found.energies.numpy(force=True), -gradient.numpy(force=True)
@@ -226,8 +254,7 @@ class Engine:
         """Return a structure's evaluation; that of the last structure is kept."""
         if self._last is None or self._last.atoms != atoms:
             model = self.model(atoms.numbers)
-            pairs = find_pairs(model, atoms)
-            crystal = make_crystal(model, pairs, atoms.positions)
+            crystal = make_crystal(model, find_pairs(model, atoms), atoms.positions)
             evaluation = evaluate(model, crystal, self._kernels, order=2)
-            self._last = _State(atoms.copy(), model, crystal, evaluation, pairs.order)
+            self._last = _State(atoms.copy(), model, crystal, evaluation)
         return self._last

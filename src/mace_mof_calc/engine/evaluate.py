@@ -9,6 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from .activation import silu
 from .graph import Crystal
 from .kernels import Kernels, Links
 from .radial import Radial, evaluate_radial
@@ -170,9 +171,8 @@ def read_out(readout: Readout, x: Tensor) -> tuple[Tensor, Tensor]:
     if readout.inner is None:
         return x @ readout.outer, readout.outer.expand(x.shape)
     hidden = x @ readout.inner
-    s = torch.sigmoid(hidden)
-    slope = s * (1.0 + hidden * (1.0 - s))
-    return (hidden * s) @ readout.outer, (slope * readout.outer) @ readout.inner.T
+    value, slope = silu(hidden, 1)
+    return value @ readout.outer, (slope * readout.outer) @ readout.inner.T
 
 
 def _forward(

@@ -8,6 +8,7 @@ distinct monomial once.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -296,7 +297,8 @@ def _fold_readout(readout: Any, hidden: Any, head: int, heads: int) -> Readout:
 
 def _radial_matrices(network: Any) -> tuple[Tensor, ...]:
     """Return the matrices of e3nn's radial network with its normalisations in them."""
-    layers = [getattr(network, name) for name in dir(network) if name.startswith("layer")]
+    names = [name for name in dir(network) if re.fullmatch(r"layer\d+", name)]
+    layers = [getattr(network, name) for name in sorted(names, key=lambda name: int(name.removeprefix("layer")))]
     if not layers or not all(hasattr(layer, "h_in") for layer in layers):
         raise UnfoldableError(
             f"The model has a {type(network).__name__} of distances",

@@ -26,6 +26,8 @@ class Crystal:
 
     Attributes
     ----------
+    order : ndarray, shape=(atoms,), dtype=int
+        Index of each atom in the structure.
     elements : Tensor, shape=(atoms,), dtype=int64
         As the model counts them, ascending.
     start : Tensor, shape=(atoms + 1,), dtype=int64
@@ -37,6 +39,7 @@ class Crystal:
         Receiver minus sender, A.
     """
 
+    order: Array
     elements: Tensor
     start: Tensor
     sender: Tensor
@@ -131,6 +134,7 @@ def make_crystal(model: FoldedModel, pairs: Pairs, positions: Array) -> Crystal:
     near = np.einsum("ek,ek->e", vectors, vectors) < model.r_max**2
     receiver = pairs.receiver[near]
     return Crystal(
+        order=pairs.order,
         elements=torch.as_tensor(pairs.elements, device=model.device),
         start=torch.as_tensor(np.searchsorted(receiver, np.arange(len(ordered) + 1)), device=model.device),
         sender=torch.as_tensor(pairs.sender[near].astype(np.int64), device=model.device),

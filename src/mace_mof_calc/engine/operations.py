@@ -5,8 +5,8 @@ Derivatives along a displacement are those that PyTorch takes of the same operat
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from weakref import WeakKeyDictionary
 
 import torch
@@ -183,13 +183,10 @@ class Operations:
 
     def _chunks(self, start: Tensor, radial: Tensor) -> Iterator[tuple[slice, slice]]:
         """Yield receivers, and their edges, as many as there is memory for."""
-        bounds, size = start.tolist(), max(1, self._capacity(radial) // radial.shape[1:].numel())
-        low, count = 0, len(start) - 1
-        while low < count:
-            high = max(low + 1, bisect_right(bounds, bounds[low] + size) - 1)
+        bounds, size = start.tolist(), self._capacity(radial) // radial.shape[1:].numel()
+        for low, high in pairwise(_cuts(start.diff().tolist(), size)):
             if bounds[low] < bounds[high]:
                 yield slice(low, high), slice(bounds[low], bounds[high])
-            low = high
 
     def _capacity(self, like: Tensor) -> int:
         """Return how many numbers each of the arrays that are alive at once may have."""
@@ -198,6 +195,20 @@ class Operations:
             on_gpu = like.device.type == "cuda"
             memory = torch.cuda.get_device_properties(like.device).total_memory // 8 if on_gpu else _CACHED
         return memory // (_COPIES * like.element_size())
+
+
+def _cuts(degrees: Sequence[int], size: int) -> list[int]:
+    """Cut receivers into runs whose tables, a row for each as long as the longest of them, have at most `size` places.
+
+    A receiver that needs more has a run of its own.
+    """
+    cuts, width = [0], 0
+    for receiver, degree in enumerate(degrees):
+        width = max(width, degree)
+        if receiver > cuts[-1] and (receiver + 1 - cuts[-1]) * width > size:
+            cuts.append(receiver)
+            width = degree
+    return [*cuts, len(degrees)]
 
 
 def _by_output(table: Polynomial, x: Tensor) -> Tensor:

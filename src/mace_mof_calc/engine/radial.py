@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..backend import jit_without_warning
+from .activation import silu
 from .tables import FoldedModel
 
 _SAME = 1e-13  # A; distances closer than this have the same radial functions to rounding
@@ -110,16 +111,14 @@ def _network(matrices: tuple[Tensor, ...], model: FoldedModel, basis: list[Tenso
     """Apply the radial network to values and derivatives."""
     parts = [part @ matrices[0] for part in basis]
     for matrix in matrices[1:]:
-        parts = [(model.activation * part) @ matrix for part in _silu(parts)]
+        parts = [(model.activation * part) @ matrix for part in _activate(parts)]
     return parts
 
 
-def _silu(parts: list[Tensor]) -> list[Tensor]:
-    x = parts[0]
-    s = torch.sigmoid(x)
-    slope = s * (1.0 + x * (1.0 - s))
-    out = [x * s, slope * parts[1]]
-    if len(parts) > 2:
-        curvature = s * (1.0 - s) * (2.0 + x * (1.0 - 2.0 * s))
-        out.append(slope * parts[2] + curvature * parts[1] ** 2)
+def _activate(parts: list[Tensor]) -> list[Tensor]:
+    """Apply the activation to values and derivatives."""
+    value, slope, *curvature = silu(parts[0], len(parts) - 1)
+    out = [value, slope * parts[1]]
+    if curvature:
+        out.append(slope * parts[2] + curvature[0] * parts[1] ** 2)
     return out

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .activation import silu
 from .cluster import Cluster
 from .evaluate import Evaluation, across, apply, sum_over_edges
 from .graph import Crystal, repeat_by
@@ -155,7 +156,7 @@ def _forward(
         apply(block.out, dproducts, dnew, members.first(count))
         if number:
             apply(block.skip, dfeatures, dnew[:, :before], members.first(before))
-        dreadout = read_out_tangent(block.readout, inside.features[0][cluster.atom[:count]], dnew[0])
+        dreadout = _read_out_tangent(block.readout, inside.features[0][cluster.atom[:count]], dnew[0])
         tangents.append(_Tangent(changing, dmessages, model.scale * dreadout))
         dfeatures = dnew
     return tangents
@@ -229,11 +230,10 @@ def _edge_tangent(
     return out
 
 
-def read_out_tangent(readout: Readout, x: Tensor, dx: Tensor) -> Tensor:
+def _read_out_tangent(readout: Readout, x: Tensor, dx: Tensor) -> Tensor:
     """Return the derivative along `dx` of the readout's gradient, shape=(atoms, channels)."""
     if readout.inner is None:
         return torch.zeros_like(dx)
     hidden = x @ readout.inner
-    s = torch.sigmoid(hidden)
-    curvature = s * (1.0 - s) * (2.0 + hidden * (1.0 - 2.0 * s))
+    curvature = silu(hidden, 2)[2]
     return (curvature * (dx @ readout.inner) * readout.outer) @ readout.inner.T

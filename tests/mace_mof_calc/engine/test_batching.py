@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +10,14 @@ import torch
 from ase import Atoms
 from ase.build import bulk, molecule
 from numpy.testing import assert_allclose
+from tiny_models import pack_variant
 
 from mace_mof_calc import MaceMOF, structures
+from mace_mof_calc.engine import engine as engine_module
 from mace_mof_calc.engine.batching import BatchError, pack, run_in_bins
-from mace_mof_calc.engine.engine import Backend, Engine
+from mace_mof_calc.engine.engine import Backend, Engine, Results
+from mace_mof_calc.engine.graph import Crystal, Pairs
+from mace_mof_calc.engine.tables import FoldedModel
 from mace_mof_calc.errors import StructureError, UnsupportedElementError
 
 from ..conftest import TINY, make_module
@@ -94,10 +99,10 @@ def test_the_calculator_names_the_structure_that_fails(monkeypatch: pytest.Monke
     engine = calculator._engines[0]
     results = engine._results
 
-    def fail(model: object, crystal: object, order: np.ndarray, sizes: list[int]) -> object:
+    def fail(model: object, crystal: object, sizes: list[int]) -> object:
         if 6 in sizes:
             raise RuntimeError("DefaultCPUAllocator: not enough memory")
-        return results(model, crystal, order, sizes)
+        return results(model, crystal, sizes)
 
     monkeypatch.setattr(engine, "_results", fail)
     with pytest.raises(StructureError, match=r"Structure 2 of the batch \(CH4O\) failed.*not enough memory"):
@@ -105,17 +110,63 @@ def test_the_calculator_names_the_structure_that_fails(monkeypatch: pytest.Monke
     assert len(calculator.calculate_batch([good, good])) == 2
 
 
-def test_a_committee_takes_batches_and_has_linear_response() -> None:
-    one, two = MaceMOF("mini", device="cpu"), MaceMOF(["mini", "mini"], device="cpu")
+def test_a_structure_whose_neighbours_cannot_be_found_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    calculator = MaceMOF("mini", device="cpu")
+    find = engine_module.find_pairs
+
+    def fail(model: FoldedModel, atoms: Atoms) -> Pairs:
+        if len(atoms) == 6:
+            raise MemoryError("no more")
+        return find(model, atoms)
+
+    monkeypatch.setattr(engine_module, "find_pairs", fail)
+    with pytest.raises(StructureError, match=r"Structure 2 of the batch \(CH4O\) failed.*MemoryError: no more"):
+        calculator.calculate_batch([molecule("H2O"), molecule("CH3OH")])
+
+
+def test_a_structure_whose_memory_cannot_be_measured_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(run: object, device: object) -> float:
+        raise RuntimeError("DefaultCPUAllocator: not enough memory")
+
+    monkeypatch.setattr(engine_module, "measure_memory", fail)
+    with pytest.raises(StructureError, match=r"Structure 2 of the batch \(H2O\) failed.*not enough memory"):
+        MaceMOF("mini", device="cpu").calculate_batch([molecule("CH3OH"), molecule("H2O")])
+
+
+@pytest.mark.parametrize("backend", ["compiled", "pytorch"])
+def test_bins_stay_within_memory(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = 1_000_000
+    engine = Engine(make_module(TINY), backend=backend, memory=memory)
+    results, bins = engine._results, []
+
+    def recording(model: FoldedModel, crystal: Crystal, sizes: list[int]) -> list[Results]:
+        bins.append((len(sizes), len(crystal.order) + len(crystal.sender)))
+        return results(model, crystal, sizes)
+
+    monkeypatch.setattr(engine, "_results", recording)
+    engine.evaluate_batch([molecule("CH3OH"), molecule("H2O"), bulk("ZnO", "wurtzite", a=3.25, c=5.2)] * 8)
+    assert engine._bytes is not None
+    assert max(weight * engine._bytes for _, weight in bins) <= memory
+    assert len(bins) > 1
+    assert max(count for count, _ in bins) > 1
+    assert sum(count for count, _ in bins) == 24
+
+
+def test_a_committee_takes_batches_and_has_the_mean_response_of_its_members(tmp_path: Path) -> None:
+    paths = [pack_variant(tmp_path, seed) for seed in (1, 2)]
+    committee, members = MaceMOF(paths, device="cpu"), [MaceMOF(path, device="cpu") for path in paths]
     atoms = structures.load("MOF-74")
-    (alone,), (found,) = one.calculate_batch([atoms]), two.calculate_batch([atoms])
-    assert_allclose(found["forces"], alone["forces"], atol=1e-12)
+    (found,), alone = committee.calculate_batch([atoms]), [each.calculate_batch([atoms])[0] for each in members]
+    assert_allclose(found["forces"], np.mean([each["forces"] for each in alone], axis=0), atol=1e-12)
     assert found["energy_comm"].shape == (2,)
     move = np.zeros((1, len(atoms), 3))
     move[0, 3, 1] = 1.0
-    assert_allclose(two.force_response(atoms, move), one.force_response(atoms, move), atol=1e-10)
-    atom, cell, response = two.atom_response(atoms, 3, np.eye(3)[[1]])
+    responses = np.array([each.force_response(atoms, move) for each in members])
+    scale = np.abs(responses).max()
+    assert np.abs(responses[0] - responses[1]).max() > 1e-3 * scale
+    assert_allclose(committee.force_response(atoms, move), responses.mean(axis=0), atol=1e-12 * scale)
+    atom, cell, response = committee.atom_response(atoms, 3, np.eye(3)[[1]])
     whole = np.zeros((len(atoms), 3))
     np.add.at(whole, atom, response[0])
-    assert_allclose(whole, one.force_response(atoms, move)[0], atol=1e-10)
+    assert_allclose(whole, responses.mean(axis=0)[0], atol=1e-12 * scale)
     assert len(atom) == len(cell)

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,14 @@ from numpy.testing import assert_allclose
 
 from mace_mof_calc import MaceMOF, structures
 from mace_mof_calc.calculator import MACECalculator
-from mace_mof_calc.engine.engine import FOLDED, Backend, Engine
+from mace_mof_calc.engine import operations
+from mace_mof_calc.engine.cluster import Cluster, side_by_side
+from mace_mof_calc.engine.engine import FOLDED, TOGETHER, Backend, Engine
 from mace_mof_calc.engine.folding import UnfoldableError
 from mace_mof_calc.engine.graph import SKIN, NeighbourList
 from mace_mof_calc.engine.harmonics import tabulate_harmonics
-from mace_mof_calc.errors import AccelerationError
+from mace_mof_calc.engine.operations import _cuts
+from mace_mof_calc.errors import AccelerationError, DisplacementError
 from mace_mof_calc.models.loading import load
 
 from ..conftest import TINY, make_module, save_pickle
@@ -36,6 +40,7 @@ VARIANTS = {
     "correlations differ": replace(SMALL, correlation=(2, 3), interaction_cls_first=RESIDUAL),
     "heads": replace(SMALL, heads=("Default", "other", "third"), interaction_cls_first=RESIDUAL),
     "no products": replace(SMALL, correlation=(1, 1), interaction_cls_first=RESIDUAL),
+    "deep radial network": replace(SMALL, radial_MLP=(4,) * 11, interaction_cls_first=RESIDUAL),
 }
 
 
@@ -94,15 +99,19 @@ def backend(request: pytest.FixtureRequest) -> Backend:
     return request.param
 
 
+def assert_equal_to_rounding(found: np.ndarray, expected: np.ndarray) -> None:
+    """Compare to 1e-12 of the largest entry, or of 1 where all of them vanish by symmetry."""
+    largest = np.abs(expected).max()
+    assert_allclose(found, expected, rtol=0, atol=1e-12 * (largest if largest > 1e-12 else 1.0))
+
+
 def assert_same(engine: Engine, module: torch.nn.Module, atoms: Atoms, head: str = "Default") -> None:
     found, results = engine.evaluate(atoms), mace(module, atoms, head).results
-    scale = max(1.0, np.abs(results["forces"]).max())
-    assert_allclose(found.energies, results["energies"], rtol=1e-12, atol=1e-12)
-    assert_allclose(found.forces, results["forces"], rtol=0, atol=1e-12 * scale)
+    assert_allclose(found.energies, results["energies"], rtol=1e-12)
+    assert_equal_to_rounding(found.forces, results["forces"])
     if atoms.pbc.all():
         stress = found.virial / atoms.get_volume()
-        voigt = stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
-        assert_allclose(voigt, results["stress"], rtol=0, atol=1e-12 * scale)
+        assert_equal_to_rounding(stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]], results["stress"])
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -216,11 +225,8 @@ def test_tables_of_few_sets_of_elements_are_kept() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_the_default_device_of_the_process_does_not_matter(dtype: torch.dtype) -> None:
-    atoms, module, expected = (
-        small_crystal(),
-        make_module(),
-        Engine(make_module(), dtype=dtype).evaluate(small_crystal()),
-    )
+    atoms, module, normal = small_crystal(), make_module(), Engine(make_module(), dtype=dtype)
+    expected, expected_response = normal.evaluate(atoms), normal.atom_response(atoms, 0, np.eye(3))[2]
     torch.set_default_device("meta")
     try:
         engine = Engine(module, dtype=dtype)
@@ -228,7 +234,7 @@ def test_the_default_device_of_the_process_does_not_matter(dtype: torch.dtype) -
     finally:
         torch.set_default_device(None)
     assert_allclose(found.forces, expected.forces, atol=1e-12)
-    assert np.isfinite(response).all()
+    assert_equal_to_rounding(response, expected_response)
 
 
 def test_acceleration_can_be_chosen_and_is_told() -> None:
@@ -258,14 +264,16 @@ def test_threads_share_the_work_and_change_nothing() -> None:
     before = torch.get_num_threads()
     found = []
     try:
-        for threads in (1, 3):
+        for threads in (1, 2, 3):
             torch.set_num_threads(threads)
             found.append((engine.evaluate(atoms), Engine(load("mini").module).atom_response(atoms, 5, np.eye(3))[2]))
+            assert engine._kernels._threads()._max_workers == threads
     finally:
         torch.set_num_threads(before)
-    (one, response), (other, response_too) = found
-    assert_allclose(other.forces, one.forces, atol=1e-12)
-    assert_allclose(response_too, response, atol=1e-12 * np.abs(response).max())
+    (one, response), *others = found
+    for other, response_too in others:
+        assert_equal_to_rounding(other.forces, one.forces)
+        assert_equal_to_rounding(response_too, response)
 
 
 def test_little_memory_changes_nothing() -> None:
@@ -274,6 +282,35 @@ def test_little_memory_changes_nothing() -> None:
     assert_allclose(little.evaluate(atoms).forces, much.evaluate(atoms).forces, atol=1e-12)
     a, b = (engine.atom_response(atoms, 0, np.eye(3))[2] for engine in (little, much))
     assert_allclose(a, b, atol=1e-12 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("size", [1, 30, 100, 10_000])
+def test_receivers_of_uneven_degrees_are_cut_so_that_their_table_fits(size: int) -> None:
+    degrees = [int(d) for d in np.random.default_rng(0).integers(0, 8, 60)]
+    degrees[20] = 40
+    cuts = _cuts(degrees, size)
+    assert (cuts[0], cuts[-1]) == (0, 60)
+    tables = [(high - low, max(degrees[low:high])) for low, high in pairwise(cuts)]
+    assert all(count == 1 or count * width <= size for count, width in tables)
+    assert len(cuts) == len(set(cuts))
+    assert len(tables) <= 2 * sum(max(1, d) for d in degrees) / size + 3 or size == 1
+
+
+def test_tables_of_receivers_stay_within_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory, made = 400_000, []
+    spread = operations._Places.spread
+
+    def recording(place: operations._Places, x: torch.Tensor) -> torch.Tensor:
+        table = spread(place, x)
+        made.append((place.count, table.nbytes))
+        return table
+
+    monkeypatch.setattr(operations._Places, "spread", recording)
+    lump = small_crystal() * (3, 3, 1)  # its corners have few neighbours
+    lump.pbc = False
+    Engine(make_module(VARIANTS["as MACE-MP-0b"]), backend="pytorch", memory=memory).atom_response(lump, 0, np.eye(3))
+    assert max(count for count, _ in made) > 1
+    assert all(count == 1 or size <= memory for count, size in made)
 
 
 def test_neighbour_lists_are_used_again_until_an_atom_has_moved_half_the_skin() -> None:
@@ -338,27 +375,95 @@ def test_the_response_holds_for_every_kind_of_structure(name: str, backend: Back
     assert_allclose(response, differences(engine, atoms, displacement, 1e-4), atol=1e-6 * scale)
 
 
-def test_the_response_is_maces_own_hessian(backend: Backend) -> None:
-    module = make_module(VARIANTS["as MACE-MP-0b"])
+@pytest.mark.parametrize(
+    ("name", "head"), [("as MACE-MP-0b", 0), ("three layers", 0), ("heads", 0), ("heads", 1), ("heads", 2), ("mini", 0)]
+)
+def test_the_response_is_maces_own_hessian(name: str, head: int, backend: Backend) -> None:
+    if name == "mini":
+        loaded = load("mini")
+        module, title = loaded.module, loaded.heads[head]
+    else:
+        module, title = make_module(VARIANTS[name]), VARIANTS[name].heads[head]
     atoms = small_crystal()
-    hessian = mace(module, atoms).get_hessian(atoms).reshape(3 * len(atoms), 3 * len(atoms))
+    hessian = mace(module, atoms, title).get_hessian(atoms).reshape(3 * len(atoms), 3 * len(atoms))
     unit = np.eye(3 * len(atoms)).reshape(-1, len(atoms), 3)
-    response = Engine(module, backend=backend).force_response(atoms, unit).reshape(3 * len(atoms), 3 * len(atoms))
-    assert_allclose(-response, hessian, atol=1e-12 * np.abs(hessian).max())
+    response = Engine(module, head, backend=backend).force_response(atoms, unit)
+    assert_equal_to_rounding(-response.reshape(hessian.shape), hessian)
+
+
+def assert_folds(engine: Engine, atoms: Atoms, index: int, repeat: tuple[int, ...]) -> None:
+    """Compare the response of the crystal without end, put onto a supercell, with the response of that supercell."""
+    atom, cell, response = engine.atom_response(atoms, index, np.eye(3))
+    assert np.abs(response.sum(axis=1)).max() <= 1e-12 * np.abs(response).max()
+    supercell = atoms * repeat
+    images = np.stack([np.ravel_multi_index(tuple(c % repeat), repeat) for c in cell])
+    folded = np.zeros((3, len(supercell), 3))
+    np.add.at(folded, (slice(None), images * len(atoms) + atom), response)
+    displacements = np.zeros((3, len(supercell), 3))
+    displacements[:, index] = np.eye(3)
+    assert_equal_to_rounding(folded, engine.force_response(supercell, displacements))
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_infinite_crystal_folds_onto_any_supercell(name: str, backend: Backend) -> None:
     engine, atoms = Engine(make_module(replace(VARIANTS[name], r_max=3.0)), backend=backend), small_crystal()
-    directions = np.eye(3)
-    atom, cell, response = engine.atom_response(atoms, 1, directions)
-    assert np.abs(response.sum(axis=1)).max() < 1e-12 * np.abs(response).max()
     for repeat in ((1, 1, 1), (2, 1, 3)):
-        supercell = atoms * repeat
-        images = np.stack([np.ravel_multi_index(tuple(c % repeat), repeat) for c in cell])
-        folded = np.zeros((3, len(supercell), 3))
-        np.add.at(folded, (slice(None), images * len(atoms) + atom), response)
-        displacements = np.zeros((3, len(supercell), 3))
-        displacements[:, 1] = directions
-        whole = engine.force_response(supercell, displacements)
-        assert_allclose(folded, whole, atol=1e-12 * np.abs(whole).max())
+        assert_folds(engine, atoms, 1, repeat)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_the_infinite_crystal_of_every_kind_of_structure_folds(name: str, backend: Backend) -> None:
+    engine, atoms = Engine(make_module(VARIANTS["as MACE-MP-0b"]), backend=backend), STRUCTURES[name]
+    for repeat in ((1, 1, 1), tuple(2 if periodic else 1 for periodic in atoms.pbc)):
+        assert_folds(engine, atoms, len(atoms) - 1, repeat)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_the_force_constants_of_the_infinite_crystal_are_symmetric(name: str, backend: Backend) -> None:
+    engine, atoms = Engine(make_module(VARIANTS["as MACE-MP-0b"]), backend=backend), STRUCTURES[name]
+    found = {}
+    for index in range(len(atoms)):
+        atom, cell, response = engine.atom_response(atoms, index, np.eye(3))
+        for j, c, own in zip(atom.tolist(), cell.tolist(), response.transpose(1, 0, 2), strict=True):
+            found[index, j, *c] = own
+    blocks = np.array(list(found.values()))
+    mirrored = [found.get((j, i, -x, -y, -z), np.zeros((3, 3))).T for i, j, x, y, z in found]
+    assert_equal_to_rounding(np.array(mirrored), blocks)
+
+
+def test_any_number_of_directions_is_computed_a_few_at_a_time(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, atoms = Engine(make_module(VARIANTS["as MACE-MP-0b"]), backend=backend), small_crystal()
+    copies = []
+
+    def recording(cluster: Cluster, count: int) -> tuple[Cluster, torch.Tensor]:
+        copies.append(count)
+        return side_by_side(cluster, count)
+
+    monkeypatch.setattr("mace_mof_calc.engine.engine.side_by_side", recording)
+    atom, cell, unit = engine.atom_response(atoms, 1, np.eye(3))
+    directions = np.random.default_rng(4).standard_normal((7, 3))
+    _, _, response = engine.atom_response(atoms, 1, directions)
+    assert_equal_to_rounding(response, np.einsum("dk,knx->dnx", directions, unit))
+    assert max(copies) == TOGETHER
+    none = engine.atom_response(atoms, 1, np.zeros((0, 3)))
+    assert none[2].shape == (0, len(atom), 3)
+    assert none[1].tolist() == cell.tolist()
+    assert engine.force_response(atoms, np.zeros((0, len(atoms), 3))).shape == (0, len(atoms), 3)
+
+
+@pytest.mark.parametrize(
+    "accelerated", [Engine(make_module()), MaceMOF("mini", device="cpu")], ids=["engine", "MaceMOF"]
+)
+def test_a_displacement_that_is_none_is_refused(accelerated: Engine | MaceMOF) -> None:
+    atoms = small_crystal()
+    for shape in ((3,), (1, 1, 3), (3, 2)):
+        with pytest.raises(DisplacementError, match="Directions of shape"):
+            accelerated.atom_response(atoms, 0, np.ones(shape))
+    for index in (-1, len(atoms)):
+        with pytest.raises(DisplacementError, match=f"Atom {index} .* 0 to {len(atoms) - 1}"):
+            accelerated.atom_response(atoms, index, np.eye(3))
+    for shape in ((len(atoms), 3), (1, len(atoms) + 1, 3), (1, len(atoms), 2)):
+        with pytest.raises(DisplacementError, match="Displacements of shape"):
+            accelerated.force_response(atoms, np.ones(shape))
