@@ -2,9 +2,8 @@
 
     python examples/tensor_mof74.py [folder]
 
-At the lattice of the static crystal: with this model the free energy has no minimum near enough for a fit over
-lattices, since a shrinks until modes become imaginary. mini has not seen MOF-74, so the numbers are its own. A 2x2x2
-supercell of the primitive cell. Killed and started again, it goes on where it was.
+At the lattice of the static crystal, in a 2x2x2 supercell of the primitive cell. mini is a small stand-in, so the
+numbers are its own. Killed and started again, it goes on where it was.
 """
 
 import sys

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -260,7 +261,8 @@ def _optimise(
     while True:
         # A cell filter scales forces by the deformation since it was made: those of a new one are the atoms' own.
         target = make()
-        before = largest = _largest(target.get_forces())
+        with quiet():
+            before = largest = _largest(target.get_forces())
         if largest <= fmax or steps >= max_steps:
             return steps, largest
         optimiser: Any
@@ -270,7 +272,8 @@ def _optimise(
             optimiser = (FIRE if stalled else LBFGS)(target, logfile=os.devnull)
         limit = _NEWTON_STEPS if isinstance(optimiser, BFGS) else _STEPS_PER_ROUND
         for _ in quietly(optimiser.irun(fmax=fmax, steps=min(limit, max_steps - steps))):
-            largest = _largest(target.get_forces())
+            with quiet():
+                largest = _largest(target.get_forces())
             _check_motion(moving, largest, steps + optimiser.nsteps, volume)
             if on_step is not None:
                 on_step(steps + optimiser.nsteps, largest)
@@ -278,11 +281,18 @@ def _optimise(
         stalled = not stalled and largest > _STALLED * before
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leave out scipy's warnings of 1e-13 in the logarithm of the cell's deformation."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="logm result may be inaccurate")
+        yield
+
+
 def quietly(steps: Iterator[Any]) -> Iterator[Any]:
-    """Go on without scipy's warnings of 1e-13 in the logarithm of the cell's deformation."""
+    """Take the steps of an optimiser under `quiet`, and nothing of what is done between them."""
     while True:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="logm result may be inaccurate")
+        with quiet():
             try:
                 found = next(steps)
             except StopIteration:

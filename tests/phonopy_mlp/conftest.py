@@ -50,6 +50,12 @@ class Choosy(EMT):
         return ({"kind": "contact", "atoms": (0, 1), "message": "Atoms 0 and 1 are too close."},)
 
 
+class Unsure(Choosy):
+    @property
+    def domain_checks(self):
+        raise RuntimeError("the record is of another model")
+
+
 class Stretched(EMT):
     # Every frequency is the root of 2 times as high.
 
@@ -69,6 +75,10 @@ class Both(EMT):
 
 def both(*, device, dtype):
     return Both()
+
+
+def unsure(*, device, dtype):
+    return Unsure()
 
 
 def choosy(*, device, dtype):
@@ -109,6 +119,7 @@ failing = phonopy_mlp_test_calculators:failing
 twice = phonopy_mlp_test_calculators:twice
 both = phonopy_mlp_test_calculators:both
 choosy = phonopy_mlp_test_calculators:choosy
+unsure = phonopy_mlp_test_calculators:unsure
 copper-only = phonopy_mlp_test_calculators:copper_only
 
 [phonopy_mlp.model_files]

@@ -53,3 +53,10 @@ def test_the_structure_that_counts_is_the_relaxed_one(capfd):
 def test_calculators_that_cannot_tell_say_nothing(capfd):
     assert command("run --mlp emt near.cif --dim 2 2 2 --strict") == 0
     assert record("run")["domain"] is None
+
+
+def test_a_check_that_fails_is_one_sentence(capfd):
+    assert command("run --mlp unsure near.cif --dim 2 2 2") == 2
+    error = capfd.readouterr().err
+    assert "failed on the check of its domain, Cu4: RuntimeError: the record is of another model" in error
+    assert "Traceback" not in error

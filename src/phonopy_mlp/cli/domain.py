@@ -24,9 +24,9 @@ def check_domain(atoms: Atoms, calculator: BaseCalculator, record: RunRecord, *,
         The check failed.
 
     """
-    if not isinstance(calculator, SupportsDomain):
-        return
     with calling(f"the check of its domain, {atoms.get_chemical_formula()}"):
+        if not isinstance(calculator, SupportsDomain):  # which reads the property, and may fail as it does
+            return
         checked, findings = calculator.domain_checks, calculator.check_domain(atoms)
     record.domain = {"checked": list(checked), "findings": [dict(finding) for finding in findings]}
     messages = [str(finding["message"]) for finding in findings]
