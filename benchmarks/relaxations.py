@@ -28,7 +28,7 @@ from phonopy_mlp.symmetry import LOOSE, find_space_group
 RESULTS = Path(__file__).parent / "results" / "relaxations.csv"
 
 STEPS = 2000
-"""Half of relax's own limit, to spend minutes and not hours; some would converge with more."""
+"""Limit of a relaxation, `relax`'s own."""
 
 COLUMNS = (
     "name",

@@ -1,5 +1,6 @@
 #!/bin/sh
-# The figures in docs/figures, drawn anew with the embedded model: some ten minutes on two cores.
+# The figures in docs/figures, drawn anew with the embedded model: half an hour on two cores, most of it for the
+# self-consistent phonons.
 #
 #     sh examples/figures.sh [folder]
 #
