@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -42,6 +46,35 @@ def test_the_dos_is_phonopys_own(alloy):
     points = result.frequency_points
     alloy.run_total_dos(freq_min=points[0], freq_max=points[-1] + 1e-9, freq_pitch=0.05)
     assert_allclose(result.total_dos, alloy.total_dos.dos[: len(points)], atol=1e-8)
+
+
+IN_MEMORY = """
+import resource
+import numpy as np
+from mace_mof_calc import structures
+from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
+from phonopy_mlp.phonons import compute_phonons
+from springs import BondedSprings
+
+atoms = structures.load("MOF-5")
+springs = BondedSprings.within(atoms, 3.0, lambda i, j, d: 5.0)
+phonon = make_phonopy(atoms, np.eye(3, dtype=int), primitive_matrix="P")
+phonon = compute_force_constants(phonon, springs).phonon
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+result = compute_phonons(phonon, band_points=2)
+print(len(result.frequency_points), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts memory as Linux does")
+def test_memory_of_the_dos_is_bounded():
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", IN_MEMORY]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    points, kibibytes = (int(word) for word in run.stdout.split())
+    # In one shot the weights of 318 bands at all of these frequencies take gigabytes.
+    assert points > 8000
+    assert kibibytes / 2**20 < 0.5
 
 
 def test_element_densities_add_up_and_integrate_to_the_modes(alloy):
