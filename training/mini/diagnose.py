@@ -24,7 +24,8 @@ import_mace()
 
 from crystals import FRAMEWORKS  # noqa: E402
 from evaluate import forces_of  # noqa: E402
-from fast import FastMACE, find_neighbours  # noqa: E402
+from fast import FastMACE  # noqa: E402
+from graph import find_neighbours  # noqa: E402
 from hessian import Modes, diagonalise, full_hessian, load_all, setup  # noqa: E402
 from labels import isolated_energies  # noqa: E402
 from losses import TIGHT, Minimum  # noqa: E402

@@ -16,7 +16,8 @@ from dataclasses import astuple, dataclass
 import numpy as np
 import torch
 from ase import Atoms
-from fast import Evaluation, FastMACE, Graph, join, join_atoms
+from fast import Evaluation, FastMACE
+from graph import Graph, join, join_atoms
 from hessian import TO_THZ, Modes
 from torch import Tensor
 

@@ -22,7 +22,8 @@ from ase import Atoms
 from ase.io import read
 from crystals import FRAMEWORKS
 from e3nn import o3
-from fast import FastMACE, Graph, Groups, tensors
+from fast import FastMACE
+from graph import Graph, Groups, tensors
 from hessian import Modes, diagonalise, full_hessian, load_all, setup
 from labels import isolated_energies
 from losses import TIGHT, WEIGHTS, Labels, Minimum, Scales, Targets, errors, scales, tempered
@@ -214,6 +215,7 @@ def train(
     """
     finished = work / "models" / f"{stage.name}.pt"
     if not finished.exists():
+        load_all(work)  # writes the Hessians that are not there yet, which the workers would do at once
         with tempfile.TemporaryDirectory() as meeting:
             arguments = (workers, Path(meeting) / "point", stage, start, work, log, torch.device(device))
             multiprocessing.spawn(_train, arguments, workers)
