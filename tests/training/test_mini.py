@@ -9,8 +9,9 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk
+from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io import write
+from ase.io import read, write
 from numpy.testing import assert_allclose
 from torch import distributed
 
@@ -18,16 +19,21 @@ from mace_mof_calc import MaceMOF, structures
 from mace_mof_calc.domain.reference import find_reference
 from mace_mof_calc.models.cards import get_card
 from mace_mof_calc.models.loading import load
+from phonopy_mlp.structures import from_phonopy
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "training" / "mini"))
 import archive
+import hessian
 import train
 from crystals import ELEMENTS, FRAMEWORKS, Framework
-from fast import FastMACE, join, join_atoms
-from hessian import diagonalise
-from losses import WEIGHTS, Minimum, Scales, Targets, errors, tempered
+from fast import FastMACE
+from graph import join, join_atoms
+from hessian import diagonalise, load_all, setup
+from losses import WEIGHTS, Minimum, Scales, Targets, errors, scales, tempered
 from model import save
 from train import Gradients
+
+import build
 
 
 @pytest.fixture
@@ -124,7 +130,10 @@ def test_the_gradients_of_a_step_are_the_slope_of_its_losses(double):
     draw = torch.randn(33, generator=torch.Generator().manual_seed(0)), [0, 1], Scales(7.0, 0.1, 0.05, 5e-3)
 
     pieces = step(*draw)
-    assert sum(len(losses) for losses, _ in pieces) == len(WEIGHTS)
+    losses = minimum.losses(fast, draw[0], draw[2]) | errors(fast, *targets.joined(draw[1]), draw[2])
+    assert list(losses) == list(WEIGHTS)  # the order in which the log names them
+    means = torch.stack([value.detach().mean() for value in losses.values()])
+    assert_allclose(torch.cat([found for found, _ in pieces]), means, rtol=1e-12)
     slope = sum(derivatives for _, derivatives in pieces)
 
     def total(move):
@@ -166,9 +175,54 @@ def test_labels_survive_the_archive_and_an_unpacking_that_was_cut_short(tmp_path
         with pytest.raises(KeyboardInterrupt):
             archive.restore(again)
     assert files(again) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "FOLDERS", archive.FOLDERS[:1])
+        archive.restore(again)
+    assert files(again) != files(work)
     assert archive.restore(again)
     assert files(again) == files(work)
     assert not archive.restore(again)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--frameworks MOF-6", "invalid choice: 'MOF-6'"),
+        ("--device gpu", "There is no device 'gpu'"),
+        ("--device auto --workers 2", "one process trains on auto"),
+        ("--relabel", "holds the labels that lie here already"),
+    ],
+)
+def test_bad_options_are_refused_before_any_work(line, message, tmp_path, monkeypatch, capsys):
+    (tmp_path / "labels").mkdir()
+    monkeypatch.setattr(sys, "argv", ["build.py", "--work", str(tmp_path), *line.split()])
+    with pytest.raises(SystemExit) as stopped:
+        build.parse()
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_hessians_are_made_of_the_labels_that_are_there(tiny_labels, monkeypatch):
+    def unwanted():
+        raise AssertionError("labelled anew")
+
+    (tiny_labels / "hessians" / "tiny.npz").unlink()
+    springs = LennardJones(sigma=1.8, epsilon=0.5, rc=3.1, smooth=True)
+    atoms = read(tiny_labels / "minima" / "tiny.extxyz")
+    phonon = setup(atoms, FRAMEWORKS["tiny"].repeat)
+    for i, supercell in enumerate(phonon.supercells_with_displacements):
+        displaced = from_phonopy(supercell)
+        displaced.calc = springs
+        displaced.get_forces()
+        write(tiny_labels / "labels" / "tiny" / f"train-difference-{i:04d}.extxyz", displaced)
+    monkeypatch.setattr(hessian, "RepeatedGFN1", unwanted)
+    found = load_all(tiny_labels)["tiny"].hessian
+    column = []
+    for sign in (1, -1):
+        moved = atoms.copy()
+        moved.positions[1, 2] += 0.01 * sign
+        column.append(springs.get_forces(moved).ravel())
+    assert_allclose(found[:, 5], (column[1] - column[0]) / 0.02, atol=1e-3 * np.abs(found).max())
 
 
 @pytest.fixture
@@ -200,9 +254,17 @@ def tiny_labels(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.filterwarnings("ignore:The TorchScript type system:UserWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_training_that_was_stopped_ends_as_if_it_had_not_been(tiny_labels, monkeypatch):
+    steps = []
+
+    def counted(progress):
+        steps.append(progress)
+        return scales(progress)
+
     def run(name):
+        steps.clear()
         stage = train.Stage(name, {"tiny": 1.0}, 4, (1e-3, 1e-3), (0.0, 0.5), batch=2, channels=4)
         cpu = torch.device("cpu")
         try:
@@ -210,19 +272,21 @@ def test_training_that_was_stopped_ends_as_if_it_had_not_been(tiny_labels, monke
         finally:
             if distributed.is_initialized():
                 distributed.destroy_process_group()
+        return len(steps)
 
     def save_and_stop(path, content):
         save(path, content)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(train, "CHECKPOINT_EVERY", 2)
-    run("whole")
+    monkeypatch.setattr(train, "scales", counted)
+    assert run("whole") == 4
     with monkeypatch.context() as patch:
         patch.setattr(train, "save", save_and_stop)
         with pytest.raises(KeyboardInterrupt):
             run("stopped")
     assert not (tiny_labels / "models" / "stopped.pt").exists()
-    run("stopped")
+    assert run("stopped") == 2
     one, other = (
         torch.load(tiny_labels / "models" / f"{name}.pt", weights_only=True)["state_dict"]
         for name in ("whole", "stopped")

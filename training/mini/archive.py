@@ -7,18 +7,19 @@ import tempfile
 from pathlib import Path
 
 ARCHIVE = Path(__file__).with_name("labels.tar.xz")
-FOLDERS = ("minima", "labels")
+FOLDERS = ("labels", "minima")  # in this order they come to a work folder: with minima it is complete
 
 
 def restore(work: Path) -> bool:
-    """Unpack the archive into a work folder that has no labels of its own; return whether that was done."""
-    if not ARCHIVE.exists() or any((work / name).exists() for name in FOLDERS):
+    """Unpack the archive into a work folder that has no minima of its own; return whether that was done."""
+    if not ARCHIVE.exists() or (work / "minima").exists():
         return False
     work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=work) as unpacked, tarfile.open(ARCHIVE) as archive:
         archive.extractall(unpacked, filter="data")
         for name in FOLDERS:
-            (Path(unpacked) / name).replace(work / name)
+            if not (work / name).exists():
+                (Path(unpacked) / name).replace(work / name)
     return True
 
 

@@ -16,6 +16,8 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
+from crystals import FRAMEWORKS
+
 # Before torch is loaded: keep freed memory, and back it with large pages; page faults cost up to half of the time
 # otherwise.
 MEMORY = {
@@ -58,12 +60,29 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", choices=STEPS, action="append", help="do only this step; may be repeated")
     parser.add_argument("--relabel", action="store_true", help="label anew, and replace the labels that lie here")
     parser.add_argument(
-        "--frameworks", nargs="+", help="do no more than label these (two processes may share the labelling)"
+        "--frameworks",
+        nargs="+",
+        choices=list(FRAMEWORKS),
+        help="do no more than label these (two processes may share the labelling)",
     )
     options = parser.parse_args()
+    if options.device != "cpu":
+        _check_device(options, parser)
     if options.relabel and (options.work / "labels").exists() and not (options.work / RELABELLED).exists():
         parser.error(f"{options.work} holds the labels that lie here already: give another folder with --work")
     return options
+
+
+def _check_device(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    from mace_mof_calc.devices import resolve_device
+    from mace_mof_calc.errors import DeviceError
+
+    try:
+        resolve_device(options.device)
+    except DeviceError as error:
+        parser.error(str(error))
+    if options.workers > 1:
+        parser.error(f"--workers {options.workers} is for CPUs: one process trains on {options.device}")
 
 
 def main() -> None:
@@ -84,7 +103,6 @@ def main() -> None:
     import pack
     import sample
     import train
-    from crystals import FRAMEWORKS
     from hessian import reference_modes
 
     work: Path = options.work

@@ -1,8 +1,8 @@
 """Train the small ensemble of which ``benchmarks/spread.py`` shows what the spread of a committee is worth.
 
-``python training/mini/ensemble.py --work DIR`` trains models of half the width of `mini` on MOF-5 alone, each from its
-own random weights and with its own draws, and packs them in ``benchmarks/ensemble``. Stop it at any time and start it
-again.
+``python training/mini/ensemble.py --work DIR`` trains models of a quarter of the width of `mini` on MOF-5 alone, each
+from its own random weights and with its own draws, and packs them in ``benchmarks/ensemble``. Stop it at any time and
+start it again.
 """
 
 from __future__ import annotations
@@ -35,14 +35,11 @@ def main() -> None:
 
     import_mace()
     import archive
-    from crystals import FRAMEWORKS
-    from hessian import reference_modes
     from pack import pack
     from train import Stage, train
 
     options.work.mkdir(parents=True, exist_ok=True)
     archive.restore(options.work)
-    reference_modes(FRAMEWORKS["MOF-5"], options.work)
     for k in range(1, MEMBERS + 1):
         stage = Stage(f"member-{k}", {"MOF-5": 1.0}, STEPS, rate=(1e-2, 1e-5), tighten=(0.0, 0.5), seed=k, channels=16)
         finished = train(stage, None, options.work, options.work / "ensemble.log", options.workers)

@@ -137,7 +137,7 @@ def evaluate(model_path: Path, work: Path, out: Path) -> list[Row]:
     rows: list[Row] = []
     details: dict[str, Any] = {}
     for name, framework in FRAMEWORKS.items():
-        if not (work / "hessians" / f"{name}.npz").exists():
+        if not (work / "minima" / f"{name}.extxyz").exists():
             continue
         reference_atoms = read(work / "minima" / f"{name}.extxyz")
         reference = reference_modes(framework, work)

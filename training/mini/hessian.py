@@ -94,14 +94,16 @@ def reference_modes(framework: Framework, work: Path, tag: str | None = None) ->
     phonon = setup(read(work / "minima" / f"{tag}.extxyz"), framework.repeat)
     cell = from_phonopy(phonon.supercell)
     if not target.exists():
-        calc = RepeatedGFN1()
         kind = "difference" if tag == framework.name else "saddle"
-        forces = []
-        for i, displaced in enumerate(phonon.supercells_with_displacements):
-            path = work / "labels" / framework.name / f"train-{kind}-{i:04d}.extxyz"
-            if not path.exists():
-                atomic_write(path, labelled(from_phonopy(displaced), calc, kind=kind, name=framework.name))
-            forces.append(read(path).get_forces())
+        displaced = {
+            work / "labels" / framework.name / f"train-{kind}-{i:04d}.extxyz": from_phonopy(supercell)
+            for i, supercell in enumerate(phonon.supercells_with_displacements)
+        }
+        missing = [path for path in displaced if not path.exists()]
+        calc = RepeatedGFN1() if missing else None
+        for path in missing:
+            atomic_write(path, labelled(displaced[path], calc, kind=kind, name=framework.name))
+        forces = [read(path).get_forces() for path in displaced]
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_suffix(".part.npz")
         np.savez(temporary, hessian=full_hessian(phonon, forces))
@@ -111,9 +113,9 @@ def reference_modes(framework: Framework, work: Path, tag: str | None = None) ->
 
 
 def load_all(work: Path) -> dict[str, Modes]:
-    """Modes of every framework whose Hessian has been finished."""
+    """Modes of every framework whose minimum is there."""
     return {
         name: reference_modes(framework, work)
         for name, framework in FRAMEWORKS.items()
-        if (work / "hessians" / f"{name}.npz").exists()
+        if (work / "minima" / f"{name}.extxyz").exists()
     }

@@ -23,8 +23,8 @@ ARCHITECTURE: dict[str, Any] = {
     "num_elements": len(ELEMENTS),
     "hidden_irreps": "64x0e+64x1o",
     "MLP_irreps": "16x0e",
-    # Messages are divided by it. The mean number of neighbours is 20, but their contributions add up with random signs
-    # and lie far below one: divided by 20 they vanish in the products of two and three.
+    # Messages are divided by it. The mean number of neighbours is 20 in MOF-5, but their contributions add up with
+    # random signs and lie far below one: divided by 20 they vanish in the products of two and three.
     "avg_num_neighbors": 1.5,
     "atomic_numbers": list(ELEMENTS),
     "correlation": 3,
