@@ -5,13 +5,13 @@ The package's frameworks, and molecules and crystals that nobody would take for 
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.build import bulk, molecule
+from rows import RESULTS, write_rows
 
 from mace_mof_calc import structures
 from mace_mof_calc.domain.descriptors import compute_descriptors
@@ -40,20 +40,16 @@ def main() -> None:
     reference = find_reference(model)
     if reference is None:
         raise SystemExit(f"{model.path} has no record of its training set beside it: run training/mini/domain.py")
-    target = Path(__file__).parent / "results" / "domain.csv"
-    with target.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["structure", "element", "atoms", "outside", "least", "most"])
-        for name, atoms in probes():
-            descriptors = compute_descriptors(model, atoms)
-            for symbol in dict.fromkeys(atoms.symbols):
-                own = np.flatnonzero(atoms.symbols == symbol)
-                if symbol not in reference.environments:
-                    writer.writerow([name, symbol, len(own), len(own), "", ""])
-                    continue
+    rows: list[dict[str, Any]] = []
+    for name, atoms in probes():
+        descriptors = compute_descriptors(model, atoms)
+        for symbol in dict.fromkeys(atoms.symbols):
+            own = np.flatnonzero(atoms.symbols == symbol)
+            rows.append({"structure": name, "element": symbol, "atoms": len(own), "outside": len(own)})
+            if symbol in reference.environments:
                 ratios = nearest_distances(descriptors[own], reference.environments[symbol]) / reference.limits[symbol]
-                extremes = (f"{ratios.min():.2g}", f"{ratios.max():.2g}")
-                writer.writerow([name, symbol, len(own), int((ratios > 1).sum()), *extremes])
+                rows[-1] |= {"outside": int((ratios > 1).sum()), "least": ratios.min(), "most": ratios.max()}
+    write_rows(RESULTS / "domain.csv", rows, digits=2)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ to phonopy's force constants. The first run of each, in which libraries start, i
 
 from __future__ import annotations
 
-import csv
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ import torch
 from ase.calculators.calculator import Calculator
 from mace.calculators import MACECalculator
 from production import production_module
+from rows import RESULTS, write_rows
 
 from mace_mof_calc import MaceMOF, structures
 from phonopy_mlp.force_constants import ForceConstantsResult, compute_force_constants, make_phonopy
@@ -26,9 +27,29 @@ ROUNDS = 3
 AGREEMENT = 5e-5  # of the largest force constant, as of central differences over 0.001 A
 
 
-def timed(compute: Callable[[], ForceConstantsResult]) -> tuple[list[float], float, ForceConstantsResult]:
-    """Return seconds of each run, the first and `ROUNDS` more, the peak memory (GB), and the last result."""
-    seconds = []
+@dataclass(frozen=True)
+class Timed:
+    """Runs of one side, the first and `ROUNDS` more.
+
+    Attributes
+    ----------
+    seconds, evaluations : ndarray
+        Of each run in all, and of its evaluations alone.
+    memory : float
+        Peak, GB.
+    result : ForceConstantsResult
+        Of the last run.
+    """
+
+    seconds: np.ndarray
+    evaluations: np.ndarray
+    memory: float
+    result: ForceConstantsResult
+
+
+def timed(compute: Callable[[], ForceConstantsResult]) -> Timed:
+    """Run it several times."""
+    seconds, evaluations = [], []
     torch.cuda.reset_peak_memory_stats()
     for _ in range(ROUNDS + 1):
         torch.cuda.synchronize()
@@ -36,7 +57,8 @@ def timed(compute: Callable[[], ForceConstantsResult]) -> tuple[list[float], flo
         result = compute()
         torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
-    return seconds, torch.cuda.max_memory_allocated() / 1e9, result
+        evaluations.append(result.seconds)
+    return Timed(np.array(seconds), np.array(evaluations), torch.cuda.max_memory_allocated() / 1e9, result)
 
 
 def main() -> None:
@@ -55,20 +77,20 @@ def main() -> None:
             phonon = make_phonopy(structures.load("MOF-5"), 2 * np.eye(3))
             return compute_force_constants(phonon, calculator, method=method)
 
-        seconds, memory, result = timed(compute)
-        found[label] = result.force_constants
+        run = timed(compute)
+        found[label] = run.result.force_constants
         rows.append(
             {
                 "GPU": torch.cuda.get_device_name(),
                 "torch": torch.__version__,
                 "what": f"{label}, {method}",
-                "evaluations": result.evaluations,
-                "first (s)": f"{seconds[0]:.3f}",
-                "least (s)": f"{min(seconds[1:]):.3f}",
-                "median (s)": f"{np.median(seconds[1:]):.3f}",
-                "most (s)": f"{max(seconds[1:]):.3f}",
-                "evaluations alone (s)": f"{result.seconds:.3f}",
-                "peak (GB)": f"{memory:.2f}",
+                "evaluations": run.result.evaluations,
+                "first (s)": f"{run.seconds[0]:.3f}",
+                "least (s)": f"{min(run.seconds[1:]):.3f}",
+                "median (s)": f"{np.median(run.seconds[1:]):.3f}",
+                "most (s)": f"{max(run.seconds[1:]):.3f}",
+                "evaluations alone (s)": f"{np.median(run.evaluations[1:]):.3f}",
+                "peak (GB)": f"{run.memory:.2f}",
             }
         )
         print(*rows[-1].values(), sep="  ", flush=True)
@@ -77,11 +99,7 @@ def main() -> None:
     print(f"largest difference, relative to the largest force constant: {difference:.1e}")
     if difference > AGREEMENT:
         raise SystemExit("They disagree")
-    target = Path(__file__).parent / "results" / "gpu.csv"
-    with target.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(RESULTS / "gpu.csv", rows)
 
 
 if __name__ == "__main__":

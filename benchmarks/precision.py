@@ -10,13 +10,11 @@ sum rule imposed, frequencies at Gamma, two zone-boundary points and six general
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-
 import numpy as np
 import torch
 from ase import Atoms
 from production import production_module
+from rows import RESULTS, write_rows
 
 from mace_mof_calc import structures
 from mace_mof_calc.engine.engine import Engine
@@ -104,11 +102,7 @@ def main() -> None:
                 }
             )
             print(*rows[-1].values(), sep="  ", flush=True)
-    path = Path(__file__).parent / "results" / "precision.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(RESULTS / "precision.csv", rows)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ medians. The profiler slows Python code down, and other work on the machine ever
 from __future__ import annotations
 
 import cProfile
-import csv
 import json
 import os
 import pstats
@@ -20,6 +19,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
+
+from rows import RESULTS, write_rows
 
 DIMS, ROUNDS = (2, 3), 3
 IMPORTS, PHONOPY = "import of our program and of phonopy", "phonopy's own program"
@@ -45,14 +46,12 @@ def main() -> None:
     """Write the table."""
     with tempfile.TemporaryDirectory() as work:
         rounds = [{dim: _run_alone(dim, Path(work) / f"{number}-{dim}") for dim in DIMS} for number in range(ROUNDS)]
-    names = [ALL, IMPORTS, *PARTS, REST]
-    rows = []
-    for name in names:
+    rows: list[dict[str, str]] = []
+    for name in [ALL, IMPORTS, *PARTS, REST]:
         small, large = (median(each[dim][name] for each in rounds) for dim in DIMS)
-        rows.append([name, f"{small:.2f}", f"{large:.2f}", f"{large / small:.2f}" if small >= 0.01 else ""])
-    with (Path(__file__).parent / "results" / "profile.csv").open("w", newline="", encoding="utf-8") as file:
-        header = ["part", *(f"{dim}x{dim}x{dim} (s)" for dim in DIMS), "ratio"]
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+        seconds = {f"{dim}x{dim}x{dim} (s)": f"{each:.2f}" for dim, each in zip(DIMS, (small, large), strict=True)}
+        rows.append({"part": name, **seconds, "ratio": f"{large / small:.2f}" if small >= 0.01 else ""})
+    write_rows(RESULTS / "profile.csv", rows)
 
 
 def _run_alone(dim: int, folder: Path) -> dict[str, float]:

@@ -6,7 +6,6 @@ the truth here, on MOF-5 and on MOF-74, which has the same elements and was not 
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from ase.calculators.calculator import Calculator
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from paper.gfn1 import Reference
+from rows import RESULTS, write_rows
 from scipy.stats import spearmanr
 
 from mace_mof_calc import MaceMOF
@@ -98,11 +98,7 @@ def main() -> None:
         found[name, "frequency"] = frequencies(calculators, reference, name)
         found[name, "force"] = forces(calculators, reference.test_labels(name))
     rows = [summarise(*key, *values) for key, values in found.items()]
-    target = Path(__file__).parent / "results" / "spread.csv"
-    with target.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: f"{v:.3g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+    write_rows(RESULTS / "spread.csv", rows, digits=3)
     write_figure(draw(found), ROOT / "docs" / "figures" / "spread-mini.png")
 
 

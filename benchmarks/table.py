@@ -8,11 +8,11 @@ symmetrix where it is not built, since nothing of it is in the table then.
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from pathlib import Path
 
+from rows import write_rows
 from symmetrix_quoted import quote_symmetrix
 
 
@@ -22,16 +22,14 @@ def main() -> None:
     rows = []
     for benchmark in json.loads(source.read_text(encoding="utf-8"))["benchmarks"]:
         stats, name = benchmark["stats"], benchmark["name"].removeprefix("test_")
-        rows.append(
-            [benchmark["group"], name, *(f"{stats[key]:.5f}" for key in ("min", "median", "max")), stats["rounds"]]
-        )
+        seconds = {key: f"{stats[key]:.5f}" for key in ("min", "median", "max")}
+        rows.append({"group": benchmark["group"], "name": name, **seconds, "rounds": stats["rounds"]})
         rows += [
-            [benchmark["group"], f"{name}: {part}", "", f"{s:.5f}", "", ""]
+            {"group": benchmark["group"], "name": f"{name}: {part}", "median": f"{s:.5f}"}
             for part, s in benchmark["extra_info"].items()
         ]
     print(quote_symmetrix())
-    with target.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([["group", "name", "min", "median", "max", "rounds"], *rows])
+    write_rows(target, rows)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from production import production_module
 from mace_mof_calc import structures
 from mace_mof_calc.calculator import MACECalculator
 from mace_mof_calc.engine.compiled import Compiled
-from mace_mof_calc.engine.engine import Engine
+from mace_mof_calc.engine.engine import TOGETHER, Engine
 from mace_mof_calc.engine.evaluate import evaluate
 from mace_mof_calc.engine.graph import SKIN, NeighbourList
 from mace_mof_calc.engine.operations import Operations
@@ -109,7 +109,9 @@ def test_threads(benchmark, module, backend, threads):
 
 
 @pytest.mark.benchmark(group="linear response of one atom, three directions")
-def test_response(benchmark, module, backend, dtype):
+@pytest.mark.parametrize("together", [1, 3], ids=["one by one", "together"])
+def test_response(benchmark, monkeypatch, module, backend, dtype, together):
+    monkeypatch.setitem(TOGETHER, "cpu", together)
     engine, atoms = Engine(module, backend=backend, dtype=dtype), structures.load("MOF-5")
     engine.atom_response(atoms, 0, np.eye(3))  # the state of the unit cell stays
     benchmark.pedantic(engine.atom_response, (atoms, 0, np.eye(3)), rounds=3, warmup_rounds=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from ase import Atoms
 from ase.io import read
 from matplotlib.figure import Figure
 from phonopy import Phonopy
+from rows import write_rows
 
 from paper.gfn1 import Reference
 from paper.published import Published
@@ -101,11 +101,7 @@ class Study:
         if not listed:
             print(f"{name}: nothing to write")
             return
-        with (self.out / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-            columns = dict.fromkeys(column for row in listed for column in row)
-            writer = csv.DictWriter(file, list(columns), restval="", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows({key: _short(value) for key, value in row.items()} for row in listed)
+        write_rows(self.out / f"{name}.csv", listed)
 
     def write_figure(self, name: str, figure: Figure) -> None:
         """Write a figure as ``NAME.png``."""
@@ -118,7 +114,3 @@ class Study:
     def names(self, *wanted: str) -> Sequence[str]:
         """Return those of the wanted frameworks that are in the study, or all of them where none are wanted."""
         return [name for name in self.frameworks if not wanted or name in wanted]
-
-
-def _short(value: Any) -> Any:
-    return f"{value:.6g}" if isinstance(value, float) else value
