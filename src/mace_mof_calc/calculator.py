@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.data import atomic_numbers
 
+from .acceleration import choose_backend, make_engines
 from .backend import import_mace
 from .checks import check_structure
 from .committee import check_members, combine, describe_members
@@ -23,9 +23,8 @@ from .devices import resolve_device
 from .domain.findings import available_checks, check_domain
 from .domain.reference import find_reference
 from .engine.batching import BatchError
-from .engine.engine import Backend, Engine
-from .engine.folding import UnfoldableError
-from .errors import AccelerationError, MaceMofError, StructureError
+from .engine.engine import Backend
+from .errors import MaceMofError, StructureError
 from .models.loading import LoadedModel, load
 
 import_mace()
@@ -34,8 +33,6 @@ from mace.calculators.mace import MACECalculator  # noqa: E402  (import_mace kee
 
 #: Scatter of the forces from rounding, eV/Angstrom.
 FORCE_NOISE = {"float64": 1e-12, "float32": 1e-5}
-
-_LOGGER = logging.getLogger(__name__)
 
 _PASSED_ON = frozenset({"atoms", "label", "directory"})
 _COMMITTEE_RESULTS = tuple(f"{name}_{kind}" for name in ("energy", "forces", "stress") for kind in ("comm", "var"))
@@ -138,11 +135,11 @@ class MaceMOF(MACECalculator):
             )
         committee = _COMMITTEE_RESULTS if len(self.loaded) > 1 else ()
         self.implemented_properties = [*MaceMOF.implemented_properties, *committee]
-        self._backend = _choose_backend(accelerate, resolved)
+        self._backend = choose_backend(accelerate, resolved)
         exact = self.loaded
         if self._backend is not None and (resolved, dtype) != ("cpu", "float64"):
             exact = _load_members(models, device="cpu", dtype="float64", head=head, trust=trust)
-        self._engines = _make_engines(exact, self._backend, resolved, dtype, memory)
+        self._engines = make_engines(exact, self._backend, resolved, dtype, memory)
         self._settled = True
 
     def calculate(
@@ -363,30 +360,6 @@ def _load_members(models: Sequence[str | Path], **options: Any) -> tuple[LoadedM
     return tuple(load(each, **options) for each in models)
 
 
-def _choose_backend(accelerate: bool | str, device: str) -> Backend | None:
-    """Return how the engine computes on a device, or None where it does not.
-
-    Raises
-    ------
-    AccelerationError
-        There is no such way, or not on this device.
-    """
-    on_cpu = device.partition(":")[0] == "cpu"
-    if accelerate is False:
-        return None
-    if accelerate is True:
-        return "compiled" if on_cpu else "pytorch"
-    if accelerate == "pytorch":
-        return "pytorch"
-    if accelerate == "compiled" and on_cpu:
-        return "compiled"
-    raise AccelerationError(
-        f"Acceleration {accelerate!r} on {device} was asked for",
-        "There are 'compiled', on the CPU alone, and 'pytorch'",
-        "Use one of these, True or False",
-    )
-
-
 @contextmanager
 def _blamed(number: int, atoms: Atoms) -> Iterator[None]:
     """Put which structure of a batch it was before the message of an error."""
@@ -397,20 +370,6 @@ def _blamed(number: int, atoms: Atoms) -> Iterator[None]:
         raise type(error)(f"{name}: {error.what}", error.why, error.remedy) from error
     except Exception as error:
         raise StructureError(f"{name} failed", f"{type(error).__name__}: {error}", "See the error before") from error
-
-
-def _make_engines(
-    members: Sequence[LoadedModel], backend: Backend | None, device: str, dtype: str, memory: int | None
-) -> tuple[Engine, ...]:
-    """Return an engine for each member, or none where none is wanted or one of them cannot have any."""
-    if backend is None:
-        return ()
-    options: dict[str, Any] = {"device": device, "dtype": getattr(torch, dtype), "backend": backend, "memory": memory}
-    try:
-        return tuple(Engine(member.module, member.heads.index(member.head), **options) for member in members)
-    except UnfoldableError as error:
-        _LOGGER.info("mace itself evaluates %s: %s", members[0].name, error)
-        return ()
 
 
 def _as_float64(value: Any) -> Any:

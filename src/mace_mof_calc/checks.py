@@ -73,11 +73,11 @@ def check_directions(index: int, directions: ArrayLike, count: int) -> NDArray[n
     Raises
     ------
     DisplacementError
-        There is no such atom, or the directions have another shape.
+        There is no such atom, or the directions have another shape or are not finite numbers.
     """
-    if not 0 <= index < count:
+    if not isinstance(index, int | np.integer) or not 0 <= index < count:
         raise DisplacementError(f"Atom {index} was to move", f"The structure has atoms 0 to {count - 1}")
-    found = np.asarray(directions, dtype=float)
+    found = _finite(directions, "Directions")
     if found.ndim != 2 or found.shape[1] != 3:
         raise DisplacementError(
             f"Directions of shape {found.shape} were given", "Each is a row: (count, 3)", "Put one alone into a list"
@@ -91,15 +91,26 @@ def check_displacements(displacements: ArrayLike, count: int) -> NDArray[np.floa
     Raises
     ------
     DisplacementError
-        They have another shape.
+        They have another shape, or are not finite numbers.
     """
-    found = np.asarray(displacements, dtype=float)
+    found = _finite(displacements, "Displacements")
     if found.ndim != 3 or found.shape[1:] != (count, 3):
         raise DisplacementError(
             f"Displacements of shape {found.shape} were given",
             f"Each moves all atoms: (displacements, {count}, 3)",
             "Put one alone into a list",
         )
+    return found
+
+
+def _finite(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Return values as an array of finite numbers."""
+    try:
+        found = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise DisplacementError(f"{name} that are no array of numbers were given", str(error)) from error
+    if not np.isfinite(found).all():
+        raise DisplacementError(f"{name} were given that are not finite numbers", "", "Check where they came from")
     return found
 
 

@@ -123,6 +123,8 @@ def side_by_side(cluster: Cluster, copies: int) -> tuple[Cluster, Tensor]:
         Where the nodes of each copy are.
     """
     device = cluster.atom.device
+    if copies == 1:
+        return cluster, torch.arange(len(cluster.atom), device=device)[None]
     bounds = [0, *sorted({*cluster.forward, *cluster.backward, len(cluster.atom)})]
     shells = [torch.arange(low, high, device=device) for low, high in pairwise(bounds)]
     node = torch.cat([shell.repeat(copies) for shell in shells])

@@ -28,10 +28,11 @@ Backend = Literal["compiled", "pytorch"]
 MEMORY = 100_000_000
 """Bytes that a batch may take on a CPU, where larger ones leave its caches and are slower."""
 
-TOGETHER = 3
-"""Directions of an atom that are computed at once, as many as it usually has.
+TOGETHER = {"cpu": 1, "cuda": 3}
+"""Directions of an atom that are computed at once on a kind of device.
 
-A GPU, which spends most of its time on starting operations, is the faster the more there are; memory grows with them.
+A GPU, which spends most of its time on starting operations, takes all that an atom usually has; on a CPU they would
+only leave its caches. Memory grows with them.
 """
 
 FOLDED = 8
@@ -216,8 +217,9 @@ class Engine:
         order = state.crystal.order
         cluster = reach(state.crystal, int(np.flatnonzero(order == index)[0]), len(state.model.blocks))
         response = np.empty((len(directions), len(cluster.atom), 3))
-        for first in range(0, len(directions), TOGETHER):
-            own = slice(first, first + TOGETHER)
+        together = TOGETHER[self._device.partition(":")[0]]
+        for first in range(0, len(directions), together):
+            own = slice(first, first + together)
             response[own] = self._respond_together(state, cluster, directions[own])
         return order[cluster.atom.numpy(force=True)], cluster.cell.numpy(force=True), response
 
