@@ -13,11 +13,15 @@ from ase.io.formats import filetype, open_with_compression
 from phonopy_mlp.errors import StructureError
 
 _COORDINATES = tuple(tuple(f"_atom_site_{kind}_{axis}" for axis in "xyz") for kind in ("fract", "cartn"))
+_GROUP, _ASSEMBLY, _LABEL, _SYMBOL = (
+    f"_atom_site_{name}" for name in ("disorder_group", "disorder_assembly", "label", "type_symbol")
+)
+_SITES = (_GROUP, _ASSEMBLY, _LABEL, _SYMBOL)
 _NO_GROUP = (".", "?", "0", "")
 
 
 def check_cif(path: Path) -> None:
-    """Raise `StructureError` where a CIF has alternative sites, or coordinates that are not numbers.
+    """Raise `StructureError` where a CIF has alternative sites, or coordinates that are missing or not numbers.
 
     Other formats pass, and so does a file that does not parse: reading it says more.
 
@@ -29,6 +33,7 @@ def check_cif(path: Path) -> None:
     """
     block = _last_structure(path)
     if block is not None:
+        _refuse_ragged(block, path)
         _refuse_words(block, path)
         _refuse_alternatives(block, path)
 
@@ -50,24 +55,35 @@ def _has_coordinates(block: CIFBlock) -> bool:
     return any(all(name in block for name in names) for names in _COORDINATES)
 
 
+def _refuse_ragged(block: CIFBlock, path: Path) -> None:
+    columns = (*(name for names in _COORDINATES for name in names), *_SITES)
+    lengths = {name: len(_column(block, name)) for name in columns if name in block}
+    if len(set(lengths.values())) > 1:
+        raise StructureError(
+            f"'{path}' does not parse",
+            "the columns of its sites differ in length: " + ", ".join(f"{name} {n}" for name, n in lengths.items()),
+            "Give every site a value in each column",
+        )
+
+
 def _refuse_words(block: CIFBlock, path: Path) -> None:
     names = next(names for names in _COORDINATES if all(name in block for name in names))
     rows = list(zip(*(_column(block, name) for name in names), strict=True))
     bad = [k for k, row in enumerate(rows) if not all(_is_number(value) for value in row)]
     if bad:
-        labels = _column(block, "_atom_site_label") or _column(block, "_atom_site_type_symbol") or range(len(rows))
+        labels = _column(block, _LABEL) or _column(block, _SYMBOL) or range(len(rows))
         sites = ", ".join(f"{labels[k]} ({' '.join(map(str, rows[k]))})" for k in bad[:5])
         more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
         raise StructureError(
             f"'{path}' holds coordinates that are not numbers",
             f"sites {sites}{more}",
-            "Give these sites coordinates, or remove them",
+            "Give these sites decimal numbers",
         )
 
 
 def _refuse_alternatives(block: CIFBlock, path: Path) -> None:
-    groups = [str(value).strip() for value in _column(block, "_atom_site_disorder_group")]
-    assemblies = [str(value) for value in _column(block, "_atom_site_disorder_assembly")] or [""] * len(groups)
+    groups = [str(value).strip() for value in _column(block, _GROUP)]
+    assemblies = [str(value) for value in _column(block, _ASSEMBLY)] or [""] * len(groups)
     found: dict[str, set[str]] = {}
     for assembly, group in zip(assemblies, groups, strict=True):
         if group not in _NO_GROUP:

@@ -124,9 +124,11 @@ def check_structure(atoms: Atoms, *, name: str) -> None:
     _refuse_overlaps(atoms, name)
     loose = loose_molecules(atoms)
     if loose:
+        count = sum(loose.values())
+        molecules = "a loose molecule" if count == 1 else f"{count} loose molecules"
         kinds = ", ".join(f"{count} x {formula}" for formula, count in loose.items())
         warnings.warn(
-            f"'{name}' holds {sum(loose.values())} loose molecules in its pores ({kinds}). They are kept; "
+            f"'{name}' holds {molecules} in its pores ({kinds}), and every atom is kept; "
             "remove them if the empty framework is meant.",
             StructureWarning,
             stacklevel=3,

@@ -34,6 +34,8 @@ BAD_LINES = {
     "alternatives about an axis": ("--mlp emt around.cif", "_atom_site_disorder_group -1"),
     "not a number in a CIF": ("--mlp emt nan.cif", "coordinates that are not numbers: sites Cu3 (0.5 nan 0.5)"),
     "unknown in a CIF": ("--mlp emt unknown.cif", "coordinates that are not numbers: sites Cu3 (0.5 ? 0.5)"),
+    "columns of a CIF": ("--mlp emt ragged.cif", "its sites differ in length: _atom_site_fract_x 2"),
+    "alternatives of other sites": ("--mlp emt astray.cif", "_atom_site_disorder_assembly 1"),
     "element": ("--mlp copper-only gold.cif", "lacks Au"),
     "device": ("--mlp broken Cu.cif --device cuda", "no such device: cuda"),
     "head": ("--mlp emt Cu.cif --head pbe", "no heads"),
@@ -99,6 +101,13 @@ LOST = f"""{CUBE}Cu1 Cu 0 0 0
 Cu2 Cu 0.5 0.5 0
 Cu3 Cu 0.5 nan 0.5
 """
+RAGGED = f"""{CUBE.replace("_atom_site_fract_z", "").strip()}
+Cu1 Cu 0 0
+Cu2 Cu 0.5 0.5
+loop_
+_atom_site_fract_z
+0
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -119,6 +128,8 @@ def _place(registered, workdir):
     Path("disordered.cif").write_text(DISORDERED)
     Path("alternatives.cif").write_text(ALTERNATIVES)
     Path("around.cif").write_text(ALTERNATIVES.replace("A 1", ". -1").replace("A 2", ". ?"))
+    Path("ragged.cif").write_text(RAGGED)
+    Path("astray.cif").write_text(f"{LOST.replace('nan', '0')}loop_\n_atom_site_disorder_assembly\nA\n")
     Path("nan.cif").write_text(LOST)
     Path("unknown.cif").write_text(LOST.replace("nan", "?"))
     Path("continued.conf").write_text("BAND = 0 0 0 +++\n1/2 0 0\n")

@@ -70,7 +70,8 @@ print(len(result.frequency_points), resource.getrusage(resource.RUSAGE_SELF).ru_
 def test_memory_of_the_dos_is_bounded():
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", IN_MEMORY]
-    run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert run.returncode == 0, run.stderr
     points, kibibytes = (int(word) for word in run.stdout.split())
     # In one shot the weights of 318 bands at all of these frequencies take gigabytes.
     assert points > 8000

@@ -110,7 +110,7 @@ def test_overlapping_atoms_are_refused_also_across_the_boundary():
 def test_loose_molecules_are_counted():
     atoms = framework_with(molecule("H2O"))
     assert loose_molecules(atoms) == {"H2O": 1}
-    with pytest.warns(StructureWarning, match=r"1 loose molecules in its pores \(1 x H2O\)"):
+    with pytest.warns(StructureWarning, match=r"a loose molecule in its pores \(1 x H2O\)"):
         check_structure(atoms, name="x")
 
 
