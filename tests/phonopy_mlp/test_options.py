@@ -7,6 +7,7 @@ from phonopy.cui.phonopy_argparse import get_init_parser, get_run_parser
 from phonopy_mlp.cli import compare, report
 from phonopy_mlp.cli.arguments import RelaxOptions
 from phonopy_mlp.cli.command import COMMANDS, make_parser
+from phonopy_mlp.cli.config import expand
 from phonopy_mlp.cli.options import drop, is_option, own_parser, parse
 from phonopy_mlp.errors import SettingsError
 
@@ -115,6 +116,24 @@ def test_how_a_structure_is_relaxed():
     assert found.relaxation == RelaxOptions(1e-4, 50, "fixed", 0.0, 1e-2, (0, 1, 2), must_converge=False)
     under = parse(["Cu.cif", "--relax", "--pressure", "-0.5"], "phonopy").relaxation
     assert under == RelaxOptions(pressure=-0.5)
+
+
+@pytest.mark.parametrize("word", ["-1e-3", "-1.E-3", "-.001", "-0.1e-2", "-0.001", "-1e-03"])
+def test_negative_numbers_are_values_however_they_are_written(word):
+    line = f"Cu.cif --relax --pressure {word} --qha --qha-lengths {word} 0 1e-3 2e-3 --band {word} 0 0 0.5 0 0"
+    options = parse(line.split(), "phonopy")
+    assert options.relaxation == RelaxOptions(pressure=-1e-3)
+    assert options.steps[0].lengths == (-1e-3, 0, 1e-3, 2e-3)
+    assert options.arguments == ("--band", "-0.001", "0", "0", "0.5", "0", "0")
+
+
+def test_negative_numbers_of_a_file_are_values():
+    Path("settings.yaml").write_text(
+        "structure: Cu.cif\nrelax: true\npressure: -1.0e-5\nqha: true\nqha_lengths: [-1e-5, -1.0e-6, 0, 1.0e-5]\n"
+    )
+    options = parse(expand(["--mlp-config", "settings.yaml"], "run"), "phonopy")
+    assert options.relaxation == RelaxOptions(pressure=-1e-5)
+    assert options.steps[0].lengths == (-1e-5, -1e-6, 0, 1e-5)
 
 
 @pytest.mark.parametrize(

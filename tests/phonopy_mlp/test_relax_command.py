@@ -54,6 +54,11 @@ def test_a_run_can_be_repeated_from_its_record(capfd):
     assert first["steps"].keys() == {"relax", "symmetrise", "relax_in_symmetry"}
 
 
+def test_a_negative_pressure_is_a_value_in_any_notation():
+    assert relax("Cu.cif --mlp emt --pressure -5e-1 --relax-fmax 1e-4") == 0
+    assert record()["settings"]["relax"]["pressure"] == -0.5
+
+
 BAD = {
     "no structure": ("--mlp emt", "No structure was given"),
     "two structures": ("--mlp Cu.cif Cu.cif", "2 structures"),

@@ -102,7 +102,7 @@ def test_qha_gives_the_files_of_phonopy_qha(relaxed):
 
 
 def test_qha_over_lengths(relaxed):
-    assert command(f"qha --mlp emt --dim 2 2 2 {SAMPLING} --qha-lengths -0.005 0 0.005 0.01 Cu.cif") == 0
+    assert command(f"qha --mlp emt --dim 2 2 2 {SAMPLING} --qha-lengths -5e-3 0 5e-3 1e-2 Cu.cif") == 0
     expected = run_axial_qha(
         relaxed,
         EMT(),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -24,6 +25,8 @@ DEFAULT_MODEL = "mof0"
 
 SUPERCELL = (2, 2, 2)
 """Default supercell, the paper's."""
+
+_NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +259,14 @@ def read_supercell(own: argparse.Namespace, returned: list[str]) -> SupercellOpt
     if words is not None and len(words) > 1 and looks_like_a_file(words[-1]):
         returned.append(words.pop())
     return SupercellOptions(None if words is None else tuple(" ".join(words).split()), own.dim_length)
+
+
+def plain_numbers(words: Sequence[str]) -> list[str]:
+    """Return the words with negative numbers as plain decimals: ``-0.001`` for ``-1e-3``, ``-5`` for ``-5.``.
+
+    Only those are values to argparse; until Python 3.14 it takes any other word with a hyphen before it for an option.
+    """
+    return [np.format_float_positional(float(word), trim="-") if _NEGATIVE.fullmatch(word) else word for word in words]
 
 
 def looks_like_a_file(word: str) -> bool:

@@ -19,6 +19,7 @@ from phonopy_mlp.cli.arguments import (
     add_common_options,
     add_preparation_options,
     add_supercell_options,
+    plain_numbers,
     read_calculator,
     read_relaxation,
     read_supercell,
@@ -202,7 +203,7 @@ class _Options(CommonOptions):
 
 
 def _parse(name: str, command: Command, words: Sequence[str]) -> _Options:
-    own = make_parser(name).parse_args(words)
+    own = make_parser(name).parse_args(plain_numbers(words))
     returned: list[str] = [] if own.structure is None else [own.structure]
     calculator = read_calculator(own, returned)
     relaxation = read_relaxation(own, returned)

@@ -26,6 +26,7 @@ from phonopy_mlp.cli.arguments import (
     add_preparation_options,
     add_supercell_options,
     looks_like_a_file,
+    plain_numbers,
     read_calculator,
     read_relaxation,
     read_supercell,
@@ -170,7 +171,7 @@ def parse(argv: Sequence[str], program: str) -> Options:
         From argparse: an option with a wrong value (2), or help (0).
 
     """
-    own, rest = own_parser(program).parse_known_args(_as_phonopy_writes_them(argv))
+    own, rest = own_parser(program).parse_known_args(plain_numbers(_as_phonopy_writes_them(argv)))
     returned: list[str] = []
     calculator = read_calculator(own, returned)
     relaxation = read_relaxation(own, returned)
