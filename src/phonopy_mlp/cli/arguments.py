@@ -77,6 +77,18 @@ class RelaxOptions:
         return asdict(self)
 
 
+RELAX_OPTIONS = {
+    "fmax": "--relax-fmax",
+    "max_steps": "--relax-steps",
+    "cell": "--relax-cell",
+    "pressure": "--pressure",
+    "fix_symmetry": "--fix-symmetry",
+    "fixed": "--fix-atoms",
+    "must_converge": "--relax-unconverged",
+}
+"""Option of the command line for each of `RelaxOptions`."""
+
+
 @dataclass(frozen=True, slots=True)
 class SupercellOptions:
     """Which supercell.
@@ -232,25 +244,33 @@ def read_calculator(own: argparse.Namespace, returned: list[str]) -> CalculatorO
     return CalculatorOptions(_model(own.mlp, returned), own.device, own.dtype, own.head, own.strict)
 
 
-def read_relaxation(own: argparse.Namespace, returned: list[str]) -> RelaxOptions:
+def read_relaxation(own: argparse.Namespace, returned: list[str], *, wanted: bool) -> RelaxOptions:
     """Return how a structure is to be relaxed.
 
     Raises
     ------
     SettingsError
-        A tolerance that is not a number, or a list of atoms that is not one.
+        A tolerance that is not a number, a list of atoms that is not one, or any of the options of a relaxation that is
+        not wanted.
 
     """
-    given: dict[str, Any] = {
+    values: dict[str, Any] = {
         "fmax": own.relax_fmax,
         "max_steps": own.relax_steps,
         "cell": own.relax_cell,
         "pressure": own.pressure,
         "fix_symmetry": tolerance("--fix-symmetry", own.fix_symmetry, returned),
         "fixed": None if own.fix_atoms is None else _atoms(own.fix_atoms),
+        "must_converge": False if own.relax_unconverged else None,
     }
-    chosen = {name: value for name, value in given.items() if value is not None}
-    return RelaxOptions(**chosen, must_converge=not own.relax_unconverged)
+    given = {name: value for name, value in values.items() if value is not None}
+    if given and not wanted:
+        raise SettingsError(
+            f"{', '.join(RELAX_OPTIONS[name] for name in given)} without --relax",
+            "there is no relaxation to have an effect on",
+            "Add --relax, or leave it out",
+        )
+    return RelaxOptions(**given)
 
 
 def read_supercell(own: argparse.Namespace, returned: list[str]) -> SupercellOptions:
@@ -272,14 +292,6 @@ def plain_numbers(words: Sequence[str]) -> list[str]:
 def looks_like_a_file(word: str) -> bool:
     """Return whether a word is a file, or has a suffix as the name of one that is missing."""
     return Path(word).is_file() or bool(Path(word).suffix.strip(".0123456789"))
-
-
-def unused_relaxation(relaxation: RelaxOptions) -> None:
-    """Raise `SettingsError` for options of a relaxation that there will not be."""
-    if relaxation != RelaxOptions():
-        raise SettingsError(
-            "Options of a relaxation without --relax", "they would have no effect", "Add --relax, or leave them out"
-        )
 
 
 def read_numbers(option: str, words: list[str] | None, returned: list[str]) -> tuple[float, ...] | None:

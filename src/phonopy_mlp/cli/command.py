@@ -25,7 +25,6 @@ from phonopy_mlp.cli.arguments import (
     read_supercell,
     temperatures,
     tolerance,
-    unused_relaxation,
 )
 from phonopy_mlp.cli.checks import check_overwriting, working_folder
 from phonopy_mlp.cli.domain import check_domain
@@ -206,12 +205,10 @@ def _parse(name: str, command: Command, words: Sequence[str]) -> _Options:
     own = make_parser(name).parse_args(plain_numbers(words))
     returned: list[str] = [] if own.structure is None else [own.structure]
     calculator = read_calculator(own, returned)
-    relaxation = read_relaxation(own, returned)
+    relaxation = read_relaxation(own, returned, wanted=command.relaxes or own.relax)
     symmetrise = tolerance("--symmetrise", own.symmetrise, returned)
     supercell = read_supercell(own, returned) if command.supercell else SupercellOptions(None, None)
     step = None if command.read is None else command.read(own, relaxation, returned)
-    if not (command.relaxes or own.relax):
-        unused_relaxation(relaxation)
     sampling = own if command.sampling else argparse.Namespace(mesh=MESH, tmin=0.0, tmax=qha.TMAX, tstep=qha.TSTEP)
     return _Options(
         structure=_one(returned),

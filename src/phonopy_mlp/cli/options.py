@@ -32,7 +32,6 @@ from phonopy_mlp.cli.arguments import (
     read_supercell,
     temperatures,
     tolerance,
-    unused_relaxation,
 )
 from phonopy_mlp.cli.steps.options import add_step_options, read_stabilisation, read_steps
 from phonopy_mlp.cli.steps.qha import TMAX
@@ -174,10 +173,8 @@ def parse(argv: Sequence[str], program: str) -> Options:
     own, rest = own_parser(program).parse_known_args(plain_numbers(_as_phonopy_writes_them(argv)))
     returned: list[str] = []
     calculator = read_calculator(own, returned)
-    relaxation = read_relaxation(own, returned)
+    relaxation = read_relaxation(own, returned, wanted=own.relax or own.stabilise)
     stabilisation = read_stabilisation(own, relaxation)
-    if not own.relax and stabilisation is None:
-        unused_relaxation(relaxation)
     symmetrise = tolerance("--symmetrise", own.symmetrise, returned)
     supercell = read_supercell(own, returned)
     steps = read_steps(own, returned)

@@ -15,6 +15,7 @@ from phonopy_mlp.cli.steps.phonons import compute
 from phonopy_mlp.cli.steps.start import Array, Start, given_options
 from phonopy_mlp.elasticity import ElasticResult, elastic_from_phonons, run_elasticity
 from phonopy_mlp.elasticity.stress_strain import STRAIN, check_strain
+from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.evaluator import calling
 from phonopy_mlp.files import write_yaml
 from phonopy_mlp.output import ELASTIC_FILE
@@ -76,7 +77,13 @@ def add_options(group: Any) -> None:
 def read(own: argparse.Namespace, *, wanted: bool = False) -> ElasticStep | None:
     """Return the step's settings, or None where it is not wanted."""
     given = given_options(own, "--elastic", ("strain", "method"), wanted=wanted or own.elastic)
-    return None if given is None else ElasticStep(**given)
+    if given is None:
+        return None
+    if "strain" in given and given.get("method") == "long-waves":
+        raise SettingsError(
+            "--elastic-strain with --elastic-method long-waves", "no cell is strained", "Leave one of them out"
+        )
+    return ElasticStep(**given)
 
 
 def _long_waves(start: Start, record: RunRecord) -> ElasticResult:

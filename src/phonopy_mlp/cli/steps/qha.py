@@ -37,6 +37,9 @@ TENSOR_FIGURE = "expansion_tensor.png"
 TMAX, TSTEP = 300.0, 10.0
 """Default highest temperature and step in K: many a framework has no minimum of F(V) within reach at phonopy's 1000."""
 
+_OVER_VOLUMES = ("strain", "volumes", "added", "form", "imaginary")
+"""Options of the way over volumes alone."""
+
 _TABLE_ROWS = 7
 
 
@@ -59,13 +62,6 @@ class QhaStep:
         check_mesh("--qha", mesh)
         if self.lengths:
             check_strains(self.lengths)
-        over_volumes = (self.strain, self.volumes, self.added, self.form, self.imaginary)
-        if bool(self.lengths) + self.tensor + (over_volumes != (STRAIN, VOLUMES, MOST_ADDED, "vinet", "stop")) > 1:
-            raise SettingsError(
-                "--qha-lengths, --qha-tensor and options of a path over volumes",
-                "each is a way of its own to thermal expansion",
-                "Choose one",
-            )
 
     def run(self, start: Start, record: RunRecord) -> None:
         """Write the files and figures of phonopy-qha, of phonopy-anisotropic-qha, or ``expansion_tensor``."""
@@ -164,9 +160,16 @@ def add_options(group: Any) -> None:
 def read(own: argparse.Namespace, returned: list[str], *, wanted: bool = False) -> QhaStep | None:
     """Return the step's settings, or None where it is not wanted."""
     own.qha_lengths = read_numbers("--qha-lengths", own.qha_lengths, returned)
-    names = ("strain", "volumes", "added", "form", "imaginary", "lengths", "tensor")
-    given = given_options(own, "--qha", names, wanted=wanted or own.qha)
-    return None if given is None else QhaStep(**given)
+    given = given_options(own, "--qha", (*_OVER_VOLUMES, "lengths", "tensor"), wanted=wanted or own.qha)
+    if given is None:
+        return None
+    if ("lengths" in given) + ("tensor" in given) + bool(given.keys() & _OVER_VOLUMES) > 1:
+        raise SettingsError(
+            " and ".join(f"--qha-{name}" for name in given),
+            "volumes, lengths and the tensor are each a way of their own to thermal expansion",
+            "Choose one",
+        )
+    return QhaStep(**given)
 
 
 def check_mesh(flag: str, mesh: tuple[int, ...]) -> None:
