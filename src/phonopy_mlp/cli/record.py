@@ -91,7 +91,8 @@ class RunRecord:
             "volume_change": result.volume_change,
             "residual_force": result.residual_force,
             "residual_stress": result.residual_stress,
-            "space_groups": [str(found) for found in result.final_groups],
+            "space_groups_before": [str(found) for found in result.initial_groups],
+            "space_groups_after": [str(found) for found in result.final_groups],
             "seconds": round(seconds, 2),
         }
 
