@@ -164,8 +164,53 @@ def test_what_cannot_be_made_stable_is_told_and_may_be_an_error(capfd):
     line = "stabilise --mlp emt bcc.cif --dim 2 2 2 --stabilise-rounds 0"
     assert command(line) == 0
     assert "NOT stable" in capfd.readouterr().out
+    told = record("phonopy_mlp-stabilise.yaml")["steps"]["stabilise"]
+    for name in ("phonopy_mlp-stabilise.yaml", "stabilised.cif", "stabilised.yaml"):
+        Path(name).unlink()
     assert command(f"{line} --stabilise-required") == 2
     assert "not stable" in capfd.readouterr().err
+    left = record("phonopy_mlp-stabilise.yaml")["steps"]["stabilise"]
+    assert left["unstable_modes"] == told["unstable_modes"] != []
+    assert read_yaml("stabilised.yaml")["trail"] == left["trail"] == told["trail"]
+    assert len(read("stabilised.cif")) == 2
+
+
+def test_what_a_run_could_not_make_stable_is_on_disk_before_the_error(capfd):
+    write("bcc.cif", bulk("Cu", "bcc", a=2.9, cubic=True))
+    line = "run --mlp emt bcc.cif --relax --dim 2 2 2 --stabilise --stabilise-rounds 0 --stabilise-required"
+    assert command(line) == 2
+    steps = record("phonopy_mlp.yaml")["steps"]
+    assert list(steps) == ["relax", "stabilise"]
+    assert steps["stabilise"]["trail"] == read_yaml("stabilised.yaml")["trail"]
+    assert files() == {
+        *("bcc.cif", "relaxed.cif", "stabilised.cif", "stabilised.yaml", "phonopy_mlp.yaml", "phonopy_mlp_unfinished")
+    }
+    # The record is of no force constants yet: another calculation's are refused as ever.
+    Path("phonopy_params.yaml").write_text("of a DFT calculation")
+    assert command(line) == 2
+    assert "of another calculation" in capfd.readouterr().err
+
+
+def test_a_step_that_fails_loses_nothing_that_was_finished(capfd):
+    fails = "--qha --qha-strain 1e-4 --qha-added 0"
+    assert command(f"run --mlp emt Cu.cif --dim 2 2 2 {SAMPLING} -t --eos {fails} --sscha 2") == 2
+    assert "no minimum" in capfd.readouterr().err
+    assert list(record("phonopy_mlp.yaml")["steps"]) == ["force_constants", "eos"]
+    assert {"phonopy_params.yaml", "force_constants.hdf5", "thermal_properties.yaml", "eos.yaml", "eos.png"} <= files()
+    assert "sscha.yaml" not in files()
+
+
+def test_a_command_that_fails_leaves_the_record_of_what_was_finished(capfd):
+    assert command("qha --mlp emt Cu.cif --relax --dim 2 2 2 --mesh 3 3 3 --qha-strain 1e-4 --qha-added 0") == 2
+    assert list(record("phonopy_mlp-qha.yaml")["steps"]) == ["relax"]
+    assert files() == {"relaxed.cif", "phonopy_mlp-qha.yaml", "phonopy_mlp_unfinished"}
+
+
+def test_a_command_that_fails_leaves_the_record_of_the_results_before(capfd):
+    assert command("eos --mlp emt Cu.cif --relax") == 0
+    first = record("phonopy_mlp-eos.yaml")
+    assert command("eos --mlp failing Cu.cif --relax") == 2
+    assert record("phonopy_mlp-eos.yaml") == first
 
 
 def _bcc_energy() -> float:
@@ -210,6 +255,12 @@ def test_a_record_of_another_command_is_refused(capfd):
     assert command("relax --mlp emt Cu.cif") == 0
     assert command("run --mlp-config phonopy_mlp-relax.yaml") == 2
     assert "it is of 'phonopy-mlp relax', and not of 'run'" in capfd.readouterr().err
+
+
+def test_phonopys_failure_comes_before_hours_of_other_steps(capfd):
+    assert command(f"run --mlp emt Cu.cif --dim 2 2 2 {SAMPLING} --td --cutoff-freq 0.1 --eos") == 1
+    assert list(record("phonopy_mlp.yaml")["steps"]) == ["force_constants"]
+    assert "eos.yaml" not in files()
 
 
 def test_a_dry_run_does_no_step(capfd):

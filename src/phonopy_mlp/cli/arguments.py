@@ -15,7 +15,7 @@ from ase.calculators.calculator import BaseCalculator
 
 from phonopy_mlp.cli import config
 from phonopy_mlp.errors import SettingsError
-from phonopy_mlp.output import RELAXED_FILE, REPORT_FILE, STABILISED_FILE
+from phonopy_mlp.output import RELAXED_FILE, REPORT_FILE, STABILISED_FILE, TRAIL_FILE
 from phonopy_mlp.registry import calculator_names, get_calculator, is_model_file
 from phonopy_mlp.relax import FMAX, MAX_STEPS, Cell
 from phonopy_mlp.supercell import AUTO_LENGTH, auto_supercell, parse_supercell, shortest_image_distance
@@ -163,9 +163,9 @@ class CommonOptions:
     quiet: bool
 
     def structures_written(self, *, stabilised: bool) -> tuple[str, ...]:
-        """Return the files of the structures that come out, also of a stabilised one where there will be one."""
+        """Return the files of the structures that come out, with the trail to a stabilised one if there will be one."""
         prepared = self.relaxation is not None or self.symmetrise is not None
-        wanted = ((RELAXED_FILE, prepared), (STABILISED_FILE, stabilised))
+        wanted = ((RELAXED_FILE, prepared), (STABILISED_FILE, stabilised), (TRAIL_FILE, stabilised))
         return tuple(name for name, is_wanted in wanted if is_wanted)
 
     def common_settings(self) -> dict[str, Any]:

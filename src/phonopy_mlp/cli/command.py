@@ -30,7 +30,7 @@ from phonopy_mlp.cli.checks import check_overwriting, working_folder
 from phonopy_mlp.cli.domain import check_domain
 from phonopy_mlp.cli.messages import describe_groups
 from phonopy_mlp.cli.prepare import prepare
-from phonopy_mlp.cli.record import RunRecord
+from phonopy_mlp.cli.record import About, RunRecord
 from phonopy_mlp.cli.steps import committee, elastic, eos, qha, sscha, stabilise
 from phonopy_mlp.cli.steps.start import Start, Step
 from phonopy_mlp.errors import SettingsError
@@ -152,11 +152,21 @@ def run(name: str, argv: Sequence[str]) -> int:
         calculator = options.calculator.make()
         description = describe(calculator)
         check_elements(given.atoms, description)
+        settings = options.settings()
+        about = About(given, description, settings, f"phonopy_mlp-{name}.yaml")
+        if not (folder / about.name).exists():
+            record.about = about
         atoms = prepare(given.atoms, calculator, options.relaxation, options.symmetrise, record)
         check_domain(atoms, calculator, record, strict=options.calculator.strict)
         # A phonopy yaml brings them.
         symprec = options.symprec or given.tolerance or TIGHT
         supercell_matrix = options.supercell.choose(atoms, record.say, given.supercell_matrix)
+        if command.phonons:
+            settings["symmetry_tolerance"] = symprec
+        if command.supercell:
+            settings["supercell_matrix"] = supercell_matrix
+        # An earlier record stands until there are results in the place of its own.
+        record.about = about
         if options.step is not None:
             start = Start(
                 title=f"{given.path.name} ({atoms.get_chemical_formula()}), {description['name']}",
@@ -169,12 +179,7 @@ def run(name: str, argv: Sequence[str]) -> int:
                 temperatures=options.temperatures,
             )
             options.step.run(start, record)
-        settings = options.settings()
-        if command.phonons:
-            settings["symmetry_tolerance"] = symprec
-        if command.supercell:
-            settings["supercell_matrix"] = supercell_matrix
-        record.write(given, description, settings, name=f"phonopy_mlp-{name}.yaml")
+        record.write()
         unfinished.remove()
         if options.step is None:
             record.say(f"Written: {RELAXED_FILE}")

@@ -144,7 +144,7 @@ def stabilise(
         crystal = improved
     result = StabilityResult(crystal.atoms, check, frozen(crystal.supercell_matrix), tuple(trail))
     if must_be_stable and not result.stable:
-        raise _not_stable(result)
+        raise not_stable(result)
     return result
 
 
@@ -198,7 +198,8 @@ def _make_method(method: str | Method) -> Method:
     return made[method]
 
 
-def _not_stable(result: StabilityResult) -> StabilityError:
+def not_stable(result: StabilityResult) -> StabilityError:
+    """Return the error of a crystal in which something is unstable in the end."""
     check = result.check
     modes, waves, strains = check.unstable_modes, check.unstable_waves, check.unstable_strains
     lowest = f", the lowest at {modes[0].frequency:.3f} THz" if modes else ""

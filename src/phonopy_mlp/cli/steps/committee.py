@@ -66,9 +66,10 @@ class CommitteeStep:
             progress=bar,
             unfinished=[record.unfinished.part(f"member-{k}", **origin) for k, (origin, _) in enumerate(members)],
         )
-        record.steps["committee"] = {**_summary(result), "seconds": round(time.perf_counter() - started, 2)}
+        seconds = time.perf_counter() - started
         write_committee(result, record.folder)
         write_figure(plot_committee(result, start.title), record.folder / COMMITTEE_FIGURE)
+        record.add("committee", _summary(result), seconds)
         record.say(_describe(result))
         for member in result.members:
             for message in member.health.warnings:

@@ -45,12 +45,10 @@ class ElasticStep:
                 started = time.perf_counter()
                 result = self._strained(start, record) if method == "stress-strain" else _long_waves(start, record)
                 found[method.replace("-", "_")] = result.describe()
+                seconds = time.perf_counter() - started
+                write_yaml(record.folder / ELASTIC_FILE, {"unit": _UNITS, "voigt_order": _VOIGT, **found})
+                record.add(f"elastic_{method.replace('-', '_')}", result.describe(), seconds)
                 record.say(_describe(result))
-                record.steps[f"elastic_{method.replace('-', '_')}"] = {
-                    **result.describe(),
-                    "seconds": round(time.perf_counter() - started, 2),
-                }
-        write_yaml(record.folder / ELASTIC_FILE, {"unit": _UNITS, "voigt_order": _VOIGT, **found})
 
     def _strained(self, start: Start, record: RunRecord) -> ElasticResult:
         return run_elasticity(

@@ -46,9 +46,10 @@ class EosStep:
             progress=bar,
             unfinished=record.unfinished,
         )
-        record.steps["eos"] = {**result.describe(), "seconds": round(time.perf_counter() - started, 2)}
+        seconds = time.perf_counter() - started
         write_yaml(record.folder / EOS_FILE, {"unit": _UNITS, "per": "primitive cell", **result.describe()})
         write_figure(plot_eos(result, start.title), record.folder / EOS_FIGURE)
+        record.add("eos", result.describe(), seconds)
         record.say(_describe(result))
 
 

@@ -70,10 +70,8 @@ class QhaStep:
         columns = way(start, record)
         rows = np.unique(np.linspace(0, len(columns["T (K)"]) - 1, _TABLE_ROWS).round().astype(int))
         record.say(_table(columns, rows))
-        record.steps["qha"] = {
-            **{name: values[rows].tolist() for name, values in columns.items()},
-            "seconds": round(time.perf_counter() - started, 2),
-        }
+        found = {name: values[rows].tolist() for name, values in columns.items()}
+        record.add("qha", found, time.perf_counter() - started)
 
     def _over_volumes(self, start: Start, record: RunRecord) -> dict[str, Array]:
         result = run_mlp_qha(

@@ -63,10 +63,11 @@ class SschaStep:
             progress=bar,
             unfinished=record.unfinished,
         )
-        record.steps["sscha"] = {**result.describe(), "seconds": round(time.perf_counter() - started, 2)}
+        seconds = time.perf_counter() - started
         write_sscha(result, phonon, record.folder)
         harmonic = compute_commensurate_modes(phonon)
         write_figure(plot_sscha(result, start.title, harmonic=harmonic), record.folder / SSCHA_FIGURE)
+        record.add("sscha", result.describe(), seconds)
         record.say("\n".join(_describe(point) for point in result.points))
 
 

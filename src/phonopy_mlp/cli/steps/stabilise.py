@@ -14,9 +14,9 @@ from phonopy_mlp.cli.progress import RelaxationBar, bar
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.steps.start import Array, Start, given_options
 from phonopy_mlp.errors import SettingsError
-from phonopy_mlp.files import replacing
-from phonopy_mlp.output import STABILISED_FILE
-from phonopy_mlp.stability.stabilise import AUTO, MAX_ROUNDS, check_settings, stabilise
+from phonopy_mlp.files import replacing, write_yaml
+from phonopy_mlp.output import STABILISED_FILE, TRAIL_FILE
+from phonopy_mlp.stability.stabilise import AUTO, MAX_ROUNDS, check_settings, not_stable, stabilise
 from phonopy_mlp.stability.trail import StabilityResult
 from phonopy_mlp.stability.trail import Step as TrailStep
 
@@ -42,7 +42,14 @@ class StabiliseStep:
             )
 
     def run(self, start: Start, record: RunRecord) -> None:
-        """Put the stabilised crystal in the place of the one that was given, and write ``stabilised.cif``."""
+        """Put the stabilised crystal in the place of the one that was given, and write it with the trail to it.
+
+        Raises
+        ------
+        StabilityError
+            Something is unstable in the end, and that was to be an error; what was written says what.
+
+        """
         started = time.perf_counter()
         relaxation = self.relaxation
         with RelaxationBar(relaxation.fmax) as show:
@@ -63,17 +70,20 @@ class StabiliseStep:
                 cell=relaxation.cell,
                 pressure=relaxation.pressure,
                 fixed=relaxation.fixed,
-                must_be_stable=self.required,
                 progress=bar,
                 on_event=tell,
                 on_step=show,
                 unfinished=record.unfinished,
             )
-        record.steps["stabilise"] = {**result.describe(), "seconds": round(time.perf_counter() - started, 2)}
+        seconds = time.perf_counter() - started
         start.atoms, start.supercell_matrix = result.atoms, result.supercell_matrix
         with replacing(record.folder / STABILISED_FILE) as path:
             write(path, result.atoms, format="cif")
+        write_yaml(record.folder / TRAIL_FILE, result.describe())
+        record.add("stabilise", result.describe(), seconds)
         record.say(_describe(result))
+        if self.required and not result.stable:
+            raise not_stable(result)
 
 
 def add_options(group: Any) -> None:
@@ -81,7 +91,7 @@ def add_options(group: Any) -> None:
     group.add_argument(
         "--stabilise",
         action="store_true",
-        help=f"relax, and remove imaginary modes: {STABILISED_FILE}",
+        help=f"relax, and remove imaginary modes: {STABILISED_FILE}, {TRAIL_FILE}",
     )
     group.add_argument("--stabilise-methods", metavar="LIST", help=f"of {','.join(AUTO)}, in this order (default: all)")
     group.add_argument(
