@@ -9,13 +9,18 @@ import yaml
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.io import read, write
+from double_wells import DoubleWells, caesium_chloride
 from numpy.testing import assert_allclose
 from phonopy import load
 
 from phonopy_mlp.anharmonic import run_sscha
+from phonopy_mlp.cli.arguments import RelaxOptions
 from phonopy_mlp.cli.command import COMMANDS, make_parser
 from phonopy_mlp.cli.main import main
 from phonopy_mlp.cli.options import own_parser
+from phonopy_mlp.cli.record import RunRecord
+from phonopy_mlp.cli.steps.stabilise import StabiliseStep
+from phonopy_mlp.cli.steps.start import Start
 from phonopy_mlp.elasticity import run_elasticity
 from phonopy_mlp.eos import run_eos
 from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
@@ -23,6 +28,8 @@ from phonopy_mlp.qha.axes import run_axial_qha
 from phonopy_mlp.qha.tensor import compute_expansion_tensor
 from phonopy_mlp.qha.volumes import run_mlp_qha
 from phonopy_mlp.relax import relax
+from phonopy_mlp.structures import with_volume
+from phonopy_mlp.unfinished import Unfinished
 
 TEMPERATURES = np.arange(0, 101, 50.0)
 SAMPLING = "--mesh 3 3 3 --tmax 100 --tstep 50"
@@ -65,6 +72,52 @@ def test_eos_gives_what_the_library_gives(relaxed, capfd):
     assert f"B = {expected.bulk_modulus:.3f}" in capfd.readouterr().out
     assert files() == {"eos.yaml", "eos.png", "relaxed.cif", "phonopy_mlp-eos.yaml"}
     assert record("phonopy_mlp-eos.yaml")["steps"]["eos"]["bulk_modulus"] == found["bulk_modulus"]
+
+
+def test_eos_keeps_cell_and_atoms_fixed_as_the_relaxation_did(relaxed):
+    shifted = relaxed.repeat((2, 1, 1))
+    shifted.positions[0] += [0.05, 0.03, 0.02]
+    write("shifted.cif", shifted)
+    line = "eos --mlp emt shifted.cif --relax --relax-cell fixed --fix-atoms 1-2 --eos-strain 0.02"
+    assert command(line) == 0
+    frozen = read("shifted.cif")
+    found = read_yaml("eos.yaml")
+    assert not found["shape_relaxed"]
+    for point in found["points"]:
+        scaled = with_volume(frozen, frozen.get_volume() * (1 + point["strain"]) ** 3)
+        assert point["energy"] == pytest.approx(EMT().get_potential_energy(scaled), abs=1e-8)
+
+
+def test_eos_relaxes_as_the_relaxation_did(monkeypatch):
+    asked = []
+
+    def spy(*args, **settings):
+        asked.append(settings)
+        return relax(*args, **settings)
+
+    monkeypatch.setattr("phonopy_mlp.eos.volumes.relax", spy)
+    assert command("eos --mlp emt Cu.cif --relax --relax-fmax 1e-4 --relax-steps 99 --fix-symmetry 1e-3") == 0
+    assert len(asked) == 7
+    for each in asked:
+        assert (each["fmax"], each["max_steps"], each["fix_symmetry"], each["fixed"]) == (1e-4, 99, 1e-3, ())
+
+
+def test_atoms_stay_fixed_in_the_cell_that_stabilisation_made_larger(tmp_path):
+    relaxation = RelaxOptions(cell="fixed", fixed=(0,))
+    wells = DoubleWells((1, 1, -0.08), coupling=-0.01)
+    start = Start("", caesium_chloride(), wells, np.diag([2, 2, 2]), 1e-5, relaxation, (3, 3, 3), TEMPERATURES)
+    step = StabiliseStep(relaxation, methods="follow", rounds=1)
+    step.run(start, RunRecord([], tmp_path, Unfinished(tmp_path / "unfinished"), quiet=True))
+    assert len(start.atoms) == 4
+    assert start.relaxation.fixed == tuple(np.flatnonzero(start.atoms.symbols == "Cs"))
+
+
+@pytest.mark.parametrize("step", ["elastic", "qha --dim 1 1 1", "qha --dim 1 1 1 --qha-tensor"])
+def test_steps_of_a_relaxation_are_counted_in_every_step(step, capfd):
+    write("hcp.cif", relax(bulk("Cu", "hcp", a=2.55, c=4.1), EMT(), fmax=1e-9).atoms)
+    name, _, options = step.partition(" ")
+    assert command(f"{name} --mlp emt hcp.cif --relax --relax-steps 1 {options}") == 2
+    assert "after 1 steps" in capfd.readouterr().err
 
 
 def test_elastic_gives_both_ways(relaxed, capfd):
@@ -309,6 +362,15 @@ BAD = {
     "supercell": ("qha --dim 2 2", "3 or 9 integers"),
     "run: option without its step": ("run --dim 2 2 2 --eos-strain 0.01", "--eos-strain without --eos"),
     "run: seed without its step": ("run --dim 2 2 2 --sscha-seed 3", "--sscha-seed without --sscha"),
+    "eos: pressure": ("eos --relax --pressure 1", "--eos with --pressure"),
+    "eos: pressure of a stabilisation": ("run --stabilise --pressure -1e-1 --eos", "--eos with --pressure"),
+    "elastic: pressure": ("elastic --elastic-method long-waves --relax --pressure 1", "without stress"),
+    "elastic: symmetry": ("elastic --relax --fix-symmetry", "--elastic with --fix-symmetry"),
+    "qha: pressure and symmetry": ("qha --relax --pressure 1 --fix-symmetry", "with --pressure and --fix-symmetry"),
+    "qha: cell": ("qha --relax --relax-cell constant-volume", "--qha with --relax-cell"),
+    "qha: atoms": ("run --dim 2 2 2 --relax --fix-atoms 1 --qha", "--qha with --fix-atoms"),
+    "qha: tensor": ("qha --qha-tensor --relax --fix-atoms 1", "--qha-tensor with --fix-atoms"),
+    "committee: cell": ("committee --relax --relax-cell fixed --committee twice", "its own free minimum"),
     "run: settings before work": ("run --dim 2 2 2 --eos --eos-strain 0", "must be positive"),
     "run: mesh": ("run --dim 2 2 2 --qha --mesh 20", "it needs a plain one"),
     "run: primitive cell": ("run --dim 2 2 2 --stabilise --pa P", "the cell may grow"),

@@ -141,8 +141,8 @@ class CommonOptions:
     calculator : CalculatorOptions
     relaxation : RelaxOptions or None
         How the structure is relaxed first; None where it is not.
-    fmax : float
-        Goal of all relaxations in eV/A.
+    relaxing : RelaxOptions
+        How steps relax that do so themselves, as far as they keep to it.
     symmetrise : float or None
         Project onto the space group found at this tolerance (A).
     supercell : SupercellOptions
@@ -156,7 +156,7 @@ class CommonOptions:
     structure: Path
     calculator: CalculatorOptions
     relaxation: RelaxOptions | None
-    fmax: float
+    relaxing: RelaxOptions
     symmetrise: float | None
     supercell: SupercellOptions
     report: bool

@@ -65,7 +65,7 @@ def check_options(options: Options) -> None:
         check_installed()
     for step in (options.stabilisation, *options.steps):
         if step is not None:
-            step.check(options.mesh, options.qha_temperatures)
+            step.check(options.mesh, options.qha_temperatures, options.relaxing)
     if options.stabilisation is not None and settings.primitive_matrix is not None:
         raise SettingsError(
             "--stabilise with --pa", "the cell may grow, and with it its primitive cell", "Leave --pa out"

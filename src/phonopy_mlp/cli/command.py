@@ -146,7 +146,7 @@ def run(name: str, argv: Sequence[str]) -> int:
         if options.report:
             check_installed()
         if options.step is not None:
-            options.step.check(options.mesh, options.temperatures)
+            options.step.check(options.mesh, options.temperatures, options.relaxing)
         given = read_input(options.structure)
         record.say(describe_groups(given.atoms, str(given.path)))
         calculator = options.calculator.make()
@@ -174,7 +174,7 @@ def run(name: str, argv: Sequence[str]) -> int:
                 calculator=calculator,
                 supercell_matrix=supercell_matrix,
                 symprec=symprec,
-                fmax=options.fmax,
+                relaxation=options.relaxing,
                 mesh=options.mesh,
                 temperatures=options.temperatures,
             )
@@ -222,7 +222,7 @@ def _parse(name: str, command: Command, words: Sequence[str]) -> _Options:
         symmetrise=symmetrise,
         supercell=supercell,
         symprec=own.tolerance,
-        fmax=relaxation.fmax,
+        relaxing=relaxation,
         mesh=tuple(sampling.mesh),
         temperatures=temperatures(sampling.tmin, sampling.tmax, sampling.tstep),
         step=step,

@@ -190,7 +190,7 @@ def parse(argv: Sequence[str], program: str) -> Options:
         calculator=calculator,
         relaxation=relaxation if own.relax else None,
         stabilisation=stabilisation,
-        fmax=relaxation.fmax,
+        relaxing=relaxation,
         symmetrise=symmetrise,
         supercell=supercell,
         method=own.fc_method,

@@ -153,7 +153,7 @@ def _from_calculator(given: RunInput, options: Options, record: RunRecord, earli
         calculator=calculator,
         supercell_matrix=choose_supercell(atoms, options, given, record.say),
         symprec=choose_tolerance(options, given),
-        fmax=options.fmax,
+        relaxation=options.relaxing,
         mesh=options.mesh,
         temperatures=options.qha_temperatures,
     )

@@ -21,7 +21,7 @@ from phonopy_mlp.phonons import MESH
 from phonopy_mlp.qha.crystal import Crystal, conventional_lattice, make_crystal
 from phonopy_mlp.qha.point import LatticePoint, compute_point, open_workshop, relax_lattice
 from phonopy_mlp.qha.thermal import check_temperatures, with_one_more
-from phonopy_mlp.relax import FMAX
+from phonopy_mlp.relax import FMAX, MAX_STEPS
 from phonopy_mlp.symmetry import TIGHT, symmetrise
 from phonopy_mlp.unfinished import Unfinished
 
@@ -76,6 +76,7 @@ def run_axial_qha(
     strains: Sequence[float],
     mesh: Sequence[int] = MESH,
     fmax: float = FMAX,
+    max_steps: int = MAX_STEPS,
     symprec: float = TIGHT,
     progress: Progress = silent,
     unfinished: Unfinished | None = None,
@@ -99,7 +100,7 @@ def run_axial_qha(
         Ascending from 0 K.
     strains : sequence of float
         Ascending strains of each free length against the relaxed crystal, at least four of them.
-    mesh, fmax, symprec, progress, unfinished
+    mesh, fmax, max_steps, symprec, progress, unfinished
         As in `run_mlp_qha`.
 
     Raises
@@ -121,6 +122,7 @@ def run_axial_qha(
         temperatures=every,
         mesh=mesh,
         fmax=fmax,
+        max_steps=max_steps,
         unfinished=unfinished,
         method="lengths",
         strains=list(strains),

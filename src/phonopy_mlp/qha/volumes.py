@@ -29,7 +29,7 @@ from phonopy_mlp.qha.point import (
 )
 from phonopy_mlp.qha.stabilised import stabilise_point
 from phonopy_mlp.qha.thermal import check_temperatures, with_one_more
-from phonopy_mlp.relax import FMAX, Cell
+from phonopy_mlp.relax import FMAX, MAX_STEPS, Cell
 from phonopy_mlp.structures import with_volume
 from phonopy_mlp.symmetry import TIGHT
 from phonopy_mlp.unfinished import Unfinished
@@ -119,6 +119,7 @@ def run_mlp_qha(
     mesh: Sequence[int] = MESH,
     eos: Eos = "vinet",
     fmax: float = FMAX,
+    max_steps: int = MAX_STEPS,
     imaginary: Imaginary = "stop",
     symprec: float = TIGHT,
     progress: Progress = silent,
@@ -151,8 +152,8 @@ def run_mlp_qha(
         Gamma-centred sampling mesh. shape=(3,)
     eos : {'vinet', 'murnaghan', 'birch_murnaghan'}, optional
         Equation of state that is fitted to F(V).
-    fmax : float, optional
-        Goal of the relaxations in eV/A.
+    fmax, max_steps : optional
+        As of `relax`, for all relaxations.
     imaginary : {'stop', 'exclude', 'stabilise'}, optional
         What becomes of a volume with imaginary modes at commensurate q-points: an error that names volume and mode, a
         record of it and no part in the fits, or the crystal that `stabilise` makes of it at this volume, in a fixed
@@ -190,6 +191,7 @@ def run_mlp_qha(
         temperatures=every,
         mesh=mesh,
         fmax=fmax,
+        max_steps=max_steps,
         unfinished=unfinished,
         method="volumes",
         step=step,

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from ase.calculators.calculator import BaseCalculator
 
+from phonopy_mlp.cli.arguments import RelaxOptions
 from phonopy_mlp.cli.progress import bar
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.steps.qha import check_mesh
-from phonopy_mlp.cli.steps.start import Array, Start, given_options
+from phonopy_mlp.cli.steps.start import Array, Start, check_relaxation, given_options
 from phonopy_mlp.committee.compute import expand, run_committee
 from phonopy_mlp.committee.output import COMMITTEE_FILE, write_committee
 from phonopy_mlp.committee.plot import plot_committee
@@ -38,9 +39,10 @@ class CommitteeStep:
     eos: bool = False
     qha: bool = False
 
-    def check(self, mesh: tuple[int, ...], temperatures: Array) -> None:
+    def check(self, mesh: tuple[int, ...], temperatures: Array, relaxation: RelaxOptions) -> None:
         """Raise `SettingsError` for settings that make no sense."""
         check_mesh("--committee", mesh)
+        check_relaxation("--committee", relaxation, "each model has the crystal at its own free minimum")
         for name in self.models:
             find_calculator(name)
         if self.qha:
@@ -61,7 +63,8 @@ class CommitteeStep:
             temperatures=start.temperatures,
             eos=self.eos,
             qha=self.qha,
-            fmax=start.fmax,
+            fmax=start.relaxation.fmax,
+            max_steps=start.relaxation.max_steps,
             symprec=start.symprec,
             progress=bar,
             unfinished=[record.unfinished.part(f"member-{k}", **origin) for k, (origin, _) in enumerate(members)],

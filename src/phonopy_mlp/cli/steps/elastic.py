@@ -9,10 +9,11 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from phonopy_mlp.cli.arguments import RelaxOptions
 from phonopy_mlp.cli.progress import bar
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.steps.phonons import compute
-from phonopy_mlp.cli.steps.start import Array, Start, given_options
+from phonopy_mlp.cli.steps.start import Array, Start, check_relaxation, given_options
 from phonopy_mlp.elasticity import ElasticResult, elastic_from_phonons, run_elasticity
 from phonopy_mlp.elasticity.stress_strain import STRAIN, check_strain
 from phonopy_mlp.errors import SettingsError
@@ -21,6 +22,10 @@ from phonopy_mlp.files import write_yaml
 from phonopy_mlp.output import ELASTIC_FILE
 
 ElasticMethod = Literal["stress-strain", "long-waves", "both"]
+
+STRAINED_FREELY = (
+    "elastic constants are those of a crystal without stress, whose atoms all follow a strain that breaks its symmetry"
+)
 
 _UNITS = {"stiffness": "GPa", "density": "g/cm^3"}
 _VOIGT = "xx yy zz yz xz xy, engineering shear"
@@ -33,9 +38,12 @@ class ElasticStep:
     strain: float = STRAIN
     method: ElasticMethod = "stress-strain"
 
-    def check(self, _mesh: tuple[int, ...], _temperatures: Array) -> None:
+    def check(self, _mesh: tuple[int, ...], _temperatures: Array, relaxation: RelaxOptions) -> None:
         """Raise `SettingsError` for settings that make no sense."""
         check_strain(self.strain)
+        # Without strained cells nothing relaxes again.
+        kept = ("cell", "fix_symmetry", "fixed") if self.method == "long-waves" else ("cell",)
+        check_relaxation("--elastic", relaxation, STRAINED_FREELY, kept=kept)
 
     def run(self, start: Start, record: RunRecord) -> None:
         """Write ``elastic.yaml``."""
@@ -55,7 +63,8 @@ class ElasticStep:
             start.atoms,
             start.calculator,
             strain=self.strain,
-            fmax=start.fmax,
+            fmax=start.relaxation.fmax,
+            max_steps=start.relaxation.max_steps,
             progress=bar,
             unfinished=record.unfinished,
         )

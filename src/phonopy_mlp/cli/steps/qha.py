@@ -9,10 +9,11 @@ from typing import Any, get_args
 
 import numpy as np
 
-from phonopy_mlp.cli.arguments import read_numbers
+from phonopy_mlp.cli.arguments import RelaxOptions, read_numbers
 from phonopy_mlp.cli.progress import bar
 from phonopy_mlp.cli.record import RunRecord
-from phonopy_mlp.cli.steps.start import Array, Start, given_options
+from phonopy_mlp.cli.steps.elastic import STRAINED_FREELY
+from phonopy_mlp.cli.steps.start import Array, Start, check_relaxation, given_options
 from phonopy_mlp.elasticity import run_elasticity
 from phonopy_mlp.eos.fit import Eos
 from phonopy_mlp.errors import SettingsError
@@ -55,13 +56,19 @@ class QhaStep:
     lengths: tuple[float, ...] = ()
     tensor: bool = False
 
-    def check(self, mesh: tuple[int, ...], temperatures: Array) -> None:
+    def check(self, mesh: tuple[int, ...], temperatures: Array, relaxation: RelaxOptions) -> None:
         """Raise `SettingsError` for settings that make no sense."""
         check_settings(self.volumes, self.strain, self.added, self.form, self.imaginary)
         check_temperatures(temperatures)
         check_mesh("--qha", mesh)
         if self.lengths:
             check_strains(self.lengths)
+        if self.tensor:
+            check_relaxation("--qha-tensor", relaxation, STRAINED_FREELY, kept=("cell",))
+        else:
+            check_relaxation(
+                "--qha", relaxation, "it relaxes the crystal again, freely and without pressure, and goes from there"
+            )
 
     def run(self, start: Start, record: RunRecord) -> None:
         """Write the files and figures of phonopy-qha, of phonopy-anisotropic-qha, or ``expansion_tensor``."""
@@ -112,7 +119,12 @@ class QhaStep:
 
     def _tensor(self, start: Start, record: RunRecord) -> dict[str, Array]:
         elastic = run_elasticity(
-            start.atoms, start.calculator, fmax=start.fmax, progress=bar, unfinished=record.unfinished
+            start.atoms,
+            start.calculator,
+            fmax=start.relaxation.fmax,
+            max_steps=start.relaxation.max_steps,
+            progress=bar,
+            unfinished=record.unfinished,
         )
         result = compute_expansion_tensor(
             start.atoms, start.calculator, compliances=elastic.compliance, **_shared(start, record)
@@ -184,7 +196,8 @@ def _shared(start: Start, record: RunRecord) -> dict[str, Any]:
         "supercell_matrix": start.supercell_matrix,
         "temperatures": start.temperatures,
         "mesh": start.mesh,
-        "fmax": start.fmax,
+        "fmax": start.relaxation.fmax,
+        "max_steps": start.relaxation.max_steps,
         "symprec": start.symprec,
         "progress": bar,
         "unfinished": record.unfinished,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ase.io import write
@@ -16,6 +16,7 @@ from phonopy_mlp.cli.steps.start import Array, Start, given_options
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.files import replacing, write_yaml
 from phonopy_mlp.output import STABILISED_FILE, TRAIL_FILE
+from phonopy_mlp.stability.proposals import find_images
 from phonopy_mlp.stability.stabilise import AUTO, MAX_ROUNDS, check_settings, not_stable, stabilise
 from phonopy_mlp.stability.trail import StabilityResult
 from phonopy_mlp.stability.trail import Step as TrailStep
@@ -31,7 +32,7 @@ class StabiliseStep:
     seed: int = 0
     required: bool = False
 
-    def check(self, _mesh: tuple[int, ...], _temperatures: Array) -> None:
+    def check(self, _mesh: tuple[int, ...], _temperatures: Array, _relaxation: RelaxOptions) -> None:
         """Raise `SettingsError` for settings that make no sense."""
         check_settings(self.methods.split(","), self.rounds, self.seed)
         if self.relaxation.fix_symmetry is not None or not self.relaxation.must_converge:
@@ -76,6 +77,9 @@ class StabiliseStep:
                 unfinished=record.unfinished,
             )
         seconds = time.perf_counter() - started
+        # While atoms are fixed a cell that becomes larger repeats them in their order.
+        fixed = tuple(find_images(relaxation.fixed, start.atoms, result.atoms).tolist())
+        start.relaxation = replace(start.relaxation, fixed=fixed)
         start.atoms, start.supercell_matrix = result.atoms, result.supercell_matrix
         with replacing(record.folder / STABILISED_FILE) as path:
             write(path, result.atoms, format="cif")
