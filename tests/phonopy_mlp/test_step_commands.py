@@ -88,6 +88,17 @@ def test_eos_keeps_cell_and_atoms_fixed_as_the_relaxation_did(relaxed):
         assert point["energy"] == pytest.approx(EMT().get_potential_energy(scaled), abs=1e-8)
 
 
+@pytest.mark.parametrize(("option", "cells"), [("", 1), ("--tolerance 1e-3", 2)])
+def test_eos_finds_the_primitive_cell_at_the_tolerance(relaxed, option, cells):
+    rough = relaxed.repeat((2, 1, 1))
+    rough.positions[0, 0] += 1e-4
+    write("rough.cif", rough)
+    assert command(f"eos --mlp emt rough.cif {option}") == 0
+    found = read_yaml("eos.yaml")
+    assert found["primitive_cells_in_cell"] == cells
+    assert found["volume"][0] == pytest.approx(rough.get_volume() / cells, rel=1e-4)
+
+
 def test_eos_relaxes_as_the_relaxation_did(monkeypatch):
     asked = []
 
@@ -335,7 +346,7 @@ BAD = {
     "eos: strain": ("eos --eos-strain 0", "must be positive"),
     "eos: points": ("eos --eos-points 3", "at least 7"),
     "eos: no minimum": ("eos --eos-strain 0.01 squeezed.cif", "larger volumes"),
-    "eos: no symmetry to find": ("eos --tolerance 1e-3", "unrecognized arguments"),
+    "eos: tolerance": ("eos --tolerance 0", "must be positive"),
     "eos: supercell": ("eos --dim 2 2 2", "unrecognized arguments"),
     "elastic: strain": ("elastic --elastic-strain 1", "at most"),
     "elastic: strain of none": ("elastic --elastic-method long-waves --elastic-strain 0.002", "no cell is strained"),

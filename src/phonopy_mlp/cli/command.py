@@ -63,8 +63,8 @@ class Command:
         Whether it always relaxes, and not only with ``--relax``.
     supercell : bool
         Whether it takes ``--dim``.
-    phonons : bool
-        Whether it computes force constants, and takes ``--tolerance``.
+    symmetry : bool
+        Whether it finds symmetry, and takes ``--tolerance``.
     sampling : bool
         Whether it takes ``--mesh`` and temperatures.
 
@@ -75,7 +75,7 @@ class Command:
     read: Reader | None = None
     relaxes: bool = False
     supercell: bool = False
-    phonons: bool = False
+    symmetry: bool = False
     sampling: bool = False
 
 
@@ -88,20 +88,25 @@ COMMANDS: Mapping[str, Command] = {
         relaxes=True,
         supercell=True,
     ),
-    "eos": Command("equation of state, bulk modulus", eos.add_options, lambda own, *_: eos.read(own, wanted=True)),
+    "eos": Command(
+        "equation of state, bulk modulus",
+        eos.add_options,
+        lambda own, *_: eos.read(own, wanted=True),
+        symmetry=True,
+    ),
     "elastic": Command(
         "elastic constants",
         elastic.add_options,
         lambda own, *_: elastic.read(own, wanted=True),
         supercell=True,
-        phonons=True,
+        symmetry=True,
     ),
     "qha": Command(
         "thermal expansion in the quasi-harmonic approximation",
         qha.add_options,
         lambda own, _, returned: qha.read(own, returned, wanted=True),
         supercell=True,
-        phonons=True,
+        symmetry=True,
         sampling=True,
     ),
     "sscha": Command(
@@ -109,7 +114,7 @@ COMMANDS: Mapping[str, Command] = {
         sscha.add_options,
         lambda own, _, returned: sscha.read(own, returned, wanted=True),
         supercell=True,
-        phonons=True,
+        symmetry=True,
         sampling=True,
     ),
     "committee": Command(
@@ -117,7 +122,7 @@ COMMANDS: Mapping[str, Command] = {
         committee.add_options,
         lambda own, *_: committee.read(own, wanted=True),
         supercell=True,
-        phonons=True,
+        symmetry=True,
         sampling=True,
     ),
 }
@@ -161,7 +166,7 @@ def run(name: str, argv: Sequence[str]) -> int:
         # A phonopy yaml brings them.
         symprec = options.symprec or given.tolerance or TIGHT
         supercell_matrix = options.supercell.choose(atoms, record.say, given.supercell_matrix)
-        if command.phonons:
+        if command.symmetry:
             settings["symmetry_tolerance"] = symprec
         if command.supercell:
             settings["supercell_matrix"] = supercell_matrix
@@ -246,7 +251,7 @@ def make_parser(name: str) -> argparse.ArgumentParser:
     parser.set_defaults(relax=command.read is None)
     add_preparation_options(parser, always=command.relaxes)
     parser.set_defaults(tolerance=None)
-    if command.phonons:
+    if command.symmetry:
         parser.add_argument("--tolerance", type=float, metavar="TOL", help=f"of symmetry, in A (default: {TIGHT:g})")
     if command.supercell:
         add_supercell_options(parser)
