@@ -165,6 +165,16 @@ def test_qha_gives_the_files_of_phonopy_qha(relaxed):
     assert_allclose(step["alpha (1e-6/K)"][-1], 1e6 * expected.linear_expansion[-1], rtol=1e-3)
 
 
+@pytest.mark.parametrize("line", ["", "--relax"])
+def test_whether_qha_is_of_a_cubic_crystal_is_seen_when_it_is_relaxed(line):
+    stretched = bulk("Cu", cubic=True)
+    stretched.set_cell(stretched.cell.array * [1, 1, 1.01], scale_atoms=True)
+    write("stretched.cif", stretched)
+    assert command(f"qha --mlp emt stretched.cif --dim 1 1 1 {SAMPLING} {line}") == 0
+    step = record("phonopy_mlp-qha.yaml")["steps"]["qha"]
+    assert_allclose(step["alpha (1e-6/K)"], np.array(step["alpha_V (1e-6/K)"]) / 3)
+
+
 def test_qha_over_lengths(relaxed):
     assert command(f"qha --mlp emt --dim 2 2 2 {SAMPLING} --qha-lengths -5e-3 0 5e-3 1e-2 Cu.cif") == 0
     expected = run_axial_qha(
