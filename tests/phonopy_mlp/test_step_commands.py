@@ -16,8 +16,9 @@ from phonopy import load
 from phonopy_mlp.anharmonic import run_sscha
 from phonopy_mlp.cli.arguments import RelaxOptions
 from phonopy_mlp.cli.command import COMMANDS, make_parser
+from phonopy_mlp.cli.config import expand
 from phonopy_mlp.cli.main import main
-from phonopy_mlp.cli.options import own_parser
+from phonopy_mlp.cli.options import own_parser, parse
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.steps.stabilise import StabiliseStep
 from phonopy_mlp.cli.steps.start import Start
@@ -28,6 +29,8 @@ from phonopy_mlp.qha.axes import run_axial_qha
 from phonopy_mlp.qha.tensor import compute_expansion_tensor
 from phonopy_mlp.qha.volumes import run_mlp_qha
 from phonopy_mlp.relax import relax
+from phonopy_mlp.stability.dynamics import Dynamics
+from phonopy_mlp.stability.rattle import Rattle
 from phonopy_mlp.structures import with_volume
 from phonopy_mlp.unfinished import Unfinished
 
@@ -233,6 +236,33 @@ def test_stabilise_writes_the_crystal_and_its_trail(capfd):
     assert "Stable" in capfd.readouterr().out
 
 
+def test_settings_of_the_methods_reach_them():
+    line = "--stabilise-rattle-sigma 0.02 --stabilise-rattle-carriers --stabilise-md-temperature 7.5"
+    options = parse(f"Cu.cif --stabilise {line} --stabilise-md-steps 60 --stabilise-md-held Cu,O".split(), "phonopy")
+    assert options.stabilisation.chosen == [
+        "follow",
+        Rattle(sigma=0.02, carriers_only=True),
+        Dynamics(temperature=7.5, steps=60, held=("Cu", "O")),
+    ]
+    assert parse(["Cu.cif", "--stabilise"], "phonopy").stabilisation.chosen == ["follow", Rattle(), Dynamics()]
+
+
+def test_settings_of_the_methods_from_a_file():
+    Path("settings.yaml").write_text("stabilise_methods: [md, rattle]\nstabilise_md_held: [Zn, O]\nstabilise: true\n")
+    options = parse([*expand(["--mlp-config", "settings.yaml"], "run"), "Cu.cif"], "phonopy")
+    assert options.stabilisation.chosen == [Dynamics(held=("Zn", "O")), Rattle()]
+
+
+def test_larger_random_displacements_are_larger():
+    write("bcc.cif", bulk("Cu", "bcc", a=2.9, cubic=True))
+    line = "stabilise --mlp emt bcc.cif --dim 2 2 2 --relax-cell fixed --stabilise-rounds 1 --stabilise-methods rattle"
+    amplitudes = []
+    for sigma in ("0.001", "0.002"):
+        assert command(f"{line} --stabilise-rattle-sigma {sigma}") == 0
+        amplitudes.append(read_yaml("stabilised.yaml")["trail"][1]["amplitude"])
+    assert amplitudes[1] == pytest.approx(2 * amplitudes[0])
+
+
 def test_what_cannot_be_made_stable_is_told_and_may_be_an_error(capfd):
     write("bcc.cif", bulk("Cu", "bcc", a=2.9, cubic=True))
     line = "stabilise --mlp emt bcc.cif --dim 2 2 2 --stabilise-rounds 0"
@@ -378,6 +408,12 @@ BAD = {
     "sscha: temperatures": ("sscha --sscha-temperatures -1", "0 K or more"),
     "stabilise: method": ("stabilise --stabilise-methods pray", "no such way"),
     "stabilise: rounds": ("stabilise --stabilise-rounds -1", "fewer than none"),
+    "stabilise: rattle without it": (
+        "stabilise --stabilise-methods follow,md --stabilise-rattle-sigma 0.01",
+        "rattle is not among them",
+    ),
+    "stabilise: md without it": ("stabilise --stabilise-methods follow --stabilise-md-held Cu", "md is not among them"),
+    "stabilise: held without it": ("run --dim 2 2 2 --stabilise-md-steps 40", "without --stabilise"),
     "stabilise: symmetry": ("stabilise --fix-symmetry", "modes leave symmetry"),
     "relaxation that is none": ("eos --relax-fmax 1e-6", "--relax-fmax without --relax"),
     "supercell": ("qha --dim 2 2", "3 or 9 integers"),
