@@ -13,6 +13,7 @@ from typing import Any
 
 from ase import Atoms
 
+from phonopy_mlp.cli.progress import print_line
 from phonopy_mlp.force_constants import ForceConstantsResult
 from phonopy_mlp.health import Health
 from phonopy_mlp.imaginary import CommensurateModes
@@ -97,13 +98,13 @@ class RunRecord:
     def say(self, text: str) -> None:
         """Print a line, at once, unless the user wants quiet."""
         if not self.quiet:
-            print(text, flush=True)
+            print_line(text, sys.stdout)
 
     def _show(self, message: Warning | str, *_: Any, **__: Any) -> None:
         text = str(message)
         if text not in self.warnings:
             self.warnings.append(text)
-            print(f"Warning: {text}", file=sys.stderr)
+            print_line(f"Warning: {text}", sys.stderr)
 
     def add(self, name: str, result: Mapping[str, Any], seconds: float | None = None) -> None:
         """Record a finished step, at once also in the provenance file: what comes later may fail."""

@@ -255,6 +255,7 @@ def _draw(made: _Made, figure: Path, options: Options) -> None:
         cutoff_frequency=settings.cutoff_frequency,
         gamma_centred=settings.is_gamma_center,
         exclude_gamma_acoustic=excludes_gamma_acoustic(options),
+        progress=bar,
     )
     write_figure(plot_phonons(phonons, _title(options, made.atoms, made.description)), figure)
     print(f"Figure: {figure}", summarise(phonons, made.atoms, made.result), sep="\n", flush=True)

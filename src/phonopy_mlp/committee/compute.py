@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,6 +39,7 @@ def run_committee(
     symprec: float = TIGHT,
     band_points: int = 51,
     progress: Progress = silent,
+    on_step: Callable[[int, float], None] | None = None,
     unfinished: Sequence[Unfinished] | None = None,
 ) -> CommitteeResult:
     """Relax a crystal with each of several models, and compare their phonons.
@@ -60,7 +61,7 @@ def run_committee(
         Ascending, in K.
     eos, qha : bool, optional
         Also compute the static bulk modulus, and thermal expansion, with the default settings of each.
-    fmax, max_steps : optional
+    fmax, max_steps, on_step : optional
         As of `relax`, for all relaxations.
     symprec : float, optional
         Tolerance in A at which symmetry is read.
@@ -84,7 +85,7 @@ def run_committee(
         raise SettingsError("A committee of one model", "it has no spread", "Name another model, or several")
     keeps: Sequence[Unfinished | None] = unfinished if unfinished is not None else [None] * len(members)
     computed: list[Computed] = []
-    goal: dict[str, Any] = {"fmax": fmax, "max_steps": max_steps}
+    goal: dict[str, Any] = {"fmax": fmax, "max_steps": max_steps, "on_step": on_step}
     for calculator, keep in zip(members, keeps, strict=True):
         options: dict[str, Any] = {"progress": progress, "unfinished": keep}
         with _named(str(describe(calculator)["name"])):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -107,6 +107,7 @@ def run_eos(
     fixed: Sequence[int] = (),
     symprec: float = TIGHT,
     progress: Progress = silent,
+    on_step: Callable[[int, float], None] | None = None,
     unfinished: Unfinished | None = None,
 ) -> EosResult:
     """Relax a crystal at several volumes and fit an equation of state to the energies.
@@ -125,7 +126,7 @@ def run_eos(
         Number of volumes.
     eos : str, optional
         ``birch_murnaghan`` (third order), ``vinet`` or ``murnaghan``.
-    fmax, max_steps, fix_symmetry, fixed : optional
+    fmax, max_steps, fix_symmetry, fixed, on_step : optional
         As of `relax`, for all volumes.
     relax_shape : bool or "auto", optional
         Whether the shape of the cell is relaxed at constant volume. ``auto``: where the crystal is not cubic at 1e-2 A.
@@ -163,6 +164,7 @@ def run_eos(
             max_steps=max_steps,
             fix_symmetry=fix_symmetry,
             fixed=fixed,
+            on_step=on_step,
             unfinished=unfinished,
         )
         done[k] = result.atoms, result.energy

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from types import SimpleNamespace
@@ -79,6 +79,7 @@ def run_axial_qha(
     max_steps: int = MAX_STEPS,
     symprec: float = TIGHT,
     progress: Progress = silent,
+    on_step: Callable[[int, float], None] | None = None,
     unfinished: Unfinished | None = None,
 ) -> AxialQhaResult:
     """Minimise the quasi-harmonic free energy over the one to three free lengths of the lattice.
@@ -100,7 +101,7 @@ def run_axial_qha(
         Ascending from 0 K.
     strains : sequence of float
         Ascending strains of each free length against the relaxed crystal, at least four of them.
-    mesh, fmax, max_steps, symprec, progress, unfinished
+    mesh, fmax, max_steps, symprec, progress, on_step, unfinished
         As in `run_mlp_qha`.
 
     Raises
@@ -123,6 +124,7 @@ def run_axial_qha(
         mesh=mesh,
         fmax=fmax,
         max_steps=max_steps,
+        on_step=on_step,
         unfinished=unfinished,
         method="lengths",
         strains=list(strains),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,8 @@ class Workshop:
         Keeps each finished lattice, and has those that were finished before.
     max_steps : int
         Of each relaxation.
+    on_step : callable or None
+        As of `relax`, called in all relaxations.
 
     """
 
@@ -47,6 +49,7 @@ class Workshop:
     temperatures: Array
     section: Section | None
     max_steps: int = MAX_STEPS
+    on_step: Callable[[int, float], None] | None = None
 
     def get(self, name: str) -> Mapping[str, Array] | None:
         """Return a part that was finished before."""
@@ -71,6 +74,7 @@ def open_workshop(
     mesh: Sequence[int],
     fmax: float,
     max_steps: int,
+    on_step: Callable[[int, float], None] | None,
     unfinished: Unfinished | None,
     **question: Any,
 ) -> Workshop:
@@ -80,7 +84,7 @@ def open_workshop(
         section = unfinished.section(
             calculator, **question, **crystal.describe(), temperatures=temperatures, mesh=list(mesh), fmax=fmax
         )
-    return Workshop(calculator, fmax, mesh, temperatures, section, max_steps)
+    return Workshop(calculator, fmax, mesh, temperatures, section, max_steps, on_step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +169,7 @@ def relax_lattice(workshop: Workshop, atoms: Atoms, cell: Cell, name: str) -> tu
         fmax=workshop.fmax,
         max_steps=workshop.max_steps,
         cell=cell,
+        on_step=workshop.on_step,
         unfinished=workshop.inner(f"relaxed-{name}"),
     )
     return found.atoms, found.energy

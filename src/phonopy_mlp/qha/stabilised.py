@@ -45,6 +45,7 @@ def stabilise_point(workshop: Workshop, point: LatticePoint, cell: Cell, name: s
             cell=cell,
             # The number of primitive cells stays whole.
             reduce_cell=False,
+            on_step=workshop.on_step,
             unfinished=inner,
         )
         check, found = result.check, result.atoms

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -123,6 +123,7 @@ def run_mlp_qha(
     imaginary: Imaginary = "stop",
     symprec: float = TIGHT,
     progress: Progress = silent,
+    on_step: Callable[[int, float], None] | None = None,
     unfinished: Unfinished | None = None,
 ) -> MlpQhaResult:
     """Minimise the quasi-harmonic free energy over the volume.
@@ -163,7 +164,9 @@ def run_mlp_qha(
     symprec : float, optional
         Tolerance in A at which symmetry is read.
     progress : Progress, optional
-        Shows how far the volumes have come.
+        Shows how far the volumes have come, and then those that are added.
+    on_step : callable, optional
+        As of `relax`, called in all relaxations.
     unfinished : Unfinished, optional
         Keeps each finished volume, and has those that were finished by a run that was killed.
 
@@ -192,6 +195,7 @@ def run_mlp_qha(
         mesh=mesh,
         fmax=fmax,
         max_steps=max_steps,
+        on_step=on_step,
         unfinished=unfinished,
         method="volumes",
         step=step,
@@ -200,7 +204,7 @@ def run_mlp_qha(
     ladder = _Ladder(workshop, relaxed, step, imaginary)
     half = volumes // 2
     ladder.climb(progress(sorted(range(-half, half + 1), key=abs), volumes, "Volumes"))
-    ladder.extend(most_added)
+    ladder.extend(most_added, progress)
     fitted = fit_volumes(ladder.used, every, eos)
     return _make_result(ladder, fitted, every)
 
@@ -242,9 +246,9 @@ class _Ladder:
             raise _imaginary_modes(point)
         return stabilise_point(self._workshop, point, self._cell, name)
 
-    def extend(self, most: int) -> None:
+    def extend(self, most: int, progress: Progress) -> None:
         """Add volumes until the free energy is lowest well inside at every temperature."""
-        for left in range(most, -1, -1):
+        for left in progress(range(most, -1, -1), most, "Volumes added, at most"):
             if len(self.used) < FEWEST:
                 raise _too_few(self.points)
             found = _find_open_end(self.used, self._workshop.temperatures)

@@ -92,7 +92,7 @@ def stabilise(
     must_be_stable : bool, optional
         Whether anything that is unstable in the end is an error.
     progress : Progress, optional
-        Shows how far force constants have come.
+        Shows how far force constants and methods have come.
     on_event : callable, optional
         Called with each `Step` as it is decided.
     on_step : callable, optional
@@ -137,7 +137,7 @@ def stabilise(
         hopeless = cell == "fixed" and not check.unstable_modes
         if check.stable or hopeless or number == max_rounds:
             break
-        attempt = Round(crystal, check, relaxation, reduce_cell, seed + len(trail), record)
+        attempt = Round(crystal, check, relaxation, reduce_cell, seed + len(trail), record, progress)
         improved = attempt.run(chosen)
         if improved is None:
             break

@@ -13,7 +13,7 @@ import numpy as np
 from ase.calculators.calculator import BaseCalculator
 
 from phonopy_mlp.cli.arguments import RelaxOptions
-from phonopy_mlp.cli.progress import bar
+from phonopy_mlp.cli.progress import RelaxationBar, bar
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.steps.qha import check_mesh
 from phonopy_mlp.cli.steps.start import Array, Start, check_relaxation, given_options
@@ -55,20 +55,22 @@ class CommitteeStep:
         for name in self.models:
             made = get_calculator(name, device=self.device, dtype=self.dtype)
             members += [(identify(name), each) for each in expand([made])]
-        result = run_committee(
-            start.atoms,
-            [calculator for _, calculator in members],
-            supercell_matrix=start.supercell_matrix,
-            mesh=start.mesh,
-            temperatures=start.temperatures,
-            eos=self.eos,
-            qha=self.qha,
-            fmax=start.relaxation.fmax,
-            max_steps=start.relaxation.max_steps,
-            symprec=start.symprec,
-            progress=bar,
-            unfinished=[record.unfinished.part(f"member-{k}", **origin) for k, (origin, _) in enumerate(members)],
-        )
+        with RelaxationBar(start.relaxation.fmax) as show:
+            result = run_committee(
+                start.atoms,
+                [calculator for _, calculator in members],
+                supercell_matrix=start.supercell_matrix,
+                mesh=start.mesh,
+                temperatures=start.temperatures,
+                eos=self.eos,
+                qha=self.qha,
+                fmax=start.relaxation.fmax,
+                max_steps=start.relaxation.max_steps,
+                symprec=start.symprec,
+                progress=bar,
+                on_step=show,
+                unfinished=[record.unfinished.part(f"member-{k}", **origin) for k, (origin, _) in enumerate(members)],
+            )
         seconds = time.perf_counter() - started
         write_committee(result, record.folder)
         write_figure(plot_committee(result, start.title), record.folder / COMMITTEE_FIGURE)

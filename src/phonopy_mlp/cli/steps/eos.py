@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from phonopy_mlp.cli.arguments import RelaxOptions
-from phonopy_mlp.cli.progress import bar
+from phonopy_mlp.cli.progress import RelaxationBar, bar
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.steps.start import Array, Start, check_relaxation, given_options
 from phonopy_mlp.eos.fit import Eos
@@ -43,21 +43,23 @@ class EosStep:
     def run(self, start: Start, record: RunRecord) -> None:
         """Write ``eos.yaml`` and ``eos.png``."""
         started, relaxation = time.perf_counter(), start.relaxation
-        result = run_eos(
-            start.atoms,
-            start.calculator,
-            strain=self.strain,
-            points=self.points,
-            eos=self.form,
-            fmax=relaxation.fmax,
-            max_steps=relaxation.max_steps,
-            relax_shape=False if relaxation.cell == "fixed" else "auto",
-            fix_symmetry=relaxation.fix_symmetry,
-            fixed=relaxation.fixed,
-            symprec=start.symprec,
-            progress=bar,
-            unfinished=record.unfinished,
-        )
+        with RelaxationBar(relaxation.fmax) as show:
+            result = run_eos(
+                start.atoms,
+                start.calculator,
+                strain=self.strain,
+                points=self.points,
+                eos=self.form,
+                fmax=relaxation.fmax,
+                max_steps=relaxation.max_steps,
+                relax_shape=False if relaxation.cell == "fixed" else "auto",
+                fix_symmetry=relaxation.fix_symmetry,
+                fixed=relaxation.fixed,
+                symprec=start.symprec,
+                progress=bar,
+                on_step=show,
+                unfinished=record.unfinished,
+            )
         seconds = time.perf_counter() - started
         write_yaml(record.folder / EOS_FILE, {"unit": _UNITS, "per": "primitive cell", **result.describe()})
         write_figure(plot_eos(result, start.title), record.folder / EOS_FIGURE)

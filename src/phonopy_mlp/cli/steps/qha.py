@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 
 from phonopy_mlp.cli.arguments import RelaxOptions, read_numbers
-from phonopy_mlp.cli.progress import bar
+from phonopy_mlp.cli.progress import RelaxationBar, bar
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.steps.elastic import STRAINED_FREELY
 from phonopy_mlp.cli.steps.start import Array, Start, check_relaxation, given_options
@@ -74,13 +74,14 @@ class QhaStep:
         """Write the files and figures of phonopy-qha, of phonopy-anisotropic-qha, or ``expansion_tensor``."""
         started = time.perf_counter()
         way = self._over_lengths if self.lengths else self._tensor if self.tensor else self._over_volumes
-        columns = way(start, record)
+        with RelaxationBar(start.relaxation.fmax) as show:
+            columns = way(start, record, show)
         rows = np.unique(np.linspace(0, len(columns["T (K)"]) - 1, _TABLE_ROWS).round().astype(int))
         record.say(_table(columns, rows))
         found = {name: values[rows].tolist() for name, values in columns.items()}
         record.add("qha", found, time.perf_counter() - started)
 
-    def _over_volumes(self, start: Start, record: RunRecord) -> dict[str, Array]:
+    def _over_volumes(self, start: Start, record: RunRecord, show: RelaxationBar) -> dict[str, Array]:
         result = run_mlp_qha(
             start.atoms,
             start.calculator,
@@ -89,7 +90,7 @@ class QhaStep:
             most_added=self.added,
             eos=self.form,
             imaginary=self.imaginary,
-            **_shared(start, record),
+            **_shared(start, record, show),
         )
         write_qha(result, record.folder)
         plot_qha(result, record.folder)
@@ -106,8 +107,8 @@ class QhaStep:
             columns["alpha (1e-6/K)"] = 1e6 * result.linear_expansion
         return columns
 
-    def _over_lengths(self, start: Start, record: RunRecord) -> dict[str, Array]:
-        result = run_axial_qha(start.atoms, start.calculator, strains=self.lengths, **_shared(start, record))
+    def _over_lengths(self, start: Start, record: RunRecord, show: RelaxationBar) -> dict[str, Array]:
+        result = run_axial_qha(start.atoms, start.calculator, strains=self.lengths, **_shared(start, record, show))
         write_axial_qha(result, record.folder)
         plot_axial_qha(result, record.folder)
         return {
@@ -117,7 +118,7 @@ class QhaStep:
             "alpha_V (1e-6/K)": 1e6 * result.volumetric_expansion,
         }
 
-    def _tensor(self, start: Start, record: RunRecord) -> dict[str, Array]:
+    def _tensor(self, start: Start, record: RunRecord, show: RelaxationBar) -> dict[str, Array]:
         elastic = run_elasticity(
             start.atoms,
             start.calculator,
@@ -127,7 +128,7 @@ class QhaStep:
             unfinished=record.unfinished,
         )
         result = compute_expansion_tensor(
-            start.atoms, start.calculator, compliances=elastic.compliance, **_shared(start, record)
+            start.atoms, start.calculator, compliances=elastic.compliance, **_shared(start, record, show)
         )
         write_expansion_tensor(result, record.folder)
         directions = dict(zip("abc", start.atoms.cell.array, strict=True))
@@ -190,7 +191,7 @@ def check_mesh(flag: str, mesh: tuple[int, ...]) -> None:
         )
 
 
-def _shared(start: Start, record: RunRecord) -> dict[str, Any]:
+def _shared(start: Start, record: RunRecord, show: RelaxationBar) -> dict[str, Any]:
     """Return the arguments that all three ways take."""
     return {
         "supercell_matrix": start.supercell_matrix,
@@ -200,6 +201,7 @@ def _shared(start: Start, record: RunRecord) -> dict[str, Any]:
         "max_steps": start.relaxation.max_steps,
         "symprec": start.symprec,
         "progress": bar,
+        "on_step": show,
         "unfinished": record.unfinished,
     }
 

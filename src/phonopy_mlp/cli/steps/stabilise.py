@@ -81,11 +81,6 @@ class StabiliseStep:
         started = time.perf_counter()
         relaxation = self.relaxation
         with RelaxationBar(relaxation.fmax) as show:
-
-            def tell(step: TrailStep) -> None:
-                show.clear()
-                record.say(_describe_step(step))
-
             result = stabilise(
                 start.atoms,
                 start.calculator,
@@ -99,7 +94,7 @@ class StabiliseStep:
                 pressure=relaxation.pressure,
                 fixed=relaxation.fixed,
                 progress=bar,
-                on_event=tell,
+                on_event=lambda step: record.say(_describe_step(step)),
                 on_step=show,
                 unfinished=record.unfinished,
             )
