@@ -25,34 +25,41 @@ def cubic_constants(result: ElasticResult) -> dict[str, float]:
     return {"C11": stiffness[0, 0], "C12": stiffness[0, 1], "C44": stiffness[3, 3], "B": result.hill.bulk}
 
 
-calculator = get_calculator("mini")
-unfinished = Unfinished(Path("elastic_mof5_unfinished"), model="mini")
-atoms = relax(structures.load("MOF-5"), calculator, fmax=1e-6).atoms
+def main() -> None:
+    """Compute all of it, and print it side by side."""
+    calculator = get_calculator("mini")
+    unfinished = Unfinished(Path("elastic_mof5_unfinished"), model="mini")
+    atoms = relax(structures.load("MOF-5"), calculator, fmax=1e-6).atoms
 
-strained = run_elasticity(atoms, calculator, unfinished=unfinished)
-phonon = make_phonopy(atoms, 2 * np.eye(3, dtype=int))
-phonon = compute_force_constants(phonon, calculator, unfinished=unfinished).phonon
-atoms.calc = calculator
-waves = elastic_from_phonons(phonon, stress=atoms.get_stress())
-eos = run_eos(atoms, calculator, unfinished=unfinished)
-narrow = run_eos(atoms, calculator, strain=0.005, unfinished=unfinished).fit
+    strained = run_elasticity(atoms, calculator, unfinished=unfinished)
+    phonon = make_phonopy(atoms, 2 * np.eye(3, dtype=int))
+    phonon = compute_force_constants(phonon, calculator, unfinished=unfinished).phonon
+    atoms.calc = calculator
+    waves = elastic_from_phonons(phonon, stress=atoms.get_stress())
+    eos = run_eos(atoms, calculator, unfinished=unfinished)
+    narrow = run_eos(atoms, calculator, strain=0.005, unfinished=unfinished).fit
 
-print(f"{'GPa':16}{'stress-strain':>14}{'long waves':>14}{'difference':>12}")
-for (name, one), other in zip(cubic_constants(strained).items(), cubic_constants(waves).values(), strict=True):
-    print(f"{name:16}{one:14.4f}{other:14.4f}{100 * (other / one - 1):10.3f} %")
-fit = eos.primitive_fit
-for strain, own in ((0.02, fit), (0.005, narrow)):
-    print(f"B, {own.eos}, lengths +-{100 * strain:g} %: {own.bulk_modulus:.4f} +- {own.bulk_modulus_error:.4f}")
-print(f"V0 {fit.volume:.3f} +- {fit.volume_error:.3f} A^3, B' {fit.derivative:.2f} +- {fit.derivative_error:.2f}")
-print(f"residuals of the fit: {1e3 * fit.residual_rms:.4f} meV per primitive cell")
-print(f"volumes: {100 * eos.volumes[0] / fit.volume - 100:+.1f} to {100 * eos.volumes[-1] / fit.volume - 100:+.1f} %")
-print(f"residual stress {1e3 * strained.residual_stress:.4f} MPa")
-print(f"averaging over the point group changed {strained.projection_change:.1e} and {waves.projection_change:.1e} GPa")
-print(f"antisymmetric part of stress over strain: {strained.fit_residual:.1e} GPa")
-print(f"elastically stable: {strained.born_stable} (least eigenvalue {strained.eigenvalues[0]:.3f} GPa)")
-hill = strained.hill
-print(
-    f"Hill: G {hill.shear:.3f}, E {hill.young:.3f} GPa, nu {hill.poisson:.3f}; A^U {strained.universal_anisotropy:.2f}"
-)
-write_figure(plot_eos(eos, "MOF-5, mini"), Path("eos.png"))
-unfinished.remove()
+    print(f"{'GPa':16}{'stress-strain':>14}{'long waves':>14}{'difference':>12}")
+    for (name, one), other in zip(cubic_constants(strained).items(), cubic_constants(waves).values(), strict=True):
+        print(f"{name:16}{one:14.4f}{other:14.4f}{100 * (other / one - 1):10.3f} %")
+    fit = eos.primitive_fit
+    for strain, own in ((0.02, fit), (0.005, narrow)):
+        print(f"B, {own.eos}, lengths +-{100 * strain:g} %: {own.bulk_modulus:.4f} +- {own.bulk_modulus_error:.4f}")
+    print(f"V0 {fit.volume:.3f} +- {fit.volume_error:.3f} A^3, B' {fit.derivative:.2f} +- {fit.derivative_error:.2f}")
+    print(f"residuals of the fit: {1e3 * fit.residual_rms:.4f} meV per primitive cell")
+    low, *_, high = 100 * eos.primitive_volumes / fit.volume - 100
+    print(f"volumes: {low:+.1f} to {high:+.1f} %")
+    print(f"residual stress {1e3 * strained.residual_stress:.4f} MPa")
+    changes = " and ".join(f"{result.projection_change:.1e}" for result in (strained, waves))
+    print(f"averaging over the point group changed {changes} GPa")
+    print(f"antisymmetric part of stress over strain: {strained.fit_residual:.1e} GPa")
+    print(f"elastically stable: {strained.born_stable} (least eigenvalue {strained.eigenvalues[0]:.3f} GPa)")
+    hill = strained.hill
+    print(f"Hill: G {hill.shear:.3f}, E {hill.young:.3f} GPa, nu {hill.poisson:.3f}")
+    print(f"A^U {strained.universal_anisotropy:.2f}")
+    write_figure(plot_eos(eos, "MOF-5, mini"), Path("eos.png"))
+    unfinished.remove()
+
+
+if __name__ == "__main__":
+    main()

@@ -31,7 +31,8 @@ def _told(plan, total, label):
     started = time.perf_counter()
     for count, step in enumerate(plan):
         yield step
-        print(f"{label}: {count + 1} of {total} after {time.perf_counter() - started:.0f} s", flush=True)
+        if label == "Iterations":
+            print(f"{label}: {count + 1} of {total} after {time.perf_counter() - started:.0f} s", flush=True)
 
 
 def _lowest(modes):

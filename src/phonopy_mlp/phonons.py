@@ -16,6 +16,7 @@ from phonopy.phonon.spectrum import TetrahedronDOSAccumulator
 
 from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.evaluator import Progress, silent
 
 MESH = (11, 11, 11)
 PITCH = 0.01
@@ -111,6 +112,7 @@ def compute_phonons(
     exclude_gamma_acoustic: bool = True,
     gamma_centred: bool = True,
     band_points: int = 51,
+    progress: Progress = silent,
 ) -> PhononResult:
     """Compute bands, densities of states (linear tetrahedron) and thermal properties.
 
@@ -137,6 +139,8 @@ def compute_phonons(
         Whether even meshes hold Gamma. phonopy's own default shifts them by half a step.
     band_points : int, optional
         q-points per segment of the band path.
+    progress : Progress, optional
+        Shows how far the densities of states have come.
 
     Raises
     ------
@@ -158,6 +162,7 @@ def compute_phonons(
         sampled,
         phonon.primitive.symbols,
         _spanning_points(sampled.frequencies, pitch) if frequency_points is None else np.asarray(frequency_points),
+        progress,
     )
     thermal = phonon.run_thermal_properties(
         temperatures=np.asarray(temperatures),
@@ -187,7 +192,7 @@ def _spanning_points(frequencies: Array, pitch: float) -> Array:
 
 
 def _densities_of_states(
-    sampled: Mesh, symbols: Sequence[str], points: Array
+    sampled: Mesh, symbols: Sequence[str], points: Array, progress: Progress
 ) -> tuple[Array, dict[str, Array], dict[str, Array]]:
     """Return frequency points, element-projected densities and numbers of states, band by band.
 
@@ -201,7 +206,8 @@ def _densities_of_states(
     projections = _element_projections(sampled, symbols, elements)
     dos, states = np.zeros((2, len(points), len(elements)))
     shares = np.einsum("q,qbe->be", sampled.weights / sampled.weights.sum(), projections)
-    for band in range(frequencies.shape[1]):
+    bands = frequencies.shape[1]
+    for band in progress(range(bands), bands, "Density of states"):
         inside = slice(
             np.searchsorted(points, frequencies[:, band].min()),
             np.searchsorted(points, frequencies[:, band].max(), side="right"),

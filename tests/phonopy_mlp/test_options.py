@@ -7,6 +7,7 @@ from phonopy.cui.phonopy_argparse import get_init_parser, get_run_parser
 from phonopy_mlp.cli import compare, report
 from phonopy_mlp.cli.arguments import RelaxOptions
 from phonopy_mlp.cli.command import COMMANDS, make_parser
+from phonopy_mlp.cli.config import expand
 from phonopy_mlp.cli.options import drop, is_option, own_parser, parse
 from phonopy_mlp.errors import SettingsError
 
@@ -117,6 +118,24 @@ def test_how_a_structure_is_relaxed():
     assert under == RelaxOptions(pressure=-0.5)
 
 
+@pytest.mark.parametrize("word", ["-1e-3", "-1.E-3", "-.001", "-0.1e-2", "-0.001", "-1e-03"])
+def test_negative_numbers_are_values_however_they_are_written(word):
+    line = f"Cu.cif --relax --pressure {word} --qha --qha-lengths {word} 0 1e-3 2e-3 --band {word} 0 0 0.5 0 0"
+    options = parse(line.split(), "phonopy")
+    assert options.relaxation == RelaxOptions(pressure=-1e-3)
+    assert options.steps[0].lengths == (-1e-3, 0, 1e-3, 2e-3)
+    assert options.arguments == ("--band", "-0.001", "0", "0", "0.5", "0", "0")
+
+
+def test_negative_numbers_of_a_file_are_values():
+    Path("settings.yaml").write_text(
+        "structure: Cu.cif\nrelax: true\npressure: -1.0e-5\nqha: true\nqha_lengths: [-1e-5, -1.0e-6, 0, 1.0e-5]\n"
+    )
+    options = parse(expand(["--mlp-config", "settings.yaml"], "run"), "phonopy")
+    assert options.relaxation == RelaxOptions(pressure=-1e-5)
+    assert options.steps[0].lengths == (-1e-5, -1e-6, 0, 1e-5)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -124,7 +143,9 @@ def test_how_a_structure_is_relaxed():
         ("--mlp emt Cu.cif phonopy_disp.yaml", "More than one structure"),
         ("--mlp emt Cu.cif --symmetrise tight", "not a tolerance"),
         ("--mlp emt Cu.cif --fix-symmetry loose --relax", "--fix-symmetry loose"),
-        ("--mlp emt Cu.cif --pressure 1", "without --relax"),
+        ("--mlp emt Cu.cif --pressure 1", "--pressure without --relax"),
+        ("--mlp emt Cu.cif --pressure 0 --relax-steps 2000", "--relax-steps, --pressure without --relax"),
+        ("--mlp emt Cu.cif --relax-unconverged", "--relax-unconverged without --relax"),
         ("--mlp emt Cu.cif --relax --fix-atoms 0-3", "'0-3' is no atom"),
         ("--mlp emt Cu.cif --relax --fix-atoms 1-b", "'1-b' is no atom"),
         ("--mlp emt Cu.cif --config missing.conf", "Configuration file 'missing.conf'"),

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from ase.build import bulk
 from ase.calculators.emt import EMT
-from ase.io import read
+from ase.io import read, write
 from numpy.testing import assert_allclose
 
 from phonopy_mlp.cli.main import main
@@ -32,9 +33,19 @@ def test_the_relaxed_structure_and_its_record_are_written(line, capfd):
     assert np.abs(EMT().get_stress(atoms)).max() < 1e-7
     step = record()["steps"]["relax"]
     assert step["converged"]
-    assert step["space_groups"] == ["Fm-3m (225) at 1e-05 A", "Fm-3m (225) at 0.01 A"]
+    assert step["space_groups_after"] == ["Fm-3m (225) at 1e-05 A", "Fm-3m (225) at 0.01 A"]
     assert "Relaxed in" in capfd.readouterr().out
     assert sorted(path.name for path in Path().iterdir()) == ["Cu.cif", "phonopy_mlp-relax.yaml", "relaxed.cif"]
+
+
+def test_space_groups_before_and_after_are_in_the_record(capfd):
+    rough = bulk("Cu", cubic=True)
+    rough.positions[0] += [1e-3, 2e-3, 3e-3]
+    write("rough.cif", rough)
+    assert relax("--mlp emt rough.cif") == 0
+    step = record()["steps"]["relax"]
+    assert step["space_groups_before"] == ["P1 (1) at 1e-05 A", "Fm-3m (225) at 0.01 A"]
+    assert step["space_groups_after"] == ["Fm-3m (225) at 1e-05 A", "Fm-3m (225) at 0.01 A"]
 
 
 def test_options_reach_the_relaxation_and_the_record(capfd):
@@ -52,6 +63,11 @@ def test_a_run_can_be_repeated_from_its_record(capfd):
     assert relax("--mlp-config record.yaml") == 0
     assert record()["settings"] == first["settings"]
     assert first["steps"].keys() == {"relax", "symmetrise", "relax_in_symmetry"}
+
+
+def test_a_negative_pressure_is_a_value_in_any_notation():
+    assert relax("Cu.cif --mlp emt --pressure -5e-1 --relax-fmax 1e-4") == 0
+    assert record()["settings"]["relax"]["pressure"] == -0.5
 
 
 BAD = {

@@ -136,20 +136,21 @@ class _Settings:
     mixing: float
     mesh: Sequence[int]
     seed: int
+    progress: Progress
 
 
 class _Snapshots:
     """What phonopy calls an MLP; keeps each finished supercell."""
 
-    def __init__(self, calculator: BaseCalculator, unfinished: Unfinished | None) -> None:
-        self._calculator, self._unfinished = calculator, unfinished
+    def __init__(self, calculator: BaseCalculator, progress: Progress, unfinished: Unfinished | None) -> None:
+        self._calculator, self._progress, self._unfinished = calculator, progress, unfinished
 
     def evaluate(self, cells: Sequence[PhonopyAtoms]) -> tuple[Array, Array, Array]:
         """Return energies, forces and stresses, as `Evaluator`."""
         section = None
         if self._unfinished is not None:
             section = self._unfinished.section(self._calculator, cells=[cell.totuple() for cell in cells])
-        return Evaluator(self._calculator, section=section).evaluate(cells)
+        return Evaluator(self._calculator, self._progress, section).evaluate(cells)
 
 
 def run_sscha(
@@ -197,7 +198,7 @@ def run_sscha(
     seed : int, optional
         Of the whole run, 0 or more; each iteration has its own, made of it.
     progress : Progress, optional
-        Shows how far the iterations have come.
+        Shows how far the iterations have come, and the snapshots of each.
     unfinished : Unfinished, optional
         Keeps each evaluated supercell and each finished iteration, and has those of a run that was killed.
 
@@ -218,7 +219,7 @@ def run_sscha(
         raise SettingsError("A crystal without force constants", "there is nothing to start from", "Compute them first")
     transient = iterations // 2 if transient is None else transient
     check_settings(temperatures, snapshots, iterations, transient, mixing, seed)
-    settings = _Settings(snapshots, mixing, mesh, seed)
+    settings = _Settings(snapshots, mixing, mesh, seed, progress)
     section = None
     if unfinished is not None:
         section = unfinished.section(
@@ -265,7 +266,7 @@ def _iterate(
     kept = None if section is None else section.get(name)
     if kept is None:
         inner = None if section is None else Unfinished(section.path / f"{name}-snapshots")
-        found = _sample(phonon, _Snapshots(calculator, inner), temperature, settings, place)
+        found = _sample(phonon, _Snapshots(calculator, settings.progress, inner), temperature, settings, place)
         if section is None or inner is None:
             return found
         section.keep(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -14,7 +15,7 @@ from ase.calculators.calculator import BaseCalculator
 
 from phonopy_mlp.cli import config
 from phonopy_mlp.errors import SettingsError
-from phonopy_mlp.output import RELAXED_FILE, REPORT_FILE, STABILISED_FILE
+from phonopy_mlp.output import RELAXED_FILE, REPORT_FILE, STABILISED_FILE, TRAIL_FILE
 from phonopy_mlp.registry import calculator_names, get_calculator, is_model_file
 from phonopy_mlp.relax import FMAX, MAX_STEPS, Cell
 from phonopy_mlp.supercell import AUTO_LENGTH, auto_supercell, parse_supercell, shortest_image_distance
@@ -24,6 +25,8 @@ DEFAULT_MODEL = "mof0"
 
 SUPERCELL = (2, 2, 2)
 """Default supercell, the paper's."""
+
+_NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,18 @@ class RelaxOptions:
     def keywords(self) -> dict[str, Any]:
         """Return the arguments."""
         return asdict(self)
+
+
+RELAX_OPTIONS = {
+    "fmax": "--relax-fmax",
+    "max_steps": "--relax-steps",
+    "cell": "--relax-cell",
+    "pressure": "--pressure",
+    "fix_symmetry": "--fix-symmetry",
+    "fixed": "--fix-atoms",
+    "must_converge": "--relax-unconverged",
+}
+"""Option of the command line for each of `RelaxOptions`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +141,8 @@ class CommonOptions:
     calculator : CalculatorOptions
     relaxation : RelaxOptions or None
         How the structure is relaxed first; None where it is not.
-    fmax : float
-        Goal of all relaxations in eV/A.
+    relaxing : RelaxOptions
+        How steps relax that do so themselves, as far as they keep to it.
     symmetrise : float or None
         Project onto the space group found at this tolerance (A).
     supercell : SupercellOptions
@@ -141,16 +156,16 @@ class CommonOptions:
     structure: Path
     calculator: CalculatorOptions
     relaxation: RelaxOptions | None
-    fmax: float
+    relaxing: RelaxOptions
     symmetrise: float | None
     supercell: SupercellOptions
     report: bool
     quiet: bool
 
     def structures_written(self, *, stabilised: bool) -> tuple[str, ...]:
-        """Return the files of the structures that come out, also of a stabilised one where there will be one."""
+        """Return the files of the structures that come out, with the trail to a stabilised one if there will be one."""
         prepared = self.relaxation is not None or self.symmetrise is not None
-        wanted = ((RELAXED_FILE, prepared), (STABILISED_FILE, stabilised))
+        wanted = ((RELAXED_FILE, prepared), (STABILISED_FILE, stabilised), (TRAIL_FILE, stabilised))
         return tuple(name for name, is_wanted in wanted if is_wanted)
 
     def common_settings(self) -> dict[str, Any]:
@@ -229,25 +244,33 @@ def read_calculator(own: argparse.Namespace, returned: list[str]) -> CalculatorO
     return CalculatorOptions(_model(own.mlp, returned), own.device, own.dtype, own.head, own.strict)
 
 
-def read_relaxation(own: argparse.Namespace, returned: list[str]) -> RelaxOptions:
+def read_relaxation(own: argparse.Namespace, returned: list[str], *, wanted: bool) -> RelaxOptions:
     """Return how a structure is to be relaxed.
 
     Raises
     ------
     SettingsError
-        A tolerance that is not a number, or a list of atoms that is not one.
+        A tolerance that is not a number, a list of atoms that is not one, or any of the options of a relaxation that is
+        not wanted.
 
     """
-    given: dict[str, Any] = {
+    values: dict[str, Any] = {
         "fmax": own.relax_fmax,
         "max_steps": own.relax_steps,
         "cell": own.relax_cell,
         "pressure": own.pressure,
         "fix_symmetry": tolerance("--fix-symmetry", own.fix_symmetry, returned),
         "fixed": None if own.fix_atoms is None else _atoms(own.fix_atoms),
+        "must_converge": False if own.relax_unconverged else None,
     }
-    chosen = {name: value for name, value in given.items() if value is not None}
-    return RelaxOptions(**chosen, must_converge=not own.relax_unconverged)
+    given = {name: value for name, value in values.items() if value is not None}
+    if given and not wanted:
+        raise SettingsError(
+            f"{', '.join(RELAX_OPTIONS[name] for name in given)} without --relax",
+            "there is no relaxation to have an effect on",
+            "Add --relax, or leave it out",
+        )
+    return RelaxOptions(**given)
 
 
 def read_supercell(own: argparse.Namespace, returned: list[str]) -> SupercellOptions:
@@ -258,17 +281,17 @@ def read_supercell(own: argparse.Namespace, returned: list[str]) -> SupercellOpt
     return SupercellOptions(None if words is None else tuple(" ".join(words).split()), own.dim_length)
 
 
+def plain_numbers(words: Sequence[str]) -> list[str]:
+    """Return the words with negative numbers as plain decimals: ``-0.001`` for ``-1e-3``, ``-5`` for ``-5.``.
+
+    Only those are values to argparse; until Python 3.14 it takes any other word with a hyphen before it for an option.
+    """
+    return [np.format_float_positional(float(word), trim="-") if _NEGATIVE.fullmatch(word) else word for word in words]
+
+
 def looks_like_a_file(word: str) -> bool:
     """Return whether a word is a file, or has a suffix as the name of one that is missing."""
     return Path(word).is_file() or bool(Path(word).suffix.strip(".0123456789"))
-
-
-def unused_relaxation(relaxation: RelaxOptions) -> None:
-    """Raise `SettingsError` for options of a relaxation that there will not be."""
-    if relaxation != RelaxOptions():
-        raise SettingsError(
-            "Options of a relaxation without --relax", "they would have no effect", "Add --relax, or leave them out"
-        )
 
 
 def read_numbers(option: str, words: list[str] | None, returned: list[str]) -> tuple[float, ...] | None:

@@ -12,7 +12,7 @@ from phonopy_mlp.cli.options import Options
 from phonopy_mlp.errors import OutputError, SettingsError
 from phonopy_mlp.files import check_folder
 from phonopy_mlp.inputs import RunInput
-from phonopy_mlp.output import FORCE_CONSTANTS_FILE, PARAMS_FILE, RELAXED_FILE, STABILISED_FILE
+from phonopy_mlp.output import FORCE_CONSTANTS_FILE, PARAMS_FILE, RELAXED_FILE, STABILISED_FILE, TRAIL_FILE
 from phonopy_mlp.plot import check_figure
 from phonopy_mlp.provenance import read_provenance
 from phonopy_mlp.report.assets import check_installed
@@ -65,7 +65,7 @@ def check_options(options: Options) -> None:
         check_installed()
     for step in (options.stabilisation, *options.steps):
         if step is not None:
-            step.check(options.mesh, options.qha_temperatures)
+            step.check(options.mesh, options.qha_temperatures, options.relaxing)
     if options.stabilisation is not None and settings.primitive_matrix is not None:
         raise SettingsError(
             "--stabilise with --pa", "the cell may grow, and with it its primitive cell", "Leave --pa out"
@@ -144,7 +144,7 @@ def check_overwriting(structure: Path, names: Iterable[str]) -> None:
         if is_file(structure, name):
             raise SettingsError(
                 f"The structure '{structure}' would be overwritten",
-                f"{name} is the structure that comes out",
+                f"{name} is a file that comes out",
                 "Rename it, or work in another folder",
             )
 
@@ -175,16 +175,18 @@ def _written_earlier(folder: Path) -> tuple[str, ...]:
     record = read_provenance(folder)
     if record is None:
         return ()
-    wrote = [FORCE_CONSTANTS_FILE]
     steps, settings = record.get("steps") or {}, record.get("settings") or {}
     origin = steps.get("forces_from") or {}
-    if origin or settings.get("model") is not None:
-        wrote.append(PARAMS_FILE)
+    wrote = []
+    if "force_constants" in steps:
+        wrote.append(FORCE_CONSTANTS_FILE)
+        if origin or settings.get("model") is not None:
+            wrote.append(PARAMS_FILE)
     done = {*steps, *(origin.get("steps") or {})}
     if {"relax", "symmetrise"} & done:
         wrote.append(RELAXED_FILE)
     if "stabilise" in done:
-        wrote.append(STABILISED_FILE)
+        wrote += [STABILISED_FILE, TRAIL_FILE]
     if "write_force_constants" in (settings.get("phonopy_tags") or {}):
         wrote.append(FORCE_CONSTANTS_TEXT)
     return tuple(wrote)

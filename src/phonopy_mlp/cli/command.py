@@ -19,18 +19,18 @@ from phonopy_mlp.cli.arguments import (
     add_common_options,
     add_preparation_options,
     add_supercell_options,
+    plain_numbers,
     read_calculator,
     read_relaxation,
     read_supercell,
     temperatures,
     tolerance,
-    unused_relaxation,
 )
 from phonopy_mlp.cli.checks import check_overwriting, working_folder
 from phonopy_mlp.cli.domain import check_domain
 from phonopy_mlp.cli.messages import describe_groups
 from phonopy_mlp.cli.prepare import prepare
-from phonopy_mlp.cli.record import RunRecord
+from phonopy_mlp.cli.record import About, RunRecord
 from phonopy_mlp.cli.steps import committee, elastic, eos, qha, sscha, stabilise
 from phonopy_mlp.cli.steps.start import Start, Step
 from phonopy_mlp.errors import SettingsError
@@ -63,8 +63,8 @@ class Command:
         Whether it always relaxes, and not only with ``--relax``.
     supercell : bool
         Whether it takes ``--dim``.
-    phonons : bool
-        Whether it computes force constants, and takes ``--tolerance``.
+    symmetry : bool
+        Whether it finds symmetry, and takes ``--tolerance``.
     sampling : bool
         Whether it takes ``--mesh`` and temperatures.
 
@@ -75,7 +75,7 @@ class Command:
     read: Reader | None = None
     relaxes: bool = False
     supercell: bool = False
-    phonons: bool = False
+    symmetry: bool = False
     sampling: bool = False
 
 
@@ -88,20 +88,25 @@ COMMANDS: Mapping[str, Command] = {
         relaxes=True,
         supercell=True,
     ),
-    "eos": Command("equation of state, bulk modulus", eos.add_options, lambda own, *_: eos.read(own, wanted=True)),
+    "eos": Command(
+        "equation of state, bulk modulus",
+        eos.add_options,
+        lambda own, *_: eos.read(own, wanted=True),
+        symmetry=True,
+    ),
     "elastic": Command(
         "elastic constants",
         elastic.add_options,
         lambda own, *_: elastic.read(own, wanted=True),
         supercell=True,
-        phonons=True,
+        symmetry=True,
     ),
     "qha": Command(
         "thermal expansion in the quasi-harmonic approximation",
         qha.add_options,
         lambda own, _, returned: qha.read(own, returned, wanted=True),
         supercell=True,
-        phonons=True,
+        symmetry=True,
         sampling=True,
     ),
     "sscha": Command(
@@ -109,7 +114,7 @@ COMMANDS: Mapping[str, Command] = {
         sscha.add_options,
         lambda own, _, returned: sscha.read(own, returned, wanted=True),
         supercell=True,
-        phonons=True,
+        symmetry=True,
         sampling=True,
     ),
     "committee": Command(
@@ -117,7 +122,7 @@ COMMANDS: Mapping[str, Command] = {
         committee.add_options,
         lambda own, *_: committee.read(own, wanted=True),
         supercell=True,
-        phonons=True,
+        symmetry=True,
         sampling=True,
     ),
 }
@@ -146,17 +151,27 @@ def run(name: str, argv: Sequence[str]) -> int:
         if options.report:
             check_installed()
         if options.step is not None:
-            options.step.check(options.mesh, options.temperatures)
+            options.step.check(options.mesh, options.temperatures, options.relaxing)
         given = read_input(options.structure)
         record.say(describe_groups(given.atoms, str(given.path)))
         calculator = options.calculator.make()
         description = describe(calculator)
         check_elements(given.atoms, description)
+        settings = options.settings()
+        about = About(given, description, settings, f"phonopy_mlp-{name}.yaml")
+        if not (folder / about.name).exists():
+            record.about = about
         atoms = prepare(given.atoms, calculator, options.relaxation, options.symmetrise, record)
         check_domain(atoms, calculator, record, strict=options.calculator.strict)
         # A phonopy yaml brings them.
         symprec = options.symprec or given.tolerance or TIGHT
         supercell_matrix = options.supercell.choose(atoms, record.say, given.supercell_matrix)
+        if command.symmetry:
+            settings["symmetry_tolerance"] = symprec
+        if command.supercell:
+            settings["supercell_matrix"] = supercell_matrix
+        # An earlier record stands until there are results in the place of its own.
+        record.about = about
         if options.step is not None:
             start = Start(
                 title=f"{given.path.name} ({atoms.get_chemical_formula()}), {description['name']}",
@@ -164,17 +179,12 @@ def run(name: str, argv: Sequence[str]) -> int:
                 calculator=calculator,
                 supercell_matrix=supercell_matrix,
                 symprec=symprec,
-                fmax=options.fmax,
+                relaxation=options.relaxing,
                 mesh=options.mesh,
                 temperatures=options.temperatures,
             )
             options.step.run(start, record)
-        settings = options.settings()
-        if command.phonons:
-            settings["symmetry_tolerance"] = symprec
-        if command.supercell:
-            settings["supercell_matrix"] = supercell_matrix
-        record.write(given, description, settings, name=f"phonopy_mlp-{name}.yaml")
+        record.write()
         unfinished.remove()
         if options.step is None:
             record.say(f"Written: {RELAXED_FILE}")
@@ -202,15 +212,13 @@ class _Options(CommonOptions):
 
 
 def _parse(name: str, command: Command, words: Sequence[str]) -> _Options:
-    own = make_parser(name).parse_args(words)
+    own = make_parser(name).parse_args(plain_numbers(words))
     returned: list[str] = [] if own.structure is None else [own.structure]
     calculator = read_calculator(own, returned)
-    relaxation = read_relaxation(own, returned)
+    relaxation = read_relaxation(own, returned, wanted=command.relaxes or own.relax)
     symmetrise = tolerance("--symmetrise", own.symmetrise, returned)
     supercell = read_supercell(own, returned) if command.supercell else SupercellOptions(None, None)
     step = None if command.read is None else command.read(own, relaxation, returned)
-    if not (command.relaxes or own.relax):
-        unused_relaxation(relaxation)
     sampling = own if command.sampling else argparse.Namespace(mesh=MESH, tmin=0.0, tmax=qha.TMAX, tstep=qha.TSTEP)
     return _Options(
         structure=_one(returned),
@@ -219,7 +227,7 @@ def _parse(name: str, command: Command, words: Sequence[str]) -> _Options:
         symmetrise=symmetrise,
         supercell=supercell,
         symprec=own.tolerance,
-        fmax=relaxation.fmax,
+        relaxing=relaxation,
         mesh=tuple(sampling.mesh),
         temperatures=temperatures(sampling.tmin, sampling.tmax, sampling.tstep),
         step=step,
@@ -243,7 +251,7 @@ def make_parser(name: str) -> argparse.ArgumentParser:
     parser.set_defaults(relax=command.read is None)
     add_preparation_options(parser, always=command.relaxes)
     parser.set_defaults(tolerance=None)
-    if command.phonons:
+    if command.symmetry:
         parser.add_argument("--tolerance", type=float, metavar="TOL", help=f"of symmetry, in A (default: {TIGHT:g})")
     if command.supercell:
         add_supercell_options(parser)

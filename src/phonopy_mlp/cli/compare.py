@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from phonopy_mlp.cli.arguments import plain_numbers
 from phonopy_mlp.cli.checks import working_folder
 from phonopy_mlp.compare.deviation import Deviation
 from phonopy_mlp.compare.dos import compare_total_dos, read_total_dos
@@ -44,7 +45,7 @@ def run(argv: Sequence[str]) -> int:
         Two things that cannot be compared, or options that have no effect on them.
 
     """
-    options = make_parser().parse_args(argv)
+    options = make_parser().parse_args(plain_numbers(argv))
     folder = working_folder()
     if options.figure is not None:
         check_figure(options.figure)

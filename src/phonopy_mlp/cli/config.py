@@ -13,7 +13,7 @@ from phonopy_mlp.registry import calculator_names, is_model_file
 
 OPTION = "--mlp-config"
 
-_WITH_COMMAS = ("--committee", "--fix-atoms", "--stabilise-methods")
+_WITH_COMMAS = ("--committee", "--fix-atoms", "--stabilise-md-held", "--stabilise-methods")
 """Options whose several values are one word, with commas between them."""
 
 

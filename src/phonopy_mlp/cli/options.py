@@ -26,12 +26,12 @@ from phonopy_mlp.cli.arguments import (
     add_preparation_options,
     add_supercell_options,
     looks_like_a_file,
+    plain_numbers,
     read_calculator,
     read_relaxation,
     read_supercell,
     temperatures,
     tolerance,
-    unused_relaxation,
 )
 from phonopy_mlp.cli.steps.options import add_step_options, read_stabilisation, read_steps
 from phonopy_mlp.cli.steps.qha import TMAX
@@ -170,13 +170,11 @@ def parse(argv: Sequence[str], program: str) -> Options:
         From argparse: an option with a wrong value (2), or help (0).
 
     """
-    own, rest = own_parser(program).parse_known_args(_as_phonopy_writes_them(argv))
+    own, rest = own_parser(program).parse_known_args(plain_numbers(_as_phonopy_writes_them(argv)))
     returned: list[str] = []
     calculator = read_calculator(own, returned)
-    relaxation = read_relaxation(own, returned)
+    relaxation = read_relaxation(own, returned, wanted=own.relax or own.stabilise)
     stabilisation = read_stabilisation(own, relaxation)
-    if not own.relax and stabilisation is None:
-        unused_relaxation(relaxation)
     symmetrise = tolerance("--symmetrise", own.symmetrise, returned)
     supercell = read_supercell(own, returned)
     steps = read_steps(own, returned)
@@ -192,7 +190,7 @@ def parse(argv: Sequence[str], program: str) -> Options:
         calculator=calculator,
         relaxation=relaxation if own.relax else None,
         stabilisation=stabilisation,
-        fmax=relaxation.fmax,
+        relaxing=relaxation,
         symmetrise=symmetrise,
         supercell=supercell,
         method=own.fc_method,

@@ -28,21 +28,19 @@ def prepare(
 ) -> Atoms:
     """Relax a structure, project it onto the space group at a tolerance (A), relax it again within, as asked.
 
-    What comes out is also ``relaxed.cif``, unless nothing was asked for.
+    What comes out of each of these is also ``relaxed.cif``.
     """
     if relaxation is not None:
         atoms = _relax(atoms, calculator, relaxation, "relax", record)
     if tolerance is not None:
         group = find_space_group(atoms, tolerance)
         atoms = symmetrise(atoms, tolerance)
-        record.steps["symmetrise"] = {"tolerance": tolerance, "space_group": str(group)}
+        _write(atoms, record)
+        record.add("symmetrise", {"tolerance": tolerance, "space_group": str(group)})
         record.say(f"Symmetrised to {group}.")
         if relaxation is not None:
             within = replace(relaxation, fix_symmetry=tolerance)
             atoms = _relax(atoms, calculator, within, "relax_in_symmetry", record)
-    if relaxation is not None or tolerance is not None:
-        with replacing(record.folder / RELAXED_FILE) as path:
-            write(path, atoms, format="cif")
     return atoms
 
 
@@ -50,6 +48,13 @@ def _relax(atoms: Atoms, calculator: BaseCalculator, relaxation: RelaxOptions, n
     started = time.perf_counter()
     with RelaxationBar(relaxation.fmax) as show:
         result = relax(atoms, calculator, **relaxation.keywords(), on_step=show, unfinished=record.unfinished)
-    record.add_relaxation(name, result, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    _write(result.atoms, record)
+    record.add_relaxation(name, result, seconds)
     record.say(describe_relaxation(result))
     return result.atoms
+
+
+def _write(atoms: Atoms, record: RunRecord) -> None:
+    with replacing(record.folder / RELAXED_FILE) as path:
+        write(path, atoms, format="cif")

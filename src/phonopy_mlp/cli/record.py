@@ -13,6 +13,7 @@ from typing import Any
 
 from ase import Atoms
 
+from phonopy_mlp.cli.progress import print_line
 from phonopy_mlp.force_constants import ForceConstantsResult
 from phonopy_mlp.health import Health
 from phonopy_mlp.imaginary import CommensurateModes
@@ -21,6 +22,29 @@ from phonopy_mlp.provenance import PROVENANCE_FILE, Provenance, write_provenance
 from phonopy_mlp.relax import RelaxResult
 from phonopy_mlp.structures import structure_digest
 from phonopy_mlp.unfinished import Unfinished
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the provenance file of a command says besides what was done.
+
+    Attributes
+    ----------
+    given : RunInput
+        What the command started from.
+    calculator : mapping
+        What the calculator says of itself.
+    settings : mapping
+        Every setting in force.
+    name : str
+        Of the file.
+
+    """
+
+    given: RunInput
+    calculator: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    name: str = PROVENANCE_FILE
 
 
 @dataclass(slots=True)
@@ -45,6 +69,8 @@ class RunRecord:
         What of the structure is outside of the calculator's domain; None where that is not known.
     started : datetime
         When the command began, in UTC.
+    about : About or None
+        What else the provenance file says; None where there is to be none yet.
 
     """
 
@@ -56,6 +82,7 @@ class RunRecord:
     warnings: list[str] = field(default_factory=list)
     domain: dict[str, Any] | None = None
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    about: About | None = None
 
     @contextmanager
     def collecting_warnings(self) -> Iterator[None]:
@@ -71,17 +98,22 @@ class RunRecord:
     def say(self, text: str) -> None:
         """Print a line, at once, unless the user wants quiet."""
         if not self.quiet:
-            print(text, flush=True)
+            print_line(text, sys.stdout)
 
     def _show(self, message: Warning | str, *_: Any, **__: Any) -> None:
         text = str(message)
         if text not in self.warnings:
             self.warnings.append(text)
-            print(f"Warning: {text}", file=sys.stderr)
+            print_line(f"Warning: {text}", sys.stderr)
+
+    def add(self, name: str, result: Mapping[str, Any], seconds: float | None = None) -> None:
+        """Record a finished step, at once also in the provenance file: what comes later may fail."""
+        self.steps[name] = {**result, **({} if seconds is None else {"seconds": round(seconds, 2)})}
+        self.write()
 
     def add_relaxation(self, name: str, result: RelaxResult, seconds: float) -> None:
         """Record a relaxation."""
-        self.steps[name] = {
+        found = {
             "fmax": result.fmax,
             "cell": result.cell,
             "pressure": result.pressure,
@@ -91,14 +123,15 @@ class RunRecord:
             "volume_change": result.volume_change,
             "residual_force": result.residual_force,
             "residual_stress": result.residual_stress,
-            "space_groups": [str(found) for found in result.final_groups],
-            "seconds": round(seconds, 2),
+            "space_groups_before": [str(found) for found in result.initial_groups],
+            "space_groups_after": [str(found) for found in result.final_groups],
         }
+        self.add(name, found, seconds)
 
     def add_force_constants(
         self, atoms: Atoms, result: ForceConstantsResult, modes: CommensurateModes, health: Health
     ) -> None:
-        """Record force constants of a structure and how sound they are."""
+        """Record force constants of a structure and how sound they are; their files come with the record."""
         self.steps["force_constants"] = {
             "method": result.method,
             "structure_digest": structure_digest(atoms),
@@ -109,19 +142,15 @@ class RunRecord:
             "seconds": round(result.seconds, 2),
         }
 
-    def write(
-        self,
-        given: RunInput,
-        calculator: Mapping[str, Any],
-        settings: Mapping[str, Any],
-        *,
-        name: str = PROVENANCE_FILE,
-    ) -> None:
-        """Write the provenance file of the command."""
+    def write(self) -> None:
+        """Write the provenance file, if it is known already what it is about."""
+        if self.about is None:
+            return
+        given = self.about.given
         provenance = Provenance(
             command=tuple(self.command),
             started=self.started,
-            settings=settings,
+            settings=self.about.settings,
             input={
                 "file": str(given.path),
                 "file_digest": given.digest,
@@ -129,9 +158,9 @@ class RunRecord:
                 "atoms": len(given.atoms),
                 "structure_digest": structure_digest(given.atoms),
             },
-            calculator=calculator,
+            calculator=self.about.calculator,
             steps=self.steps,
             domain=self.domain,
             warnings=tuple(self.warnings),
         )
-        write_provenance(provenance, self.folder / name)
+        write_provenance(provenance, self.folder / self.about.name)

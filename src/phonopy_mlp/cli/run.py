@@ -1,4 +1,4 @@
-"""The steps of ``phonopy --mlp`` in order: read, relax, force constants, files, and phonopy itself."""
+"""The steps of ``phonopy --mlp`` in order: read, relax, force constants, files, phonopy itself, further steps."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from phonopy import Phonopy
 
 from phonopy_mlp.cli.arguments import temperatures
 from phonopy_mlp.cli.cells import choose_cells, choose_displacements, choose_supercell, choose_tolerance
@@ -31,7 +32,7 @@ from phonopy_mlp.cli.messages import (
 from phonopy_mlp.cli.options import Options
 from phonopy_mlp.cli.prepare import prepare
 from phonopy_mlp.cli.progress import bar
-from phonopy_mlp.cli.record import RunRecord
+from phonopy_mlp.cli.record import About, RunRecord
 from phonopy_mlp.cli.steps.start import Start
 from phonopy_mlp.force_constants import (
     ForceConstantsResult,
@@ -40,7 +41,14 @@ from phonopy_mlp.force_constants import (
     force_constants_from_dataset,
 )
 from phonopy_mlp.inputs import RunInput, read_input
-from phonopy_mlp.output import PARAMS_FILE, RELAXED_FILE, STABILISED_FILE, writing_force_constants
+from phonopy_mlp.output import (
+    FORCE_CONSTANTS_FILE,
+    PARAMS_FILE,
+    RELAXED_FILE,
+    STABILISED_FILE,
+    TRAIL_FILE,
+    writing_force_constants,
+)
 from phonopy_mlp.phonons import MESH, PITCH, compute_phonons
 from phonopy_mlp.plot import plot_phonons, write_figure
 from phonopy_mlp.provenance import read_provenance
@@ -78,24 +86,36 @@ def run(options: Options, command: Sequence[str]) -> int:
         if given.has_forces and options.dry_run:
             print(f"'{given.path}' has its forces already: no displacement would be computed.")
             return 0
-        # The calculator goes with the function that made it: phonopy may need the memory.
         made = (_from_forces if given.has_forces else _from_calculator)(given, options, record, earlier)
         if made is None:
             return 0
-        unfinished.remove()
+        if made.start is None:
+            unfinished.remove()
+        # Before the steps, which may take hours or fail.
         status = _finish(made, options)
-        if options.report and status == 0:
+        if status != 0:
+            return status
+        if made.start is not None:
+            for step in options.steps:
+                step.run(made.start, record)
+            record.write()
+            unfinished.remove()
+        if options.report:
             record.say(f"Report: {write_report(folder).name}")
-        return status
+        return 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """Force constants, the structure they belong to, and what the calculator says of itself."""
+    """Force constants, the structure they belong to, what the calculator says of itself, and where steps go on.
+
+    Without steps there is no start: the calculator goes, for phonopy may need the memory.
+    """
 
     atoms: Atoms
     result: ForceConstantsResult
     description: Mapping[str, Any]
+    start: Start | None = None
 
 
 def _from_forces(given: RunInput, options: Options, record: RunRecord, earlier: tuple[str, ...]) -> _Made:
@@ -118,6 +138,9 @@ def _from_calculator(given: RunInput, options: Options, record: RunRecord, earli
     calculator = options.calculator.make()
     description = describe(calculator)
     check_elements(given.atoms, description)
+    if FORCE_CONSTANTS_FILE not in earlier:
+        # Force constants of an earlier run would become this one's by its record.
+        record.about = About(given, description, _settings(options))
     if options.dry_run and options.symmetrise is not None:
         atoms = symmetrise(given.atoms, options.symmetrise)
     elif options.dry_run:
@@ -130,7 +153,7 @@ def _from_calculator(given: RunInput, options: Options, record: RunRecord, earli
         calculator=calculator,
         supercell_matrix=choose_supercell(atoms, options, given, record.say),
         symprec=choose_tolerance(options, given),
-        fmax=options.fmax,
+        relaxation=options.relaxing,
         mesh=options.mesh,
         temperatures=options.qha_temperatures,
     )
@@ -157,13 +180,9 @@ def _from_calculator(given: RunInput, options: Options, record: RunRecord, earli
         progress=bar,
         unfinished=record.unfinished,
     )
-    made = _Made(atoms, result, description)
-    _write(given, made, options, record, earlier)
     start.force_constants = result
-    for step in options.steps:
-        step.run(start, record)
-    if options.steps:
-        _write_record(given, made, options, record)
+    made = _Made(atoms, result, description, start if options.steps else None)
+    _write(given, made, options, record, earlier)
     return made
 
 
@@ -182,8 +201,9 @@ def _origin(given: RunInput) -> Mapping[str, Any]:
     if given.path.name != PARAMS_FILE:
         return {}
     record = read_provenance(given.path.parent) or {}
-    earlier: Mapping[str, Any] | None = (record.get("steps") or {}).get("forces_from")
-    computed = (record.get("settings") or {}).get("model") is not None
+    steps = record.get("steps") or {}
+    earlier: Mapping[str, Any] | None = steps.get("forces_from")
+    computed = "force_constants" in steps and (record.get("settings") or {}).get("model") is not None
     return earlier or (record if computed else {})
 
 
@@ -196,19 +216,21 @@ def _write(given: RunInput, made: _Made, options: Options, record: RunRecord, ea
         for name in _stale(given, options):
             if name in earlier and not is_file(given.path, name):
                 (folder / name).unlink(missing_ok=True)
-        _write_record(given, made, options, record)
+        settings = {
+            **_settings(options),
+            **({"model": None} if given.has_forces else {}),
+            **_phonon_settings(result.phonon),
+        }
+        record.about = About(given, made.description, settings)
+        record.write()
 
 
 def _stale(given: RunInput, options: Options) -> tuple[str, ...]:
     """Return files that this run does not write, and that would seem to be its own if an earlier run left them."""
     written = options.structures_written(stabilised=options.stabilisation is not None)
     # Structures of an earlier run stay where its forces do.
-    structures = () if given.has_forces else (RELAXED_FILE, STABILISED_FILE)
+    structures = () if given.has_forces else (RELAXED_FILE, STABILISED_FILE, TRAIL_FILE)
     return (FORCE_CONSTANTS_TEXT, *(name for name in structures if name not in written))
-
-
-def _write_record(given: RunInput, made: _Made, options: Options, record: RunRecord) -> None:
-    record.write(given, made.description, _settings(options, made.result, given))
 
 
 def _finish(made: _Made, options: Options) -> int:
@@ -233,6 +255,7 @@ def _draw(made: _Made, figure: Path, options: Options) -> None:
         cutoff_frequency=settings.cutoff_frequency,
         gamma_centred=settings.is_gamma_center,
         exclude_gamma_acoustic=excludes_gamma_acoustic(options),
+        progress=bar,
     )
     write_figure(plot_phonons(phonons, _title(options, made.atoms, made.description)), figure)
     print(f"Figure: {figure}", summarise(phonons, made.atoms, made.result), sep="\n", flush=True)
@@ -242,17 +265,24 @@ def _title(options: Options, atoms: Atoms, description: Mapping[str, Any]) -> st
     return f"{options.structure.name} ({atoms.get_chemical_formula()}), {description['name']}"
 
 
-def _settings(options: Options, result: ForceConstantsResult, given: RunInput) -> dict[str, Any]:
-    """Return every setting in force, for the record."""
-    phonon = result.phonon
+def _settings(options: Options) -> dict[str, Any]:
+    """Return the settings that the command line says, for the record."""
+    return {
+        **options.common_settings(),
+        "stabilise": _plain_step(options.stabilisation),
+        "steps": [_plain_step(step) for step in options.steps],
+        "symmetrise_force_constants": options.settings.fc_symmetry,
+        "phonopy_arguments": list(options.arguments),
+        "phonopy_tags": options.tags,
+    }
+
+
+def _phonon_settings(phonon: Phonopy) -> dict[str, Any]:
+    """Return the settings that were chosen for the force constants, for the record."""
     lengths = np.linalg.norm(np.asarray(phonon.displacements)[..., -3:], axis=-1)
     dataset = phonon.dataset
     assert dataset is not None
     return {
-        **options.common_settings(),
-        **({"model": None} if given.has_forces else {}),
-        "stabilise": _plain_step(options.stabilisation),
-        "steps": [_plain_step(step) for step in options.steps],
         "supercell_matrix": phonon.supercell_matrix,
         "primitive_matrix": phonon.primitive_matrix,
         "symmetry_tolerance": phonon.symmetry.tolerance,
@@ -261,9 +291,6 @@ def _settings(options: Options, result: ForceConstantsResult, given: RunInput) -
             "length": float(lengths.max()),
             "random": "displacements" in dataset,
         },
-        "symmetrise_force_constants": options.settings.fc_symmetry,
-        "phonopy_arguments": list(options.arguments),
-        "phonopy_tags": options.tags,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,7 @@ from phonopy_mlp.phonons import MESH
 from phonopy_mlp.protocols import SupportsMembers
 from phonopy_mlp.qha.volumes import run_mlp_qha
 from phonopy_mlp.registry import describe
-from phonopy_mlp.relax import FMAX, relax
+from phonopy_mlp.relax import FMAX, MAX_STEPS, relax
 from phonopy_mlp.symmetry import TIGHT
 from phonopy_mlp.unfinished import Unfinished
 
@@ -35,9 +35,11 @@ def run_committee(
     eos: bool = False,
     qha: bool = False,
     fmax: float = FMAX,
+    max_steps: int = MAX_STEPS,
     symprec: float = TIGHT,
     band_points: int = 51,
     progress: Progress = silent,
+    on_step: Callable[[int, float], None] | None = None,
     unfinished: Sequence[Unfinished] | None = None,
 ) -> CommitteeResult:
     """Relax a crystal with each of several models, and compare their phonons.
@@ -59,8 +61,8 @@ def run_committee(
         Ascending, in K.
     eos, qha : bool, optional
         Also compute the static bulk modulus, and thermal expansion, with the default settings of each.
-    fmax : float, optional
-        Goal of the relaxations in eV/A.
+    fmax, max_steps, on_step : optional
+        As of `relax`, for all relaxations.
     symprec : float, optional
         Tolerance in A at which symmetry is read.
     band_points : int, optional
@@ -83,10 +85,11 @@ def run_committee(
         raise SettingsError("A committee of one model", "it has no spread", "Name another model, or several")
     keeps: Sequence[Unfinished | None] = unfinished if unfinished is not None else [None] * len(members)
     computed: list[Computed] = []
+    goal: dict[str, Any] = {"fmax": fmax, "max_steps": max_steps, "on_step": on_step}
     for calculator, keep in zip(members, keeps, strict=True):
         options: dict[str, Any] = {"progress": progress, "unfinished": keep}
         with _named(str(describe(calculator)["name"])):
-            relaxed = relax(atoms, calculator, fmax=fmax, unfinished=keep).atoms
+            relaxed = relax(atoms, calculator, **goal, unfinished=keep).atoms
             primitive = computed[0].phonon.primitive_matrix if computed else "auto"
             phonon = make_phonopy(relaxed, supercell_matrix, primitive_matrix=primitive, symprec=symprec)
             computed.append(
@@ -94,15 +97,15 @@ def run_committee(
                     relaxed,
                     compute_force_constants(phonon, calculator, **options),
                     describe(calculator),
-                    run_eos(relaxed, calculator, fmax=fmax, **options) if eos else None,
+                    run_eos(relaxed, calculator, **goal, symprec=symprec, **options) if eos else None,
                     run_mlp_qha(
                         relaxed,
                         calculator,
                         supercell_matrix=supercell_matrix,
                         temperatures=temperatures,
                         mesh=mesh,
-                        fmax=fmax,
                         symprec=symprec,
+                        **goal,
                         **options,
                     )
                     if qha

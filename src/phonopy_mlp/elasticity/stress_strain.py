@@ -13,7 +13,7 @@ from phonopy_mlp.elasticity.result import ElasticResult, largest_in_gpa, make_re
 from phonopy_mlp.elasticity.tensor import strain_tensor
 from phonopy_mlp.errors import SettingsError, StructureError
 from phonopy_mlp.evaluator import Progress, calling, silent
-from phonopy_mlp.relax import FMAX, relax
+from phonopy_mlp.relax import FMAX, MAX_STEPS, relax
 from phonopy_mlp.structures import bare
 from phonopy_mlp.symmetry import LOOSE
 from phonopy_mlp.unfinished import Unfinished
@@ -35,6 +35,7 @@ def run_elasticity(
     *,
     strain: float = STRAIN,
     fmax: float = FMAX,
+    max_steps: int = MAX_STEPS,
     symprec: float = LOOSE,
     progress: Progress = silent,
     unfinished: Unfinished | None = None,
@@ -52,8 +53,8 @@ def run_elasticity(
         ASE calculator with forces and stress.
     strain : float, optional
         Size of the strains; of a shear strain, twice the tensor's component.
-    fmax : float, optional
-        Goal of the relaxations in eV/A.
+    fmax, max_steps : optional
+        As of `relax`, for all strains.
     symprec : float, optional
         Tolerance (A) at which the point group is found.
     progress : Progress, optional
@@ -74,7 +75,7 @@ def run_elasticity(
 
     """
     check_strain(strain)
-    rest = relax(atoms, calculator, cell="fixed", fmax=fmax).atoms
+    rest = relax(atoms, calculator, cell="fixed", fmax=fmax, max_steps=max_steps).atoms
     residual_stress = largest_in_gpa(_stress(rest, calculator))
     if residual_stress > STRESS_LIMIT:
         raise StructureError(
@@ -96,7 +97,7 @@ def run_elasticity(
     slopes = np.empty((6, 6))
     for k in progress(range(6), 6, "Stresses of strained cells"):
         kept = None if section is None else section.get(f"strain-{k}")
-        slopes[:, k] = _slope(rest, calculator, k, strain, fmax) if kept is None else kept["slope"]
+        slopes[:, k] = _slope(rest, calculator, k, strain, fmax, max_steps) if kept is None else kept["slope"]
         if section is not None and kept is None:
             section.keep(f"strain-{k}", slope=slopes[:, k])
     return make_result(
@@ -117,13 +118,15 @@ def check_strain(strain: float) -> None:
         )
 
 
-def _slope(rest: Atoms, calculator: BaseCalculator, component: int, strain: float, fmax: float) -> Array:
+def _slope(
+    rest: Atoms, calculator: BaseCalculator, component: int, strain: float, fmax: float, max_steps: int
+) -> Array:
     """Return the stress per strain in GPa for one component of the strain, shape=(6,)."""
     stretched, compressed = (_strained(rest, sign * strain * np.eye(6)[component]) for sign in (1, -1))
-    relaxed = relax(stretched, calculator, cell="fixed", fmax=fmax).atoms
+    relaxed = relax(stretched, calculator, cell="fixed", fmax=fmax, max_steps=max_steps).atoms
     # To first order the atoms go the other way when the strain does.
     compressed.positions -= relaxed.positions - stretched.positions
-    opposite = relax(compressed, calculator, cell="fixed", fmax=fmax).atoms
+    opposite = relax(compressed, calculator, cell="fixed", fmax=fmax, max_steps=max_steps).atoms
     slope: Array = (_stress(relaxed, calculator) - _stress(opposite, calculator)) / (2 * strain) / GPa
     return slope
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.eos.fit import Eos, EosFit, check_name, fit_eos
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.evaluator import Progress, silent
-from phonopy_mlp.relax import FMAX, relax
+from phonopy_mlp.relax import FMAX, MAX_STEPS, relax
 from phonopy_mlp.structures import bare, with_volume
 from phonopy_mlp.symmetry import LOOSE, TIGHT, find_space_group, find_symmetry
 from phonopy_mlp.unfinished import Unfinished
@@ -101,8 +101,13 @@ def run_eos(
     points: int = POINTS,
     eos: Eos = "birch_murnaghan",
     fmax: float = FMAX,
+    max_steps: int = MAX_STEPS,
     relax_shape: bool | Literal["auto"] = "auto",
+    fix_symmetry: float | None = None,
+    fixed: Sequence[int] = (),
+    symprec: float = TIGHT,
     progress: Progress = silent,
+    on_step: Callable[[int, float], None] | None = None,
     unfinished: Unfinished | None = None,
 ) -> EosResult:
     """Relax a crystal at several volumes and fit an equation of state to the energies.
@@ -121,10 +126,12 @@ def run_eos(
         Number of volumes.
     eos : str, optional
         ``birch_murnaghan`` (third order), ``vinet`` or ``murnaghan``.
-    fmax : float, optional
-        Goal of the relaxations in eV/A.
+    fmax, max_steps, fix_symmetry, fixed, on_step : optional
+        As of `relax`, for all volumes.
     relax_shape : bool or "auto", optional
-        Whether the shape of the cell is relaxed at constant volume. ``auto``: where the crystal is not cubic.
+        Whether the shape of the cell is relaxed at constant volume. ``auto``: where the crystal is not cubic at 1e-2 A.
+    symprec : float, optional
+        Tolerance in A at which the primitive cell is found, that results are also given per.
     progress : Progress, optional
         Shows how far the work has come.
     unfinished : Unfinished, optional
@@ -154,19 +161,30 @@ def run_eos(
             calculator,
             cell="constant-volume" if shape else "fixed",
             fmax=fmax,
+            max_steps=max_steps,
+            fix_symmetry=fix_symmetry,
+            fixed=fixed,
+            on_step=on_step,
             unfinished=unfinished,
         )
         done[k] = result.atoms, result.energy
     structures, energies = zip(*(done[k] for k in range(points)), strict=True)
-    return _make_result(atoms, strains, structures, np.array(energies), eos, shape_relaxed=shape)
+    return _make_result(atoms, strains, structures, np.array(energies), eos, symprec, shape_relaxed=shape)
 
 
 def _make_result(
-    atoms: Atoms, strains: Array, structures: tuple[Atoms, ...], energies: Array, eos: Eos, *, shape_relaxed: bool
+    atoms: Atoms,
+    strains: Array,
+    structures: tuple[Atoms, ...],
+    energies: Array,
+    eos: Eos,
+    symprec: float,
+    *,
+    shape_relaxed: bool,
 ) -> EosResult:
     volumes = np.array([structure.get_volume() for structure in structures])
     fit = fit_eos(volumes, energies, eos)
-    cells = _count_primitive_cells(atoms)
+    cells = _count_primitive_cells(atoms, symprec)
     return EosResult(
         strains=frozen(strains),
         volumes=frozen(volumes),
@@ -186,9 +204,9 @@ def _make_result(
     )
 
 
-def _count_primitive_cells(atoms: Atoms) -> int:
-    """Return the number of primitive cells that phonopy finds in a cell."""
-    return len(atoms) // (int(max(find_symmetry(atoms, TIGHT).mapping_to_primitive)) + 1)
+def _count_primitive_cells(atoms: Atoms, symprec: float) -> int:
+    """Return the number of primitive cells that phonopy finds in a cell at a tolerance in A."""
+    return len(atoms) // (int(max(find_symmetry(atoms, symprec).mapping_to_primitive)) + 1)
 
 
 def check_settings(strain: float, points: int, eos: str) -> None:

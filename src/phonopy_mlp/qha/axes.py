@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ from phonopy_mlp.phonons import MESH
 from phonopy_mlp.qha.crystal import Crystal, conventional_lattice, make_crystal
 from phonopy_mlp.qha.point import LatticePoint, compute_point, open_workshop, relax_lattice
 from phonopy_mlp.qha.thermal import check_temperatures, with_one_more
-from phonopy_mlp.relax import FMAX
+from phonopy_mlp.relax import FMAX, MAX_STEPS
 from phonopy_mlp.symmetry import TIGHT, symmetrise
 from phonopy_mlp.unfinished import Unfinished
 
@@ -76,8 +76,10 @@ def run_axial_qha(
     strains: Sequence[float],
     mesh: Sequence[int] = MESH,
     fmax: float = FMAX,
+    max_steps: int = MAX_STEPS,
     symprec: float = TIGHT,
     progress: Progress = silent,
+    on_step: Callable[[int, float], None] | None = None,
     unfinished: Unfinished | None = None,
 ) -> AxialQhaResult:
     """Minimise the quasi-harmonic free energy over the one to three free lengths of the lattice.
@@ -99,7 +101,7 @@ def run_axial_qha(
         Ascending from 0 K.
     strains : sequence of float
         Ascending strains of each free length against the relaxed crystal, at least four of them.
-    mesh, fmax, symprec, progress, unfinished
+    mesh, fmax, max_steps, symprec, progress, on_step, unfinished
         As in `run_mlp_qha`.
 
     Raises
@@ -121,6 +123,8 @@ def run_axial_qha(
         temperatures=every,
         mesh=mesh,
         fmax=fmax,
+        max_steps=max_steps,
+        on_step=on_step,
         unfinished=unfinished,
         method="lengths",
         strains=list(strains),

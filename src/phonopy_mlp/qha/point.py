@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
 from phonopy_mlp.imaginary import THRESHOLD, CommensurateModes, compute_commensurate_modes
 from phonopy_mlp.qha.crystal import Crystal
 from phonopy_mlp.qha.thermal import ThermalProperties, compute_thermal
-from phonopy_mlp.relax import Cell, relax
+from phonopy_mlp.relax import MAX_STEPS, Cell, relax
 from phonopy_mlp.unfinished import Section, Unfinished
 
 
@@ -36,6 +36,10 @@ class Workshop:
         In K. shape=(temperatures,)
     section : Section, optional
         Keeps each finished lattice, and has those that were finished before.
+    max_steps : int
+        Of each relaxation.
+    on_step : callable or None
+        As of `relax`, called in all relaxations.
 
     """
 
@@ -44,6 +48,8 @@ class Workshop:
     mesh: Sequence[int]
     temperatures: Array
     section: Section | None
+    max_steps: int = MAX_STEPS
+    on_step: Callable[[int, float], None] | None = None
 
     def get(self, name: str) -> Mapping[str, Array] | None:
         """Return a part that was finished before."""
@@ -67,6 +73,8 @@ def open_workshop(
     temperatures: Array,
     mesh: Sequence[int],
     fmax: float,
+    max_steps: int,
+    on_step: Callable[[int, float], None] | None,
     unfinished: Unfinished | None,
     **question: Any,
 ) -> Workshop:
@@ -76,7 +84,7 @@ def open_workshop(
         section = unfinished.section(
             calculator, **question, **crystal.describe(), temperatures=temperatures, mesh=list(mesh), fmax=fmax
         )
-    return Workshop(calculator, fmax, mesh, temperatures, section)
+    return Workshop(calculator, fmax, mesh, temperatures, section, max_steps, on_step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +164,13 @@ def relax_lattice(workshop: Workshop, atoms: Atoms, cell: Cell, name: str) -> tu
 
     """
     found = relax(
-        atoms, workshop.calculator, fmax=workshop.fmax, cell=cell, unfinished=workshop.inner(f"relaxed-{name}")
+        atoms,
+        workshop.calculator,
+        fmax=workshop.fmax,
+        max_steps=workshop.max_steps,
+        cell=cell,
+        on_step=workshop.on_step,
+        unfinished=workshop.inner(f"relaxed-{name}"),
     )
     return found.atoms, found.energy
 

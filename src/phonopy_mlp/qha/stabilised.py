@@ -41,9 +41,11 @@ def stabilise_point(workshop: Workshop, point: LatticePoint, cell: Cell, name: s
             workshop.calculator,
             supercell_matrix=point.crystal.supercell_matrix,
             fmax=workshop.fmax,
+            max_steps=workshop.max_steps,
             cell=cell,
             # The number of primitive cells stays whole.
             reduce_cell=False,
+            on_step=workshop.on_step,
             unfinished=inner,
         )
         check, found = result.check, result.atoms

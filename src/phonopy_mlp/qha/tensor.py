@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from phonopy_mlp.phonons import DEGENERATE, MESH
 from phonopy_mlp.qha.crystal import Crystal, find_invariant_strains, make_crystal
 from phonopy_mlp.qha.point import Workshop, compute_lattice_phonons, relax_lattice
 from phonopy_mlp.qha.thermal import in_chunks, mode_properties, sample_mesh, without_translations
-from phonopy_mlp.relax import FMAX
+from phonopy_mlp.relax import FMAX, MAX_STEPS
 from phonopy_mlp.symmetry import TIGHT
 from phonopy_mlp.unfinished import Unfinished
 
@@ -81,8 +81,10 @@ def compute_expansion_tensor(
     mesh: Sequence[int] = MESH,
     step: float = STEP,
     fmax: float = FMAX,
+    max_steps: int = MAX_STEPS,
     symprec: float = TIGHT,
     progress: Progress = silent,
+    on_step: Callable[[int, float], None] | None = None,
     unfinished: Unfinished | None = None,
 ) -> ExpansionTensorResult:
     """Compute the expansion tensor alpha = S . sum(C gamma) / V of a crystal of any symmetry.
@@ -115,7 +117,7 @@ def compute_expansion_tensor(
         Gamma-centred sampling mesh. shape=(3,)
     step : float, optional
         Strain of the central differences.
-    fmax, symprec, progress, unfinished
+    fmax, max_steps, symprec, progress, on_step, unfinished
         As in `run_mlp_qha`.
 
     Raises
@@ -138,7 +140,7 @@ def compute_expansion_tensor(
     section = None
     if unfinished is not None:
         section = unfinished.section(calculator, method="strains", step=step, fmax=fmax, **crystal.describe())
-    workshop = Workshop(calculator, fmax, mesh, asked, section)
+    workshop = Workshop(calculator, fmax, mesh, asked, section, max_steps, on_step)
     strains = find_invariant_strains(crystal)
     steps = [np.zeros((3, 3)), *(sign * step * strain for strain in strains for sign in (1, -1))]
     phonons: list[Phonopy] = []

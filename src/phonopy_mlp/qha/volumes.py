@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -29,7 +29,7 @@ from phonopy_mlp.qha.point import (
 )
 from phonopy_mlp.qha.stabilised import stabilise_point
 from phonopy_mlp.qha.thermal import check_temperatures, with_one_more
-from phonopy_mlp.relax import FMAX, Cell
+from phonopy_mlp.relax import FMAX, MAX_STEPS, Cell
 from phonopy_mlp.structures import with_volume
 from phonopy_mlp.symmetry import TIGHT
 from phonopy_mlp.unfinished import Unfinished
@@ -119,9 +119,11 @@ def run_mlp_qha(
     mesh: Sequence[int] = MESH,
     eos: Eos = "vinet",
     fmax: float = FMAX,
+    max_steps: int = MAX_STEPS,
     imaginary: Imaginary = "stop",
     symprec: float = TIGHT,
     progress: Progress = silent,
+    on_step: Callable[[int, float], None] | None = None,
     unfinished: Unfinished | None = None,
 ) -> MlpQhaResult:
     """Minimise the quasi-harmonic free energy over the volume.
@@ -151,8 +153,8 @@ def run_mlp_qha(
         Gamma-centred sampling mesh. shape=(3,)
     eos : {'vinet', 'murnaghan', 'birch_murnaghan'}, optional
         Equation of state that is fitted to F(V).
-    fmax : float, optional
-        Goal of the relaxations in eV/A.
+    fmax, max_steps : optional
+        As of `relax`, for all relaxations.
     imaginary : {'stop', 'exclude', 'stabilise'}, optional
         What becomes of a volume with imaginary modes at commensurate q-points: an error that names volume and mode, a
         record of it and no part in the fits, or the crystal that `stabilise` makes of it at this volume, in a fixed
@@ -162,7 +164,9 @@ def run_mlp_qha(
     symprec : float, optional
         Tolerance in A at which symmetry is read.
     progress : Progress, optional
-        Shows how far the volumes have come.
+        Shows how far the volumes have come, and then those that are added.
+    on_step : callable, optional
+        As of `relax`, called in all relaxations.
     unfinished : Unfinished, optional
         Keeps each finished volume, and has those that were finished by a run that was killed.
 
@@ -190,6 +194,8 @@ def run_mlp_qha(
         temperatures=every,
         mesh=mesh,
         fmax=fmax,
+        max_steps=max_steps,
+        on_step=on_step,
         unfinished=unfinished,
         method="volumes",
         step=step,
@@ -198,7 +204,7 @@ def run_mlp_qha(
     ladder = _Ladder(workshop, relaxed, step, imaginary)
     half = volumes // 2
     ladder.climb(progress(sorted(range(-half, half + 1), key=abs), volumes, "Volumes"))
-    ladder.extend(most_added)
+    ladder.extend(most_added, progress)
     fitted = fit_volumes(ladder.used, every, eos)
     return _make_result(ladder, fitted, every)
 
@@ -240,9 +246,9 @@ class _Ladder:
             raise _imaginary_modes(point)
         return stabilise_point(self._workshop, point, self._cell, name)
 
-    def extend(self, most: int) -> None:
+    def extend(self, most: int, progress: Progress) -> None:
         """Add volumes until the free energy is lowest well inside at every temperature."""
-        for left in range(most, -1, -1):
+        for left in progress(range(most, -1, -1), most, "Volumes added, at most"):
             if len(self.used) < FEWEST:
                 raise _too_few(self.points)
             found = _find_open_end(self.used, self._workshop.temperatures)

@@ -51,7 +51,9 @@ class Dynamics:
         moving.set_momenta(self._draw_momenta(moving, problem.seed, drift=bool(still)))
         moving.calc = problem.calculator
         with calling(f"molecular dynamics of {moving.get_chemical_formula()}"):
-            VelocityVerlet(moving, timestep=self.timestep * units.fs).run(self.steps)
+            dynamics = VelocityVerlet(moving, timestep=self.timestep * units.fs).irun(self.steps)
+            for _ in problem.progress(dynamics, self.steps + 1, "Molecular dynamics"):
+                pass
         largest = float(np.linalg.norm(moving.positions - start.positions, axis=1).max())
         yield Proposal(bare(moving), rows, mode, amplitude=largest, seed=problem.seed)
 

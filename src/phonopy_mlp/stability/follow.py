@@ -54,7 +54,8 @@ class Follow:
     def propose(self, problem: Problem) -> Iterator[Proposal]:
         """Yield the lowest point along each mode and each strain."""
         operations = problem.check.force_constants.phonon.primitive_symmetry.reciprocal_operations
-        for mode in one_of_each_star(problem.check.unstable_modes, operations):
+        modes = one_of_each_star(problem.check.unstable_modes, operations)
+        for mode in problem.progress(modes, len(modes), "Modes followed"):
             rows = find_periodic_cell(mode.qpoint, problem.atoms.cell.array)
             lines = [_along_mode(problem, mode, rows, phase) for phase in distinct_phases(mode.qpoint)]
             found = _lowest_point(problem, lines, self.largest, "A")

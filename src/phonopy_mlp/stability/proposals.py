@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
+from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.imaginary import ImaginaryMode
 from phonopy_mlp.stability.cells import find_periodic_cell, make_pattern
 from phonopy_mlp.stability.check import StabilityCheck
@@ -42,6 +43,8 @@ class Problem:
         Whether the cell may change its shape.
     seed : int
         Of random numbers.
+    progress : Progress
+        Shows how far a method has come.
 
     """
 
@@ -53,6 +56,7 @@ class Problem:
     pressure: float
     strains: bool
     seed: int
+    progress: Progress = silent
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.units import GPa
 
 from phonopy_mlp.errors import PhonopyMlpError
+from phonopy_mlp.evaluator import Progress
 from phonopy_mlp.stability.cells import carry_supercell, reduce_to_primitive
 from phonopy_mlp.stability.check import StabilityCheck
 from phonopy_mlp.stability.proposals import Method, Problem, Proposal, find_images
@@ -65,6 +66,8 @@ class Round:
         Of the first method's random numbers; it is counted up.
     record : callable
         Takes each `Step` as it is decided.
+    progress : Progress
+        Shows how far a method has come.
 
     """
 
@@ -74,6 +77,7 @@ class Round:
     reduce_cell: bool
     seed: int
     record: Callable[[Step], None]
+    progress: Progress
 
     def run(self, methods: Sequence[Method]) -> Relaxed | None:
         """Return the first crystal that is accepted, or None."""
@@ -87,6 +91,7 @@ class Round:
                 pressure=self.relaxation.pressure * GPa,
                 strains=self.relaxation.cell == "free",
                 seed=self.seed + number,
+                progress=self.progress,
             )
             try:
                 for proposal in method.propose(problem):

@@ -92,7 +92,7 @@ def stabilise(
     must_be_stable : bool, optional
         Whether anything that is unstable in the end is an error.
     progress : Progress, optional
-        Shows how far force constants have come.
+        Shows how far force constants and methods have come.
     on_event : callable, optional
         Called with each `Step` as it is decided.
     on_step : callable, optional
@@ -137,14 +137,14 @@ def stabilise(
         hopeless = cell == "fixed" and not check.unstable_modes
         if check.stable or hopeless or number == max_rounds:
             break
-        attempt = Round(crystal, check, relaxation, reduce_cell, seed + len(trail), record)
+        attempt = Round(crystal, check, relaxation, reduce_cell, seed + len(trail), record, progress)
         improved = attempt.run(chosen)
         if improved is None:
             break
         crystal = improved
     result = StabilityResult(crystal.atoms, check, frozen(crystal.supercell_matrix), tuple(trail))
     if must_be_stable and not result.stable:
-        raise _not_stable(result)
+        raise not_stable(result)
     return result
 
 
@@ -198,7 +198,8 @@ def _make_method(method: str | Method) -> Method:
     return made[method]
 
 
-def _not_stable(result: StabilityResult) -> StabilityError:
+def not_stable(result: StabilityResult) -> StabilityError:
+    """Return the error of a crystal in which something is unstable in the end."""
     check = result.check
     modes, waves, strains = check.unstable_modes, check.unstable_waves, check.unstable_strains
     lowest = f", the lowest at {modes[0].frequency:.3f} THz" if modes else ""

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from ase.calculators.calculator import BaseCalculator
 
-from phonopy_mlp.cli.progress import bar
+from phonopy_mlp.cli.arguments import RelaxOptions
+from phonopy_mlp.cli.progress import RelaxationBar, bar
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.steps.qha import check_mesh
-from phonopy_mlp.cli.steps.start import Array, Start, given_options
+from phonopy_mlp.cli.steps.start import Array, Start, check_relaxation, given_options
 from phonopy_mlp.committee.compute import expand, run_committee
 from phonopy_mlp.committee.output import COMMITTEE_FILE, write_committee
 from phonopy_mlp.committee.plot import plot_committee
@@ -38,9 +39,10 @@ class CommitteeStep:
     eos: bool = False
     qha: bool = False
 
-    def check(self, mesh: tuple[int, ...], temperatures: Array) -> None:
+    def check(self, mesh: tuple[int, ...], temperatures: Array, relaxation: RelaxOptions) -> None:
         """Raise `SettingsError` for settings that make no sense."""
         check_mesh("--committee", mesh)
+        check_relaxation("--committee", relaxation, "each model has the crystal at its own free minimum")
         for name in self.models:
             find_calculator(name)
         if self.qha:
@@ -53,22 +55,26 @@ class CommitteeStep:
         for name in self.models:
             made = get_calculator(name, device=self.device, dtype=self.dtype)
             members += [(identify(name), each) for each in expand([made])]
-        result = run_committee(
-            start.atoms,
-            [calculator for _, calculator in members],
-            supercell_matrix=start.supercell_matrix,
-            mesh=start.mesh,
-            temperatures=start.temperatures,
-            eos=self.eos,
-            qha=self.qha,
-            fmax=start.fmax,
-            symprec=start.symprec,
-            progress=bar,
-            unfinished=[record.unfinished.part(f"member-{k}", **origin) for k, (origin, _) in enumerate(members)],
-        )
-        record.steps["committee"] = {**_summary(result), "seconds": round(time.perf_counter() - started, 2)}
+        with RelaxationBar(start.relaxation.fmax) as show:
+            result = run_committee(
+                start.atoms,
+                [calculator for _, calculator in members],
+                supercell_matrix=start.supercell_matrix,
+                mesh=start.mesh,
+                temperatures=start.temperatures,
+                eos=self.eos,
+                qha=self.qha,
+                fmax=start.relaxation.fmax,
+                max_steps=start.relaxation.max_steps,
+                symprec=start.symprec,
+                progress=bar,
+                on_step=show,
+                unfinished=[record.unfinished.part(f"member-{k}", **origin) for k, (origin, _) in enumerate(members)],
+            )
+        seconds = time.perf_counter() - started
         write_committee(result, record.folder)
         write_figure(plot_committee(result, start.title), record.folder / COMMITTEE_FIGURE)
+        record.add("committee", _summary(result), seconds)
         record.say(_describe(result))
         for member in result.members:
             for message in member.health.warnings:

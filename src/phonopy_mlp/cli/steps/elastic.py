@@ -9,17 +9,23 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from phonopy_mlp.cli.arguments import RelaxOptions
 from phonopy_mlp.cli.progress import bar
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.steps.phonons import compute
-from phonopy_mlp.cli.steps.start import Array, Start, given_options
+from phonopy_mlp.cli.steps.start import Array, Start, check_relaxation, given_options
 from phonopy_mlp.elasticity import ElasticResult, elastic_from_phonons, run_elasticity
 from phonopy_mlp.elasticity.stress_strain import STRAIN, check_strain
+from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.evaluator import calling
 from phonopy_mlp.files import write_yaml
 from phonopy_mlp.output import ELASTIC_FILE
 
 ElasticMethod = Literal["stress-strain", "long-waves", "both"]
+
+STRAINED_FREELY = (
+    "elastic constants are those of a crystal without stress, whose atoms all follow a strain that breaks its symmetry"
+)
 
 _UNITS = {"stiffness": "GPa", "density": "g/cm^3"}
 _VOIGT = "xx yy zz yz xz xy, engineering shear"
@@ -32,9 +38,12 @@ class ElasticStep:
     strain: float = STRAIN
     method: ElasticMethod = "stress-strain"
 
-    def check(self, _mesh: tuple[int, ...], _temperatures: Array) -> None:
+    def check(self, _mesh: tuple[int, ...], _temperatures: Array, relaxation: RelaxOptions) -> None:
         """Raise `SettingsError` for settings that make no sense."""
         check_strain(self.strain)
+        # Without strained cells nothing relaxes again.
+        kept = ("cell", "fix_symmetry", "fixed") if self.method == "long-waves" else ("cell",)
+        check_relaxation("--elastic", relaxation, STRAINED_FREELY, kept=kept)
 
     def run(self, start: Start, record: RunRecord) -> None:
         """Write ``elastic.yaml``."""
@@ -44,19 +53,18 @@ class ElasticStep:
                 started = time.perf_counter()
                 result = self._strained(start, record) if method == "stress-strain" else _long_waves(start, record)
                 found[method.replace("-", "_")] = result.describe()
+                seconds = time.perf_counter() - started
+                write_yaml(record.folder / ELASTIC_FILE, {"unit": _UNITS, "voigt_order": _VOIGT, **found})
+                record.add(f"elastic_{method.replace('-', '_')}", result.describe(), seconds)
                 record.say(_describe(result))
-                record.steps[f"elastic_{method.replace('-', '_')}"] = {
-                    **result.describe(),
-                    "seconds": round(time.perf_counter() - started, 2),
-                }
-        write_yaml(record.folder / ELASTIC_FILE, {"unit": _UNITS, "voigt_order": _VOIGT, **found})
 
     def _strained(self, start: Start, record: RunRecord) -> ElasticResult:
         return run_elasticity(
             start.atoms,
             start.calculator,
             strain=self.strain,
-            fmax=start.fmax,
+            fmax=start.relaxation.fmax,
+            max_steps=start.relaxation.max_steps,
             progress=bar,
             unfinished=record.unfinished,
         )
@@ -76,7 +84,13 @@ def add_options(group: Any) -> None:
 def read(own: argparse.Namespace, *, wanted: bool = False) -> ElasticStep | None:
     """Return the step's settings, or None where it is not wanted."""
     given = given_options(own, "--elastic", ("strain", "method"), wanted=wanted or own.elastic)
-    return None if given is None else ElasticStep(**given)
+    if given is None:
+        return None
+    if "strain" in given and given.get("method") == "long-waves":
+        raise SettingsError(
+            "--elastic-strain with --elastic-method long-waves", "no cell is strained", "Leave one of them out"
+        )
+    return ElasticStep(**given)
 
 
 def _long_waves(start: Start, record: RunRecord) -> ElasticResult:

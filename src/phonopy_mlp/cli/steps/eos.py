@@ -7,9 +7,10 @@ import time
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from phonopy_mlp.cli.progress import bar
+from phonopy_mlp.cli.arguments import RelaxOptions
+from phonopy_mlp.cli.progress import RelaxationBar, bar
 from phonopy_mlp.cli.record import RunRecord
-from phonopy_mlp.cli.steps.start import Array, Start, given_options
+from phonopy_mlp.cli.steps.start import Array, Start, check_relaxation, given_options
 from phonopy_mlp.eos.fit import Eos
 from phonopy_mlp.eos.volumes import POINTS, STRAIN, EosResult, check_settings, run_eos
 from phonopy_mlp.files import write_yaml
@@ -29,26 +30,40 @@ class EosStep:
     points: int = POINTS
     form: Eos = "birch_murnaghan"
 
-    def check(self, _mesh: tuple[int, ...], _temperatures: Array) -> None:
+    def check(self, _mesh: tuple[int, ...], _temperatures: Array, relaxation: RelaxOptions) -> None:
         """Raise `SettingsError` for settings that make no sense."""
         check_settings(self.strain, self.points, self.form)
+        check_relaxation(
+            "--eos",
+            relaxation,
+            "an equation of state is fitted about the volume without pressure, and tells the pressure at others",
+            kept=("cell", "fix_symmetry", "fixed"),
+        )
 
     def run(self, start: Start, record: RunRecord) -> None:
         """Write ``eos.yaml`` and ``eos.png``."""
-        started = time.perf_counter()
-        result = run_eos(
-            start.atoms,
-            start.calculator,
-            strain=self.strain,
-            points=self.points,
-            eos=self.form,
-            fmax=start.fmax,
-            progress=bar,
-            unfinished=record.unfinished,
-        )
-        record.steps["eos"] = {**result.describe(), "seconds": round(time.perf_counter() - started, 2)}
+        started, relaxation = time.perf_counter(), start.relaxation
+        with RelaxationBar(relaxation.fmax) as show:
+            result = run_eos(
+                start.atoms,
+                start.calculator,
+                strain=self.strain,
+                points=self.points,
+                eos=self.form,
+                fmax=relaxation.fmax,
+                max_steps=relaxation.max_steps,
+                relax_shape=False if relaxation.cell == "fixed" else "auto",
+                fix_symmetry=relaxation.fix_symmetry,
+                fixed=relaxation.fixed,
+                symprec=start.symprec,
+                progress=bar,
+                on_step=show,
+                unfinished=record.unfinished,
+            )
+        seconds = time.perf_counter() - started
         write_yaml(record.folder / EOS_FILE, {"unit": _UNITS, "per": "primitive cell", **result.describe()})
         write_figure(plot_eos(result, start.title), record.folder / EOS_FIGURE)
+        record.add("eos", result.describe(), seconds)
         record.say(_describe(result))
 
 

@@ -9,10 +9,11 @@ from typing import Any, get_args
 
 import numpy as np
 
-from phonopy_mlp.cli.arguments import read_numbers
-from phonopy_mlp.cli.progress import bar
+from phonopy_mlp.cli.arguments import RelaxOptions, read_numbers
+from phonopy_mlp.cli.progress import RelaxationBar, bar
 from phonopy_mlp.cli.record import RunRecord
-from phonopy_mlp.cli.steps.start import Array, Start, given_options
+from phonopy_mlp.cli.steps.elastic import STRAINED_FREELY
+from phonopy_mlp.cli.steps.start import Array, Start, check_relaxation, given_options
 from phonopy_mlp.elasticity import run_elasticity
 from phonopy_mlp.eos.fit import Eos
 from phonopy_mlp.errors import SettingsError
@@ -37,6 +38,9 @@ TENSOR_FIGURE = "expansion_tensor.png"
 TMAX, TSTEP = 300.0, 10.0
 """Default highest temperature and step in K: many a framework has no minimum of F(V) within reach at phonopy's 1000."""
 
+_OVER_VOLUMES = ("strain", "volumes", "added", "form", "imaginary")
+"""Options of the way over volumes alone."""
+
 _TABLE_ROWS = 7
 
 
@@ -52,34 +56,32 @@ class QhaStep:
     lengths: tuple[float, ...] = ()
     tensor: bool = False
 
-    def check(self, mesh: tuple[int, ...], temperatures: Array) -> None:
+    def check(self, mesh: tuple[int, ...], temperatures: Array, relaxation: RelaxOptions) -> None:
         """Raise `SettingsError` for settings that make no sense."""
         check_settings(self.volumes, self.strain, self.added, self.form, self.imaginary)
         check_temperatures(temperatures)
         check_mesh("--qha", mesh)
         if self.lengths:
             check_strains(self.lengths)
-        over_volumes = (self.strain, self.volumes, self.added, self.form, self.imaginary)
-        if bool(self.lengths) + self.tensor + (over_volumes != (STRAIN, VOLUMES, MOST_ADDED, "vinet", "stop")) > 1:
-            raise SettingsError(
-                "--qha-lengths, --qha-tensor and options of a path over volumes",
-                "each is a way of its own to thermal expansion",
-                "Choose one",
+        if self.tensor:
+            check_relaxation("--qha-tensor", relaxation, STRAINED_FREELY, kept=("cell",))
+        else:
+            check_relaxation(
+                "--qha", relaxation, "it relaxes the crystal again, freely and without pressure, and goes from there"
             )
 
     def run(self, start: Start, record: RunRecord) -> None:
         """Write the files and figures of phonopy-qha, of phonopy-anisotropic-qha, or ``expansion_tensor``."""
         started = time.perf_counter()
         way = self._over_lengths if self.lengths else self._tensor if self.tensor else self._over_volumes
-        columns = way(start, record)
+        with RelaxationBar(start.relaxation.fmax) as show:
+            columns = way(start, record, show)
         rows = np.unique(np.linspace(0, len(columns["T (K)"]) - 1, _TABLE_ROWS).round().astype(int))
         record.say(_table(columns, rows))
-        record.steps["qha"] = {
-            **{name: values[rows].tolist() for name, values in columns.items()},
-            "seconds": round(time.perf_counter() - started, 2),
-        }
+        found = {name: values[rows].tolist() for name, values in columns.items()}
+        record.add("qha", found, time.perf_counter() - started)
 
-    def _over_volumes(self, start: Start, record: RunRecord) -> dict[str, Array]:
+    def _over_volumes(self, start: Start, record: RunRecord, show: RelaxationBar) -> dict[str, Array]:
         result = run_mlp_qha(
             start.atoms,
             start.calculator,
@@ -88,7 +90,7 @@ class QhaStep:
             most_added=self.added,
             eos=self.form,
             imaginary=self.imaginary,
-            **_shared(start, record),
+            **_shared(start, record, show),
         )
         write_qha(result, record.folder)
         plot_qha(result, record.folder)
@@ -105,8 +107,8 @@ class QhaStep:
             columns["alpha (1e-6/K)"] = 1e6 * result.linear_expansion
         return columns
 
-    def _over_lengths(self, start: Start, record: RunRecord) -> dict[str, Array]:
-        result = run_axial_qha(start.atoms, start.calculator, strains=self.lengths, **_shared(start, record))
+    def _over_lengths(self, start: Start, record: RunRecord, show: RelaxationBar) -> dict[str, Array]:
+        result = run_axial_qha(start.atoms, start.calculator, strains=self.lengths, **_shared(start, record, show))
         write_axial_qha(result, record.folder)
         plot_axial_qha(result, record.folder)
         return {
@@ -116,12 +118,17 @@ class QhaStep:
             "alpha_V (1e-6/K)": 1e6 * result.volumetric_expansion,
         }
 
-    def _tensor(self, start: Start, record: RunRecord) -> dict[str, Array]:
+    def _tensor(self, start: Start, record: RunRecord, show: RelaxationBar) -> dict[str, Array]:
         elastic = run_elasticity(
-            start.atoms, start.calculator, fmax=start.fmax, progress=bar, unfinished=record.unfinished
+            start.atoms,
+            start.calculator,
+            fmax=start.relaxation.fmax,
+            max_steps=start.relaxation.max_steps,
+            progress=bar,
+            unfinished=record.unfinished,
         )
         result = compute_expansion_tensor(
-            start.atoms, start.calculator, compliances=elastic.compliance, **_shared(start, record)
+            start.atoms, start.calculator, compliances=elastic.compliance, **_shared(start, record, show)
         )
         write_expansion_tensor(result, record.folder)
         directions = dict(zip("abc", start.atoms.cell.array, strict=True))
@@ -164,9 +171,16 @@ def add_options(group: Any) -> None:
 def read(own: argparse.Namespace, returned: list[str], *, wanted: bool = False) -> QhaStep | None:
     """Return the step's settings, or None where it is not wanted."""
     own.qha_lengths = read_numbers("--qha-lengths", own.qha_lengths, returned)
-    names = ("strain", "volumes", "added", "form", "imaginary", "lengths", "tensor")
-    given = given_options(own, "--qha", names, wanted=wanted or own.qha)
-    return None if given is None else QhaStep(**given)
+    given = given_options(own, "--qha", (*_OVER_VOLUMES, "lengths", "tensor"), wanted=wanted or own.qha)
+    if given is None:
+        return None
+    if ("lengths" in given) + ("tensor" in given) + bool(given.keys() & _OVER_VOLUMES) > 1:
+        raise SettingsError(
+            " and ".join(f"--qha-{name}" for name in given),
+            "volumes, lengths and the tensor are each a way of their own to thermal expansion",
+            "Choose one",
+        )
+    return QhaStep(**given)
 
 
 def check_mesh(flag: str, mesh: tuple[int, ...]) -> None:
@@ -177,15 +191,17 @@ def check_mesh(flag: str, mesh: tuple[int, ...]) -> None:
         )
 
 
-def _shared(start: Start, record: RunRecord) -> dict[str, Any]:
+def _shared(start: Start, record: RunRecord, show: RelaxationBar) -> dict[str, Any]:
     """Return the arguments that all three ways take."""
     return {
         "supercell_matrix": start.supercell_matrix,
         "temperatures": start.temperatures,
         "mesh": start.mesh,
-        "fmax": start.fmax,
+        "fmax": start.relaxation.fmax,
+        "max_steps": start.relaxation.max_steps,
         "symprec": start.symprec,
         "progress": bar,
+        "on_step": show,
         "unfinished": record.unfinished,
     }
 

@@ -16,7 +16,7 @@ from phonopy_mlp.anharmonic.sscha import (
     check_settings,
     run_sscha,
 )
-from phonopy_mlp.cli.arguments import read_numbers
+from phonopy_mlp.cli.arguments import RelaxOptions, read_numbers
 from phonopy_mlp.cli.progress import bar
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.steps.phonons import compute
@@ -39,7 +39,7 @@ class SschaStep:
     mixing: float = MIXING
     seed: int = 0
 
-    def check(self, mesh: tuple[int, ...], _temperatures: Array) -> None:
+    def check(self, mesh: tuple[int, ...], _temperatures: Array, _relaxation: RelaxOptions) -> None:
         """Raise `SettingsError` for settings that make no sense."""
         check_settings(self.temperatures, self.snapshots, self.iterations, self.transient or 0, self.mixing, self.seed)
         check_mesh("--sscha", mesh)
@@ -63,10 +63,11 @@ class SschaStep:
             progress=bar,
             unfinished=record.unfinished,
         )
-        record.steps["sscha"] = {**result.describe(), "seconds": round(time.perf_counter() - started, 2)}
+        seconds = time.perf_counter() - started
         write_sscha(result, phonon, record.folder)
         harmonic = compute_commensurate_modes(phonon)
         write_figure(plot_sscha(result, start.title, harmonic=harmonic), record.folder / SSCHA_FIGURE)
+        record.add("sscha", result.describe(), seconds)
         record.say("\n".join(_describe(point) for point in result.points))
 
 

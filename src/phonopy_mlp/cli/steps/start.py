@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
+from phonopy_mlp.cli.arguments import RELAX_OPTIONS, RelaxOptions
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.force_constants import ForceConstantsResult
@@ -32,8 +33,8 @@ class Start:
         Of `atoms`. shape=(3, 3)
     symprec : float
         Tolerance in A at which symmetry is read.
-    fmax : float
-        Goal of relaxations in eV/A.
+    relaxation : RelaxOptions
+        How it was relaxed, and is again in steps, as far as they keep to it.
     mesh : tuple of int
         Gamma-centred sampling mesh. shape=(3,)
     temperatures : ndarray
@@ -48,7 +49,7 @@ class Start:
     calculator: BaseCalculator
     supercell_matrix: Array
     symprec: float
-    fmax: float
+    relaxation: RelaxOptions
     mesh: tuple[int, ...]
     temperatures: Array
     force_constants: ForceConstantsResult | None = None
@@ -57,11 +58,33 @@ class Start:
 class Step(Protocol):
     """Settings of a step, which know how to do it."""
 
-    def check(self, mesh: tuple[int, ...], temperatures: Array) -> None:
+    def check(self, mesh: tuple[int, ...], temperatures: Array, relaxation: RelaxOptions) -> None:
         """Raise `SettingsError` for settings that make no sense, before any work is done."""
 
     def run(self, start: Start, record: RunRecord) -> None:
         """Do the step: write its files, say its result, and leave it in the record."""
+
+
+def check_relaxation(flag: str, relaxation: RelaxOptions, why: str, *, kept: Collection[str] = ()) -> None:
+    """Raise `SettingsError` for what a relaxation is to keep to, and a step that relaxes again does not.
+
+    Parameters
+    ----------
+    flag : str
+        Option of the step.
+    relaxation : RelaxOptions
+        How the crystal is relaxed before.
+    why : str
+        Why the step relaxes in another way.
+    kept : collection of str
+        Fields of `RelaxOptions` that the step keeps to all the same.
+
+    """
+    free = RelaxOptions()
+    names = [name for name in ("cell", "pressure", "fix_symmetry", "fixed") if name not in kept]
+    lost = [RELAX_OPTIONS[name] for name in names if getattr(relaxation, name) != getattr(free, name)]
+    if lost:
+        raise SettingsError(f"{flag} with {' and '.join(lost)}", why, "Leave one of them out")
 
 
 def given_options(own: argparse.Namespace, flag: str, names: Iterable[str], *, wanted: bool) -> dict[str, Any] | None:

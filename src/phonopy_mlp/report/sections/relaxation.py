@@ -16,7 +16,8 @@ _ROWS = {
     "residual_stress": "residual stress (eV/Å³)",
     "energy_change": "energy change (eV)",
     "volume_change": "volume change (%)",
-    "space_groups": "space group",
+    "space_groups_before": "space group before",
+    "space_groups_after": "space group after",
 }
 
 
@@ -39,6 +40,6 @@ def make(run: FinishedRun) -> Section | None:
 def _cell(key: str, value: object) -> object:
     if key == "volume_change" and isinstance(value, float):
         return 100 * value
-    if key == "space_groups" and isinstance(value, list):
+    if isinstance(value, list):
         return "; ".join(map(str, value))
     return value
