@@ -45,6 +45,17 @@ def test_a_supercell_smaller_than_the_reach_adds_the_images_up():
     assert np.abs(small.force_constants).max() < 1e-12
 
 
+def test_a_larger_supercell_asks_for_no_more():
+    primitive = {}
+    for size in (2, 3, 4):
+        calculator = ExactSprings(K, LENGTH, 3.0)
+        result = compute_force_constants(crystal(np.diag([size] * 3)), calculator)
+        assert calculator.responses == 1
+        primitive[size] = result.phonon.run_qpoints([[0.5, 0, 0]]).frequencies[0]
+    # Springs between nearest neighbours fit into each of the even ones.
+    assert_allclose(primitive[4], primitive[2], atol=1e-9)
+
+
 def test_one_sign_of_each_displacement_is_enough():
     phonon, calculator = crystal(np.diag([2, 2, 2])), ExactSprings(K, LENGTH, 3.0)
     result = compute_force_constants(phonon, calculator)

@@ -1,5 +1,7 @@
 """Batches of structures: bins, memory that does not suffice, failures, and the results of the calculator."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -150,6 +152,29 @@ def test_bins_stay_within_memory(backend: Backend, monkeypatch: pytest.MonkeyPat
     assert len(bins) > 1
     assert max(count for count, _ in bins) > 1
     assert sum(count for count, _ in bins) == 24
+
+
+IN_MEMORY = """
+import resource
+from mace_mof_calc import structures
+from mace_mof_calc.engine.engine import Engine
+from mace_mof_calc.models.loading import load
+
+engine = Engine(load("mini").module, backend="pytorch", memory=300_000_000)
+frames = [structures.load("MOF-5") for _ in range(16)]
+engine.evaluate_batch(frames[:1])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+engine.evaluate_batch(frames)
+print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts memory as Linux does")
+def test_a_batch_takes_the_memory_that_it_may() -> None:
+    command = [sys.executable, "-W", "ignore", "-c", IN_MEMORY]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert 0.3 < int(run.stdout) / 300_000_000 < 1.2
 
 
 def test_a_committee_takes_batches_and_has_the_mean_response_of_its_members(tmp_path: Path) -> None:

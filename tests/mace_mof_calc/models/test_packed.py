@@ -27,6 +27,16 @@ def edit(path, **changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
+def test_loading_unpickles_nothing(tiny_packed, monkeypatch):
+    def refuse(*_args, **_options):
+        raise AssertionError("something was unpickled")
+
+    for name in ("pickle.load", "pickle.loads", "pickle.Unpickler", "torch.load"):
+        monkeypatch.setattr(name, refuse)
+    assert load(tiny_packed).module is not None
+    assert load("mini").module is not None
+
+
 @pytest.mark.parametrize(
     "changes",
     [
