@@ -99,6 +99,7 @@ def test_qha_gives_the_files_of_phonopy_qha(relaxed):
     assert {"e-v.dat", "thermal_expansion.dat", "helmholtz-volume.pdf", "qha.pdf", "qha_volumes.yaml"} <= files()
     step = record("phonopy_mlp-qha.yaml")["steps"]["qha"]
     assert_allclose(step["alpha (1e-6/K)"][-1], 1e6 * expected.linear_expansion[-1], rtol=1e-3)
+    assert step["share_of_mesh_modes_left_out"] == [0.0] * len(expected.points)
 
 
 def test_qha_over_lengths(relaxed):
@@ -113,7 +114,8 @@ def test_qha_over_lengths(relaxed):
     )
     found = np.loadtxt("lattice_parameters-temperature.dat")
     assert_allclose(found[: len(TEMPERATURES), 1:4], expected.lengths[: len(found)], rtol=1e-6)
-    assert "anisotropic_qha.pdf" in files()
+    assert {"anisotropic_qha.pdf", "qha_lattices.yaml"} <= files()
+    assert record("phonopy_mlp-qha.yaml")["steps"]["qha"]["share_of_mesh_modes_left_out"] == [0.0] * 4
 
 
 def test_qha_as_a_tensor(relaxed):
@@ -129,6 +131,7 @@ def test_qha_as_a_tensor(relaxed):
     last = read_yaml("expansion_tensor.yaml")["temperatures"][-1]
     assert last["temperature"] == 100
     assert "expansion_tensor.png" in files()
+    assert record("phonopy_mlp-qha.yaml")["steps"]["qha"]["share_of_mesh_modes_left_out"] == 0.0
     assert_allclose(last["expansion"], expected.expansion[-1], rtol=1e-3, atol=1e-9)
 
 

@@ -18,6 +18,7 @@ from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.errors import ConvergenceError, ImaginaryModesError, SettingsError
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.phonons import MESH
+from phonopy_mlp.qha.caveats import warn_of_left_out
 from phonopy_mlp.qha.crystal import Crystal, conventional_lattice, make_crystal
 from phonopy_mlp.qha.point import LatticePoint, compute_point, open_workshop, relax_lattice
 from phonopy_mlp.qha.thermal import check_temperatures, with_one_more
@@ -42,7 +43,9 @@ class AxialQhaResult:
     Attributes
     ----------
     points : tuple of LatticePoint
-        Every lattice that was computed; none has imaginary modes.
+        Every lattice that was computed; none has imaginary modes at commensurate q-points.
+    sampled_lengths : ndarray
+        Of the conventional cell's vectors at `points` in A. shape=(points, 3)
     temperatures : ndarray
         In K. shape=(temperatures,)
     lengths : ndarray
@@ -59,6 +62,7 @@ class AxialQhaResult:
     """
 
     points: tuple[LatticePoint, ...]
+    sampled_lengths: Array
     temperatures: Array
     lengths: Array
     axial_expansion: Array
@@ -111,6 +115,11 @@ def run_axial_qha(
     ConvergenceError
         A relaxation did not converge, or the free energy has no minimum within the strains; says along which length.
 
+    Warns
+    -----
+    StructureWarning
+        Modes of a lattice are imaginary between the commensurate q-points, and left out of its free energy.
+
     """
     check_strains(strains)
     every = with_one_more(check_temperatures(temperatures))
@@ -139,12 +148,15 @@ def run_axial_qha(
         start = relaxed.atoms
         start.set_cell(start.cell.array @ np.linalg.solve(lattice, cells[-1]), scale_atoms=True)
         points.append(compute_point(workshop, relaxed.moved_to(start), "fixed", str(number)))
+        place = f"with lattice vectors of {' '.join(f'{x:.4f}' for x in np.linalg.norm(cells[-1], axis=1))} A"
         if not points[-1].is_stable:
-            raise _imaginary_modes(points[-1], cells[-1])
+            raise _imaginary_modes(points[-1], place)
+        warn_of_left_out(points[-1].thermal.left_out, place)
     found = _minimise(relaxed, cells, points, every)
     _check_inside(found, cells)
     return AxialQhaResult(
         points=tuple(points),
+        sampled_lengths=frozen(np.linalg.norm(cells, axis=2)),
         temperatures=frozen(found.temperatures),
         lengths=frozen(found.equilibrium_lattice_parameters),
         axial_expansion=frozen(found.axial_thermal_expansions),
@@ -224,10 +236,9 @@ def _check_inside(found: AnisotropicQHAResult, cells: Sequence[Array]) -> None:
             )
 
 
-def _imaginary_modes(point: LatticePoint, cell: Array) -> ImaginaryModesError:
-    lengths = " ".join(f"{length:.4f}" for length in np.linalg.norm(cell, axis=1))
+def _imaginary_modes(point: LatticePoint, place: str) -> ImaginaryModesError:
     return ImaginaryModesError(
-        f"{point.imaginary_modes} modes are imaginary with lattice vectors of {lengths} A",
+        f"{point.imaginary_modes} modes are imaginary {place}",
         f"the lowest is at {point.describe_mode()}, so the crystal is not at a minimum there",
         "Choose smaller strains, or remove the instability first",
     )

@@ -18,7 +18,7 @@ from phonopy_mlp.qha.point import LatticePoint
 from phonopy_mlp.qha.tensor import ExpansionTensorResult
 from phonopy_mlp.qha.volumes import MlpQhaResult
 
-TENSOR_FILE = "expansion_tensor.yaml"
+TENSOR_FILE, VOLUMES_FILE, LATTICES_FILE = "expansion_tensor.yaml", "qha_volumes.yaml", "qha_lattices.yaml"
 
 _WRITERS: dict[str, Callable[..., None]] = {
     "helmholtz-volume.dat": output.write_helmholtz_volume,
@@ -38,6 +38,9 @@ _AXIAL_WRITERS: dict[str, Callable[..., None]] = {
     "volume-temperature.dat": anisotropic_output.write_volume_temperature,
     "free_energy-temperature.dat": anisotropic_output.write_free_energy_temperature,
 }
+
+_UNITS = {"volume": "angstrom^3", "energy": "eV", "lowest_frequency": "THz"}
+"""Of what `LatticePoint.describe` tells."""
 
 _HEAT_CAPACITY_FILES = ("Cp-temperature.dat", "entropy-volume.dat", "Cv-volume.dat", "dsdv-temperature.dat")
 
@@ -66,7 +69,7 @@ def write_qha(result: MlpQhaResult, folder: Path) -> None:
     # More volumes of an earlier run, which a pattern would hand to phonopy-qha as well.
     for path in takewhile(Path.exists, (_thermal_file(folder, k) for k in count(len(used) + 1))):
         path.unlink()
-    _write_text(folder / "qha_volumes.yaml", yaml.safe_dump(_volumes(result), sort_keys=False))
+    write_yaml(folder / VOLUMES_FILE, _volumes(result))
     for name, write in _WRITERS.items():
         with replacing(folder / name) as path:
             write(result.phonopy, filename=path)
@@ -78,12 +81,15 @@ def write_qha(result: MlpQhaResult, folder: Path) -> None:
 def write_axial_qha(result: AxialQhaResult, folder: Path) -> None:
     """Write the files of phonopy-anisotropic-qha: lengths (A), axial coefficients (1/K), volume, free energy (eV).
 
+    ``qha_lattices.yaml`` tells of every lattice that was computed.
+
     Raises
     ------
     OutputError
         The folder cannot be written.
 
     """
+    write_yaml(folder / LATTICES_FILE, _lattices(result))
     for name, write in _AXIAL_WRITERS.items():
         with replacing(folder / name) as path:
             write(result.phonopy, filename=path)
@@ -110,6 +116,7 @@ def write_expansion_tensor(result: ExpansionTensorResult, folder: Path) -> None:
     content = {
         "unit": {"temperature": "K", "expansion": "1/K", "heat_capacity": "eV/K"},
         "per": "primitive cell",
+        "share_of_mesh_modes_left_out": result.left_out,
         "temperatures": [{name: value.tolist() for name, value in zip(columns, row, strict=True)} for row in rows],
     }
     write_yaml(folder / TENSOR_FILE, content)
@@ -140,17 +147,12 @@ def _thermal(result: MlpQhaResult, point: LatticePoint) -> dict[str, Any]:
 
 def _volumes(result: MlpQhaResult) -> dict[str, Any]:
     return {
-        "unit": {"volume": "angstrom^3", "energy": "eV", "lowest_frequency": "THz", "energy_gain": "eV"},
+        "unit": _UNITS | {"energy_gain": "eV"},
         "per": "primitive cell",
         "imaginary": result.imaginary,
         "volumes": [
             {
-                "volume": point.volume,
-                "energy": point.energy,
-                "lowest_frequency": point.lowest_frequency,
-                "lowest_qpoint": point.lowest_qpoint.tolist(),
-                "imaginary_modes": point.imaginary_modes,
-                "share_of_mesh_modes_left_out": point.thermal.left_out,
+                **point.describe(),
                 "primitive_cells": point.crystal.cells,
                 "stabilised": None
                 if point.stabilisation is None
@@ -158,6 +160,17 @@ def _volumes(result: MlpQhaResult) -> dict[str, Any]:
                 "used": is_used,
             }
             for point, is_used in zip(result.points, result.used, strict=True)
+        ],
+    }
+
+
+def _lattices(result: AxialQhaResult) -> dict[str, Any]:
+    return {
+        "unit": _UNITS | {"lengths": "angstrom"},
+        "per": "primitive cell",
+        "lattices": [
+            {"lengths": lengths.tolist(), **point.describe()}
+            for lengths, point in zip(result.sampled_lengths, result.points, strict=True)
         ],
     }
 

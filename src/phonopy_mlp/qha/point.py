@@ -145,6 +145,17 @@ class LatticePoint:
         q = " ".join(f"{component:g}" for component in np.round(self.lowest_qpoint, 4) + 0.0)
         return f"{self.lowest_frequency:.4f} THz at q = ({q})"
 
+    def describe(self) -> dict[str, Any]:
+        """Return the point as plain data, without its thermal properties: A^3, eV, THz."""
+        return {
+            "volume": self.volume,
+            "energy": self.energy,
+            "lowest_frequency": self.lowest_frequency,
+            "lowest_qpoint": self.lowest_qpoint.tolist(),
+            "imaginary_modes": self.imaginary_modes,
+            "share_of_mesh_modes_left_out": self.thermal.left_out,
+        }
+
 
 def relax_lattice(workshop: Workshop, atoms: Atoms, cell: Cell, name: str) -> tuple[Atoms, float]:
     """Return a relaxed structure and its energy in eV, per cell as given.

@@ -16,9 +16,10 @@ from phonopy_mlp.errors import ImaginaryModesError, SettingsError
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.imaginary import compute_commensurate_modes
 from phonopy_mlp.phonons import DEGENERATE, MESH
+from phonopy_mlp.qha.caveats import warn_of_left_out
 from phonopy_mlp.qha.crystal import Crystal, find_invariant_strains, make_crystal
 from phonopy_mlp.qha.point import Workshop, compute_lattice_phonons, relax_lattice
-from phonopy_mlp.qha.thermal import in_chunks, mode_properties, sample_mesh, without_translations
+from phonopy_mlp.qha.thermal import count_left_out, in_chunks, mode_properties, sample_mesh, without_translations
 from phonopy_mlp.relax import FMAX
 from phonopy_mlp.symmetry import TIGHT
 from phonopy_mlp.unfinished import Unfinished
@@ -56,6 +57,8 @@ class ExpansionTensorResult:
         In THz; NaN for the translations at Gamma. shape=(q-points, bands)
     mode_gruneisen : ndarray
         -d(ln omega) with each of `strains`; NaN for the translations. shape=(strains, q-points, bands)
+    left_out : float
+        Share of the mesh's modes, besides the three translations, that is imaginary and so is not in the sums.
 
     """
 
@@ -69,6 +72,7 @@ class ExpansionTensorResult:
     qpoints: Array
     frequencies: Array
     mode_gruneisen: Array
+    left_out: float
 
 
 def compute_expansion_tensor(
@@ -92,8 +96,8 @@ def compute_expansion_tensor(
     takes. They are central differences of the force constants of strained cells with relaxed positions; within each set
     of degenerate modes the derivative of the dynamical matrix is diagonalised, and no bands are matched by their order.
 
-    Modes that are imaginary between the commensurate q-points, which alone are checked, are not in the sums; they stand
-    in `frequencies` as negative.
+    Modes that are imaginary between the commensurate q-points are not in the sums; they stand in `frequencies` as
+    negative, and their share in `left_out`.
 
     The coefficients are those at the lattice of `atoms`: of the static crystal if it was relaxed, of the warm one if it
     has the lattice of a warm one.
@@ -121,11 +125,16 @@ def compute_expansion_tensor(
     Raises
     ------
     ImaginaryModesError
-        The crystal has imaginary modes.
+        The crystal has imaginary modes at commensurate q-points.
     ConvergenceError
         A relaxation did not converge.
     SettingsError
         The compliances are not a symmetric, positive definite matrix, or another setting makes no sense.
+
+    Warns
+    -----
+    StructureWarning
+        Modes are imaginary between the commensurate q-points, and left out of the sums.
 
     References
     ----------
@@ -148,6 +157,8 @@ def compute_expansion_tensor(
             _check_stable(phonons[0])
     points = sample_mesh(phonons[0], mesh)
     frequencies, gammas = compute_mode_gruneisen(phonons[0], phonons[1::2], phonons[2::2], step, points.qpoints)
+    missing, counted = count_left_out(frequencies, points.weights)
+    warn_of_left_out(missing / counted, "at this lattice")
     heat_capacity, sums = _sum_modes(frequencies, gammas, points.weights, asked)
     thermal = np.einsum("tk,kab->tab", sums, strains)
     expansion = _strain_of(compliances, thermal / phonons[0].primitive.volume)
@@ -165,6 +176,7 @@ def compute_expansion_tensor(
         qpoints=frozen(points.qpoints),
         frequencies=frozen(frequencies),
         mode_gruneisen=frozen(gammas),
+        left_out=float(missing / counted),
     )
 
 

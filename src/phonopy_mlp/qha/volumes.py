@@ -17,6 +17,7 @@ from phonopy_mlp.eos.fit import Eos, check_name
 from phonopy_mlp.errors import ConvergenceError, ImaginaryModesError, SettingsError
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.phonons import MESH
+from phonopy_mlp.qha.caveats import warn_of_left_out
 from phonopy_mlp.qha.crystal import Crystal, make_crystal
 from phonopy_mlp.qha.fit import fit_volumes
 from phonopy_mlp.qha.point import (
@@ -175,6 +176,11 @@ def run_mlp_qha(
     SettingsError
         A setting makes no sense.
 
+    Warns
+    -----
+    StructureWarning
+        Modes of a volume that is used are imaginary between the commensurate q-points, and left out of its free energy.
+
     References
     ----------
     phonopy: A. Togo, J. Phys. Soc. Jpn. 92, 012001 (2023).
@@ -227,7 +233,10 @@ class _Ladder:
                 crystal, was_unstable = inner.crystal, inner.stabilisation is not None
             volume = crystal.cells * self._crystal.atoms.get_volume() * (1 + k * self._step) ** 3
             start = with_volume(crystal.atoms, volume)
-            self.points[k] = self._compute(crystal.moved_to(start), f"{k:+d}", was_unstable)
+            point = self._compute(crystal.moved_to(start), f"{k:+d}", was_unstable)
+            if point.is_stable:
+                warn_of_left_out(point.thermal.left_out, f"at a volume of {point.volume:.3f} A^3 per primitive cell")
+            self.points[k] = point
 
     def _compute(self, crystal: Crystal, name: str, was_unstable: bool) -> LatticePoint:
         if was_unstable:

@@ -37,7 +37,13 @@ TENSOR_FIGURE = "expansion_tensor.png"
 TMAX, TSTEP = 300.0, 10.0
 """Default highest temperature and step in K: many a framework has no minimum of F(V) within reach at phonopy's 1000."""
 
+LEFT_OUT = "share_of_mesh_modes_left_out"
+"""In the record: of each volume or lattice, in the order of its file, or of the one lattice."""
+
 _TABLE_ROWS = 7
+
+Outcome = tuple[dict[str, Array], dict[str, Any]]
+"""What a way gives: columns by their names, and what else the record tells of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +77,16 @@ class QhaStep:
         """Write the files and figures of phonopy-qha, of phonopy-anisotropic-qha, or ``expansion_tensor``."""
         started = time.perf_counter()
         way = self._over_lengths if self.lengths else self._tensor if self.tensor else self._over_volumes
-        columns = way(start, record)
+        columns, details = way(start, record)
         rows = np.unique(np.linspace(0, len(columns["T (K)"]) - 1, _TABLE_ROWS).round().astype(int))
         record.say(_table(columns, rows))
         record.steps["qha"] = {
             **{name: values[rows].tolist() for name, values in columns.items()},
+            **details,
             "seconds": round(time.perf_counter() - started, 2),
         }
 
-    def _over_volumes(self, start: Start, record: RunRecord) -> dict[str, Array]:
+    def _over_volumes(self, start: Start, record: RunRecord) -> Outcome:
         result = run_mlp_qha(
             start.atoms,
             start.calculator,
@@ -103,20 +110,21 @@ class QhaStep:
         }
         if result.linear_expansion is not None:
             columns["alpha (1e-6/K)"] = 1e6 * result.linear_expansion
-        return columns
+        return columns, {LEFT_OUT: [point.thermal.left_out for point in result.points]}
 
-    def _over_lengths(self, start: Start, record: RunRecord) -> dict[str, Array]:
+    def _over_lengths(self, start: Start, record: RunRecord) -> Outcome:
         result = run_axial_qha(start.atoms, start.calculator, strains=self.lengths, **_shared(start, record))
         write_axial_qha(result, record.folder)
         plot_axial_qha(result, record.folder)
-        return {
+        columns = {
             "T (K)": result.temperatures,
             **{f"{name} (A)": lengths for name, lengths in zip("abc", result.lengths.T, strict=True)},
             **_axial(result.axial_expansion),
             "alpha_V (1e-6/K)": 1e6 * result.volumetric_expansion,
         }
+        return columns, {LEFT_OUT: [point.thermal.left_out for point in result.points]}
 
-    def _tensor(self, start: Start, record: RunRecord) -> dict[str, Array]:
+    def _tensor(self, start: Start, record: RunRecord) -> Outcome:
         elastic = run_elasticity(
             start.atoms, start.calculator, fmax=start.fmax, progress=bar, unfinished=record.unfinished
         )
@@ -126,11 +134,12 @@ class QhaStep:
         write_expansion_tensor(result, record.folder)
         directions = dict(zip("abc", start.atoms.cell.array, strict=True))
         write_figure(plot_expansion(result, start.title, directions), record.folder / TENSOR_FIGURE)
-        return {
+        columns = {
             "T (K)": result.temperatures,
             **_axial(result.axial_expansion),
             "alpha_V (1e-6/K)": 1e6 * result.volumetric_expansion,
         }
+        return columns, {LEFT_OUT: result.left_out}
 
 
 def add_options(group: Any) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from phonopy.qha.eos import get_eos
 
 from phonopy_mlp.plot import COLOURS
+from phonopy_mlp.qha.output import LATTICES_FILE, TENSOR_FILE, VOLUMES_FILE
 from phonopy_mlp.report.chart import Array, Curve, draw_chart
 from phonopy_mlp.report.folder import FinishedRun, unreadable
 from phonopy_mlp.report.markup import paragraph, table
@@ -17,10 +19,9 @@ from phonopy_mlp.report.section import INK, Figure, Section
 
 HELMHOLTZ_FILE = "helmholtz-volume.dat"
 VOLUME_FILE = "volume-temperature.dat"
-VOLUMES_FILE = "qha_volumes.yaml"
-TENSOR_FILE = "expansion_tensor.yaml"
 _CURVES = 6
 _T = "Temperature (K)"
+_HEAD = ("E (eV)", "lowest frequency (THz)", "imaginary modes", "mesh modes left out (%)")
 
 _TABLES = {
     VOLUME_FILE: ("volume_temperature", "Volume at zero pressure.", "V (Å³/primitive cell)", 1.0),
@@ -59,11 +60,16 @@ def make(run: FinishedRun) -> Section | None:
     ]
     if not figures:
         return None
-    volumes = run.read_yaml(VOLUMES_FILE) if over_volumes else None
     return Section(
         "qha",
         "Quasi-harmonic approximation",
-        before="" if volumes is None else _describe(run, volumes),
+        before="".join(
+            (
+                _describe_volumes(run) if over_volumes else "",
+                _describe_lattices(run) if over_lengths else "",
+                _describe_tensor(run) if "tensor" in ways else "",
+            )
+        ),
         figures=tuple(figures),
         facts=_fact(run) if over_volumes else (),
     )
@@ -131,13 +137,11 @@ def _from_tensor(run: FinishedRun) -> list[Figure]:
     content = run.read_yaml(TENSOR_FILE)
     if content is None:
         return []
-    try:
+    with _reading(run, TENSOR_FILE):
         rows = content["temperatures"]
         temperatures = np.array([row["temperature"] for row in rows], dtype=float)
         axial = 1e6 * np.array([row["axial_expansion"] for row in rows], dtype=float).T
         volumetric = 1e6 * np.array([row["volumetric_expansion"] for row in rows], dtype=float)
-    except (KeyError, TypeError, ValueError) as error:
-        raise unreadable(run.folder / TENSOR_FILE, f"it lacks {error}") from error
     return [
         draw_chart(
             "expansion_tensor",
@@ -156,28 +160,72 @@ def _per_axis(temperatures: Array, values: Array) -> list[Curve]:
     ]
 
 
-def _describe(run: FinishedRun, content: Mapping[str, Any]) -> str:
-    try:
-        rows = [
-            (
-                f"{point['volume']:.3f}",
-                f"{point['energy']:.5f}",
-                f"{point['lowest_frequency']:.4f}",
-                point["imaginary_modes"],
-                point["used"],
-            )
-            for point in content["volumes"]
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise unreadable(run.folder / VOLUMES_FILE, f"it lacks {error}") from error
-    out = sum(not used for *_, used in rows)
-    said = (
-        paragraph(f"{out} of {len(rows)} volumes have imaginary modes and were left out.", kind="warning")
-        if out
-        else ""
+def _describe_volumes(run: FinishedRun) -> str:
+    content = run.read_yaml(VOLUMES_FILE)
+    if content is None:
+        return ""
+    with _reading(run, VOLUMES_FILE):
+        points = content["volumes"]
+        rows = [(f"{point['volume']:.3f}", *_cells(point), point["used"]) for point in points]
+        shares = [_share(point) for point in points if point["used"]]
+    out = len(points) - len(shares)
+    said = f"{out} of {len(points)} volumes have imaginary modes and were left out."
+    head = ("V (Å³)", *_HEAD, "used")
+    return (
+        (paragraph(said, kind="warning") if out else "")
+        + _warn_of_left_out(shares)
+        + paragraph("Everything is per primitive cell.")
+        + table(rows, head=head)
     )
-    head = ("V (Å³)", "E (eV)", "lowest frequency (THz)", "imaginary modes", "used")
-    return said + paragraph("Everything is per primitive cell.") + table(rows, head=head)
+
+
+def _describe_lattices(run: FinishedRun) -> str:
+    content = run.read_yaml(LATTICES_FILE)
+    if content is None:
+        return ""
+    with _reading(run, LATTICES_FILE):
+        points = content["lattices"]
+        rows = [(*(f"{length:.4f}" for length in point["lengths"]), *_cells(point)) for point in points]
+        shares = [_share(point) for point in points]
+    return _warn_of_left_out(shares) + table(rows, head=("a (Å)", "b (Å)", "c (Å)", *_HEAD))
+
+
+def _describe_tensor(run: FinishedRun) -> str:
+    content = run.read_yaml(TENSOR_FILE)
+    if content is None:
+        return ""
+    with _reading(run, TENSOR_FILE):
+        return _warn_of_left_out([_share(content)])
+
+
+def _cells(point: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what `_HEAD` names."""
+    left_out = f"{100 * _share(point):.2g}"
+    return f"{point['energy']:.5f}", f"{point['lowest_frequency']:.4f}", point["imaginary_modes"], left_out
+
+
+def _share(content: Mapping[str, Any]) -> float:
+    return float(content["share_of_mesh_modes_left_out"])
+
+
+def _warn_of_left_out(shares: Sequence[float]) -> str:
+    """Return a warning where modes of lattices that were used are not in the sums."""
+    if not any(shares):
+        return ""
+    return paragraph(
+        f"Up to {100 * max(shares):.2g} % of the mesh's modes are imaginary between the q-points that the supercell "
+        "represents exactly, and left out of all sums.",
+        kind="warning",
+    )
+
+
+@contextmanager
+def _reading(run: FinishedRun, name: str) -> Iterator[None]:
+    """Say of a file that it lacks something, in a sentence."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise unreadable(run.folder / name, f"it lacks {error}") from error
 
 
 def _fact(run: FinishedRun) -> tuple[tuple[str, str], ...]:
