@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from phonopy import Phonopy
 from phonopy_mlp.anharmonic.iteration import Iteration, Settings, iterate
 from phonopy_mlp.anharmonic.result import SschaPoint, SschaResult
 from phonopy_mlp.arrays import Array, frozen
-from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.errors import SettingsError, StructureWarning
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.imaginary import compute_commensurate_modes
 from phonopy_mlp.phonons import MESH
@@ -77,6 +78,11 @@ def run_sscha(
     CalculatorError
         The calculator failed.
 
+    Warns
+    -----
+    StructureWarning
+        Modes of a temperature's mean force constants are imaginary.
+
     References
     ----------
     I. Errea, M. Calandra, F. Mauri, Phys. Rev. B 89, 064302 (2014).
@@ -118,6 +124,8 @@ def run_sscha(
         _average(current, temperature, done[which * iterations : (which + 1) * iterations], transient, snapshots)
         for which, temperature in enumerate(temperatures)
     )
+    for point in points:
+        _warn_of_imaginary_modes(point)
     return SschaResult(points, done[-1].static_energy, len(plan) * (snapshots + 1))
 
 
@@ -144,6 +152,18 @@ def _average(
         transient=transient,
         snapshots=snapshots,
     )
+
+
+def _warn_of_imaginary_modes(point: SschaPoint) -> None:
+    count = point.modes.count_imaginary()
+    if count:
+        warnings.warn(
+            f"{count} self-consistent modes are imaginary at {point.temperature:g} K, the lowest at "
+            f"{point.modes.lowest:.4f} THz: the crystal is not stable there or the iterations have not converged, and "
+            "the free energy lacks these modes. Give more iterations and snapshots, or remove the instability first.",
+            StructureWarning,
+            stacklevel=3,
+        )
 
 
 def _standard_error(values: Array) -> float:
