@@ -18,7 +18,7 @@ from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.errors import ConvergenceError, ImaginaryModesError, SettingsError
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.phonons import MESH
-from phonopy_mlp.qha.caveats import warn_of_left_out
+from phonopy_mlp.qha.caveats import warn_of_deformations, warn_of_left_out
 from phonopy_mlp.qha.crystal import Crystal, conventional_lattice, make_crystal
 from phonopy_mlp.qha.point import LatticePoint, compute_point, open_workshop, relax_lattice
 from phonopy_mlp.qha.thermal import check_temperatures, with_one_more
@@ -118,7 +118,8 @@ def run_axial_qha(
     Warns
     -----
     StructureWarning
-        Modes of a lattice are imaginary between the commensurate q-points, and left out of its free energy.
+        Modes of a lattice are imaginary between the commensurate q-points, and left out of its free energy, or long
+        acoustic waves or homogeneous strains (Born's criteria) are unstable there.
 
     """
     check_strains(strains)
@@ -152,6 +153,7 @@ def run_axial_qha(
         if not points[-1].is_stable:
             raise _imaginary_modes(points[-1], place)
         warn_of_left_out(points[-1].thermal.left_out, place)
+        warn_of_deformations(points[-1].unstable_waves, points[-1].unstable_strains, place)
     found = _minimise(relaxed, cells, points, every)
     _check_inside(found, cells)
     return AxialQhaResult(

@@ -30,3 +30,29 @@ def warn_of_left_out(share: float, place: str) -> None:
             StructureWarning,
             stacklevel=3,
         )
+
+
+def warn_of_deformations(waves: int | None, strains: int | None, place: str) -> None:
+    """Warn of a lattice that long acoustic waves or homogeneous strains would leave.
+
+    Parameters
+    ----------
+    waves, strains : int or None
+        Number of each that is unstable by force constants and energies.
+    place : str
+        Where the crystal is.
+
+    Warns
+    -----
+    StructureWarning
+        There are any.
+
+    """
+    if waves or strains:
+        warnings.warn(
+            f"{waves or 0} long acoustic waves and {strains or 0} homogeneous strains lower the energy {place}, though "
+            "no mode is imaginary at the q-points that the supercell represents exactly: the lattice is not stable "
+            "there, and its free energy means little. Choose smaller strains, or remove the instability first.",
+            StructureWarning,
+            stacklevel=3,
+        )

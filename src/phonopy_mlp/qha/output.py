@@ -117,6 +117,8 @@ def write_expansion_tensor(result: ExpansionTensorResult, folder: Path) -> None:
         "unit": {"temperature": "K", "expansion": "1/K", "heat_capacity": "eV/K"},
         "per": "primitive cell",
         "share_of_mesh_modes_left_out": result.left_out,
+        "unstable_long_waves": result.unstable_waves,
+        "unstable_strains": result.unstable_strains,
         "temperatures": [{name: value.tolist() for name, value in zip(columns, row, strict=True)} for row in rows],
     }
     write_yaml(folder / TENSOR_FILE, content)

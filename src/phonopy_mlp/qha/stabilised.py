@@ -51,7 +51,7 @@ def stabilise_point(workshop: Workshop, point: LatticePoint, cell: Cell, name: s
             raise _not_stabilised(point, result)
         kept = workshop.keep(
             f"stabilised-{name}",
-            **measure(workshop, check.force_constants.phonon, check.modes),
+            **measure(workshop, check),
             lattice=found.cell.array,
             positions=found.positions,
             numbers=found.numbers,

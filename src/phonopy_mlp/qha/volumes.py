@@ -17,7 +17,7 @@ from phonopy_mlp.eos.fit import Eos, check_name
 from phonopy_mlp.errors import ConvergenceError, ImaginaryModesError, SettingsError
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.phonons import MESH
-from phonopy_mlp.qha.caveats import warn_of_left_out
+from phonopy_mlp.qha.caveats import warn_of_deformations, warn_of_left_out
 from phonopy_mlp.qha.crystal import Crystal, make_crystal
 from phonopy_mlp.qha.fit import fit_volumes
 from phonopy_mlp.qha.point import (
@@ -179,7 +179,8 @@ def run_mlp_qha(
     Warns
     -----
     StructureWarning
-        Modes of a volume that is used are imaginary between the commensurate q-points, and left out of its free energy.
+        Modes of a volume that is used are imaginary between the commensurate q-points, and left out of its free energy,
+        or long acoustic waves or homogeneous strains (Born's criteria) are unstable there.
 
     References
     ----------
@@ -235,7 +236,9 @@ class _Ladder:
             start = with_volume(crystal.atoms, volume)
             point = self._compute(crystal.moved_to(start), f"{k:+d}", was_unstable)
             if point.is_stable:
-                warn_of_left_out(point.thermal.left_out, f"at a volume of {point.volume:.3f} A^3 per primitive cell")
+                place = f"at a volume of {point.volume:.3f} A^3 per primitive cell"
+                warn_of_left_out(point.thermal.left_out, place)
+                warn_of_deformations(point.unstable_waves, point.unstable_strains, place)
             self.points[k] = point
 
     def _compute(self, crystal: Crystal, name: str, was_unstable: bool) -> LatticePoint:

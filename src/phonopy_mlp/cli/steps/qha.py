@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -20,6 +21,7 @@ from phonopy_mlp.plot import plot_expansion, write_figure
 from phonopy_mlp.qha.axes import check_strains, run_axial_qha
 from phonopy_mlp.qha.output import write_axial_qha, write_expansion_tensor, write_qha
 from phonopy_mlp.qha.plot import plot_axial_qha, plot_qha
+from phonopy_mlp.qha.point import LatticePoint
 from phonopy_mlp.qha.tensor import compute_expansion_tensor
 from phonopy_mlp.qha.thermal import check_temperatures
 from phonopy_mlp.qha.volumes import (
@@ -37,8 +39,8 @@ TENSOR_FIGURE = "expansion_tensor.png"
 TMAX, TSTEP = 300.0, 10.0
 """Default highest temperature and step in K: many a framework has no minimum of F(V) within reach at phonopy's 1000."""
 
-LEFT_OUT = "share_of_mesh_modes_left_out"
-"""In the record: of each volume or lattice, in the order of its file, or of the one lattice."""
+CAVEATS = ("share_of_mesh_modes_left_out", "unstable_long_waves", "unstable_strains")
+"""In the record: of each volume or lattice, in the order of its file, or of the one lattice of a tensor."""
 
 _TABLE_ROWS = 7
 
@@ -110,7 +112,7 @@ class QhaStep:
         }
         if result.linear_expansion is not None:
             columns["alpha (1e-6/K)"] = 1e6 * result.linear_expansion
-        return columns, {LEFT_OUT: [point.thermal.left_out for point in result.points]}
+        return columns, _caveats(result.points)
 
     def _over_lengths(self, start: Start, record: RunRecord) -> Outcome:
         result = run_axial_qha(start.atoms, start.calculator, strains=self.lengths, **_shared(start, record))
@@ -122,7 +124,7 @@ class QhaStep:
             **_axial(result.axial_expansion),
             "alpha_V (1e-6/K)": 1e6 * result.volumetric_expansion,
         }
-        return columns, {LEFT_OUT: [point.thermal.left_out for point in result.points]}
+        return columns, _caveats(result.points)
 
     def _tensor(self, start: Start, record: RunRecord) -> Outcome:
         elastic = run_elasticity(
@@ -139,7 +141,9 @@ class QhaStep:
             **_axial(result.axial_expansion),
             "alpha_V (1e-6/K)": 1e6 * result.volumetric_expansion,
         }
-        return columns, {LEFT_OUT: result.left_out}
+        return columns, dict(
+            zip(CAVEATS, (result.left_out, result.unstable_waves, result.unstable_strains), strict=True)
+        )
 
 
 def add_options(group: Any) -> None:
@@ -197,6 +201,11 @@ def _shared(start: Start, record: RunRecord) -> dict[str, Any]:
         "progress": bar,
         "unfinished": record.unfinished,
     }
+
+
+def _caveats(points: Sequence[LatticePoint]) -> dict[str, Any]:
+    described = [point.describe() for point in points]
+    return {name: [each[name] for each in described] for name in CAVEATS}
 
 
 def _axial(expansion: Array) -> dict[str, Array]:

@@ -21,7 +21,14 @@ HELMHOLTZ_FILE = "helmholtz-volume.dat"
 VOLUME_FILE = "volume-temperature.dat"
 _CURVES = 6
 _T = "Temperature (K)"
-_HEAD = ("E (eV)", "lowest frequency (THz)", "imaginary modes", "mesh modes left out (%)")
+_HEAD = (
+    "E (eV)",
+    "lowest frequency (THz)",
+    "imaginary modes",
+    "mesh modes left out (%)",
+    "unstable long waves",
+    "unstable strains",
+)
 
 _TABLES = {
     VOLUME_FILE: ("volume_temperature", "Volume at zero pressure.", "V (Å³/primitive cell)", 1.0),
@@ -167,13 +174,14 @@ def _describe_volumes(run: FinishedRun) -> str:
     with _reading(run, VOLUMES_FILE):
         points = content["volumes"]
         rows = [(f"{point['volume']:.3f}", *_cells(point), point["used"]) for point in points]
-        shares = [_share(point) for point in points if point["used"]]
-    out = len(points) - len(shares)
+        used = [point for point in points if point["used"]]
+        doubts = _warn_of(used)
+    out = len(points) - len(used)
     said = f"{out} of {len(points)} volumes have imaginary modes and were left out."
     head = ("V (Å³)", *_HEAD, "used")
     return (
         (paragraph(said, kind="warning") if out else "")
-        + _warn_of_left_out(shares)
+        + doubts
         + paragraph("Everything is per primitive cell.")
         + table(rows, head=head)
     )
@@ -186,8 +194,8 @@ def _describe_lattices(run: FinishedRun) -> str:
     with _reading(run, LATTICES_FILE):
         points = content["lattices"]
         rows = [(*(f"{length:.4f}" for length in point["lengths"]), *_cells(point)) for point in points]
-        shares = [_share(point) for point in points]
-    return _warn_of_left_out(shares) + table(rows, head=("a (Å)", "b (Å)", "c (Å)", *_HEAD))
+        doubts = _warn_of(points)
+    return doubts + table(rows, head=("a (Å)", "b (Å)", "c (Å)", *_HEAD))
 
 
 def _describe_tensor(run: FinishedRun) -> str:
@@ -195,28 +203,37 @@ def _describe_tensor(run: FinishedRun) -> str:
     if content is None:
         return ""
     with _reading(run, TENSOR_FILE):
-        return _warn_of_left_out([_share(content)])
+        return _warn_of([content])
 
 
 def _cells(point: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what `_HEAD` names."""
-    left_out = f"{100 * _share(point):.2g}"
-    return f"{point['energy']:.5f}", f"{point['lowest_frequency']:.4f}", point["imaginary_modes"], left_out
-
-
-def _share(content: Mapping[str, Any]) -> float:
-    return float(content["share_of_mesh_modes_left_out"])
-
-
-def _warn_of_left_out(shares: Sequence[float]) -> str:
-    """Return a warning where modes of lattices that were used are not in the sums."""
-    if not any(shares):
-        return ""
-    return paragraph(
-        f"Up to {100 * max(shares):.2g} % of the mesh's modes are imaginary between the q-points that the supercell "
-        "represents exactly, and left out of all sums.",
-        kind="warning",
+    return (
+        f"{point['energy']:.5f}",
+        f"{point['lowest_frequency']:.4f}",
+        point["imaginary_modes"],
+        f"{100 * point['share_of_mesh_modes_left_out']:.2g}",
+        point["unstable_long_waves"],
+        point["unstable_strains"],
     )
+
+
+def _warn_of(lattices: Sequence[Mapping[str, Any]]) -> str:
+    """Return warnings of what is doubtful about lattices that were used."""
+    said = []
+    left_out = max(lattice["share_of_mesh_modes_left_out"] for lattice in lattices)
+    if left_out > 0:
+        said.append(
+            f"Up to {100 * left_out:.2g} % of the mesh's modes are imaginary between the q-points that the supercell "
+            "represents exactly, and left out of all sums."
+        )
+    unstable = sum(bool(lattice["unstable_long_waves"] or lattice["unstable_strains"]) for lattice in lattices)
+    if unstable:
+        said.append(
+            f"Long acoustic waves or homogeneous strains lower the energy of {unstable} of {len(lattices)} lattices: "
+            "their free energies mean little."
+        )
+    return "".join(paragraph(text, kind="warning") for text in said)
 
 
 @contextmanager
