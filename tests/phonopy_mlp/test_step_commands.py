@@ -82,7 +82,7 @@ def test_elastic_gives_both_ways(relaxed, capfd):
 
 def test_qha_gives_the_files_of_phonopy_qha(relaxed):
     line = f"qha --mlp emt Cu.cif --dim 2 2 2 {SAMPLING} --qha-strain 0.012 --qha-volumes 7 --qha-added 2"
-    assert command(f"{line} --qha-form birch_murnaghan --qha-imaginary exclude") == 0
+    assert command(f"{line} --qha-form birch_murnaghan --qha-imaginary stabilise --qha-seed 3") == 0
     expected = run_mlp_qha(
         relaxed,
         EMT(),
@@ -97,7 +97,9 @@ def test_qha_gives_the_files_of_phonopy_qha(relaxed):
     found = np.loadtxt("volume-temperature.dat")
     assert_allclose(found[: len(TEMPERATURES), 1], expected.volume, rtol=1e-6)
     assert {"e-v.dat", "thermal_expansion.dat", "helmholtz-volume.pdf", "qha.pdf", "qha_volumes.yaml"} <= files()
+    assert record("phonopy_mlp-qha.yaml")["settings"]["step"]["seed"] == 3
     step = record("phonopy_mlp-qha.yaml")["steps"]["qha"]
+    assert step["audit_trail"] is None
     assert_allclose(step["alpha (1e-6/K)"][-1], 1e6 * expected.linear_expansion[-1], rtol=1e-3)
     for name in ("share_of_mesh_modes_left_out", "unstable_long_waves", "unstable_strains"):
         assert step[name] == [0] * len(expected.points)
@@ -242,6 +244,8 @@ BAD = {
     "qha: volumes": ("qha --qha-volumes 4", "odd number"),
     "qha: strain": ("qha --qha-strain 2", "between 0 and 0.2"),
     "qha: added": ("qha --qha-added -1", "cannot be negative"),
+    "qha: seed": ("qha --qha-imaginary stabilise --qha-seed -1", "cannot be negative"),
+    "qha: seed of nothing": ("qha --qha-seed 3", "--qha-seed without --qha-imaginary stabilise"),
     "qha: temperatures": ("qha --tmin 100", "ascend from 0 K"),
     "qha: step of temperatures": ("qha --tstep 0", "step positive"),
     "elastic: tolerance": ("elastic --tolerance -1", "must be positive"),

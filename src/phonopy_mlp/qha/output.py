@@ -14,11 +14,12 @@ from phonopy.qha import anisotropic_output, output
 
 from phonopy_mlp.files import replacing, write_yaml
 from phonopy_mlp.qha.axes import AxialQhaResult
-from phonopy_mlp.qha.point import LatticePoint
+from phonopy_mlp.qha.point import LatticePoint, Stabilisation
 from phonopy_mlp.qha.tensor import ExpansionTensorResult
 from phonopy_mlp.qha.volumes import MlpQhaResult
 
 TENSOR_FILE, VOLUMES_FILE, LATTICES_FILE = "expansion_tensor.yaml", "qha_volumes.yaml", "qha_lattices.yaml"
+STABILISED_FILE = "qha_stabilised.yaml"
 
 _WRITERS: dict[str, Callable[..., None]] = {
     "helmholtz-volume.dat": output.write_helmholtz_volume,
@@ -50,7 +51,8 @@ def write_qha(result: MlpQhaResult, folder: Path) -> None:
 
     ``e-v.dat`` (A^3, eV) and ``thermal_properties-01.yaml`` and so on, in the same order, are its input, of the volumes
     that were used, per primitive cell. The rest, ``volume-temperature.dat``, ``thermal_expansion.dat`` (volumetric,
-    1/K) and others, comes from phonopy's own writers. ``qha_volumes.yaml`` tells of every volume, also those left out.
+    1/K) and others, comes from phonopy's own writers. ``qha_volumes.yaml`` tells of every volume, also those left out,
+    and ``qha_stabilised.yaml`` of every step by which volumes were stabilised, where there are such.
 
     Raises
     ------
@@ -70,6 +72,11 @@ def write_qha(result: MlpQhaResult, folder: Path) -> None:
     for path in takewhile(Path.exists, (_thermal_file(folder, k) for k in count(len(used) + 1))):
         path.unlink()
     write_yaml(folder / VOLUMES_FILE, _volumes(result))
+    audits = _audits(result)
+    if audits:
+        write_yaml(folder / STABILISED_FILE, {"per": "primitive cell", "volumes": audits})
+    else:
+        (folder / STABILISED_FILE).unlink(missing_ok=True)
     for name, write in _WRITERS.items():
         with replacing(folder / name) as path:
             write(result.phonopy, filename=path)
@@ -156,14 +163,27 @@ def _volumes(result: MlpQhaResult) -> dict[str, Any]:
             {
                 **point.describe(),
                 "primitive_cells": point.crystal.cells,
-                "stabilised": None
-                if point.stabilisation is None
-                else {"rounds": point.stabilisation.rounds, "energy_gain": point.stabilisation.energy_gain},
+                "stabilised": _stabilised(point.stabilisation),
                 "used": is_used,
             }
             for point, is_used in zip(result.points, result.used, strict=True)
         ],
     }
+
+
+def _stabilised(stabilisation: Stabilisation | None) -> dict[str, Any] | None:
+    if stabilisation is None:
+        return None
+    file = None if stabilisation.audit is None else STABILISED_FILE
+    return {"rounds": stabilisation.rounds, "energy_gain": stabilisation.energy_gain, "audit_trail": file}
+
+
+def _audits(result: MlpQhaResult) -> list[dict[str, Any]]:
+    return [
+        {"volume": point.volume, **point.stabilisation.audit}
+        for point in result.points
+        if point.stabilisation is not None and point.stabilisation.audit is not None
+    ]
 
 
 def _lattices(result: AxialQhaResult) -> dict[str, Any]:

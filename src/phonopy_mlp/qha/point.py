@@ -90,11 +90,14 @@ class Stabilisation:
         Steps that lowered the energy at this lattice; none where the crystal came stable from its stabilised neighbour.
     energy_gain : float
         By these steps, in eV per primitive cell.
+    audit : mapping or None
+        As of `StabilityResult.describe`, with every step in its ``trail``; None where none was made at this lattice.
 
     """
 
     rounds: int
     energy_gain: float
+    audit: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,7 @@ def run_mlp_qha(
     eos: Eos = "vinet",
     fmax: float = FMAX,
     imaginary: Imaginary = "stop",
+    seed: int = 0,
     symprec: float = TIGHT,
     progress: Progress = silent,
     unfinished: Unfinished | None = None,
@@ -160,6 +161,8 @@ def run_mlp_qha(
         cell where the crystal is cubic. Its cell may be larger, and `mesh` stays; all results are per primitive cell of
         the crystal as given. Volumes farther out start from the stabilised crystal: F(V) goes on along its branch, and
         where the instability is gone it relaxes back by itself.
+    seed : int, optional
+        As of `stabilise`, for each volume that is stabilised.
     symprec : float, optional
         Tolerance in A at which symmetry is read.
     progress : Progress, optional
@@ -187,7 +190,7 @@ def run_mlp_qha(
     phonopy: A. Togo, J. Phys. Soc. Jpn. 92, 012001 (2023).
 
     """
-    check_settings(volumes, strain, most_added, eos, imaginary)
+    check_settings(volumes, strain, most_added, eos, imaginary, seed)
     every = with_one_more(check_temperatures(temperatures))
     crystal = make_crystal(atoms, supercell_matrix, symprec=symprec)
     step = 2 * strain / (volumes - 1)
@@ -200,9 +203,10 @@ def run_mlp_qha(
         unfinished=unfinished,
         method="volumes",
         step=step,
+        seed=seed,
     )
     relaxed = crystal.moved_to(relax_lattice(workshop, crystal.atoms, "free", "centre")[0])
-    ladder = _Ladder(workshop, relaxed, step, imaginary)
+    ladder = _Ladder(workshop, relaxed, step, imaginary, seed)
     half = volumes // 2
     ladder.climb(progress(sorted(range(-half, half + 1), key=abs), volumes, "Volumes"))
     ladder.extend(most_added)
@@ -213,10 +217,10 @@ def run_mlp_qha(
 class _Ladder:
     """Volumes as they are computed, numbered from the relaxed crystal outwards."""
 
-    def __init__(self, workshop: Workshop, crystal: Crystal, step: float, imaginary: Imaginary) -> None:
+    def __init__(self, workshop: Workshop, crystal: Crystal, step: float, imaginary: Imaginary, seed: int) -> None:
         self.points: dict[int, LatticePoint] = {}
         self.is_cubic = crystal.space_group.is_cubic
-        self.imaginary = imaginary
+        self.imaginary, self._seed = imaginary, seed
         self._workshop, self._crystal, self._step = workshop, crystal, step
         self._cell: Cell = "fixed" if self.is_cubic else "constant-volume"
 
@@ -250,7 +254,7 @@ class _Ladder:
             return replace(point, stabilisation=Stabilisation(0, 0.0)) if was_unstable else point
         if self.imaginary == "stop":
             raise _imaginary_modes(point)
-        return stabilise_point(self._workshop, point, self._cell, name)
+        return stabilise_point(self._workshop, point, self._cell, name, seed=self._seed)
 
     def extend(self, most: int) -> None:
         """Add volumes until the free energy is lowest well inside at every temperature."""
@@ -297,7 +301,7 @@ def _make_result(ladder: _Ladder, fitted: QHAResult, temperatures: Array) -> Mlp
     )
 
 
-def check_settings(volumes: int, strain: float, most_added: int, eos: str, imaginary: str) -> None:
+def check_settings(volumes: int, strain: float, most_added: int, eos: str, imaginary: str, seed: int) -> None:
     """Raise `SettingsError` for settings of `run_mlp_qha` that make no sense."""
     if volumes < FEWEST or volumes % 2 == 0:
         raise SettingsError(
@@ -312,6 +316,8 @@ def check_settings(volumes: int, strain: float, most_added: int, eos: str, imagi
         raise SettingsError(
             f"Imaginary modes '{imaginary}'", "there is no such way", f"Give {', '.join(get_args(Imaginary))}"
         )
+    if seed < 0:
+        raise SettingsError(f"Seed {seed}", "it cannot be negative", "Give 0 or more")
 
 
 def _imaginary_modes(point: LatticePoint) -> ImaginaryModesError:

@@ -8,8 +8,10 @@ from numpy.testing import assert_allclose
 from phonopy.physical_units import get_physical_units
 
 from phonopy_mlp.errors import ImaginaryModesError
+from phonopy_mlp.qha import stabilised
 from phonopy_mlp.qha.output import write_qha
 from phonopy_mlp.qha.volumes import run_mlp_qha
+from phonopy_mlp.stability.stabilise import stabilise
 from phonopy_mlp.unfinished import Unfinished
 
 UNITS = get_physical_units()
@@ -70,10 +72,43 @@ def test_what_was_done_is_told_for_every_volume(results, tmp_path):
     assert written["imaginary"] == "stabilise"
     assert [volume["primitive_cells"] for volume in written["volumes"]] == [1] * 7 + [2] * 2
     assert [volume["stabilised"] is None for volume in written["volumes"]] == [True] * 7 + [False] * 2
-    assert written["volumes"][7]["stabilised"] == {"rounds": 1, "energy_gain": first.energy_gain}
+    names = [volume["stabilised"]["audit_trail"] for volume in written["volumes"][7:]]
+    assert names == ["qha_stabilised.yaml", None]
+    assert written["volumes"][7]["stabilised"]["energy_gain"] == first.energy_gain
     thermal = yaml.safe_load((tmp_path / "thermal_properties-09.yaml").read_text())
     assert thermal["natom"] == 2
     assert thermal["volume"] == pytest.approx(1.015**3 * EDGES.prod(), rel=1e-6)
+
+
+def test_every_step_of_a_stabilised_volume_stays_on_disk(results, tmp_path):
+    followed_to, excluded = results
+    write_qha(followed_to, tmp_path)
+    (audit,) = yaml.safe_load((tmp_path / "qha_stabilised.yaml").read_text())["volumes"]
+    assert audit["volume"] == followed_to.points[7].volume
+    assert audit["stable"]
+    relaxed, followed = audit["trail"]
+    assert (relaxed["method"], followed["method"], followed["accepted"]) == ("relax", "follow", True)
+    assert followed["qpoint"] == [0.5, 0.5, 0.5]
+    assert followed["frequency"] == pytest.approx(excluded.points[7].lowest_frequency, rel=1e-6)
+    per_cell = followed["energy_change_per_formula_unit"]
+    assert per_cell == pytest.approx(-(Appearing(1.03).instability(audit["volume"]) ** 2) / 80, rel=1e-3)
+    # Those of an earlier run would be taken for this one's.
+    write_qha(excluded, tmp_path)
+    assert not (tmp_path / "qha_stabilised.yaml").exists()
+
+
+def test_the_seed_is_that_of_every_stabilisation_and_nothing_of_another_is_taken(tmp_path, monkeypatch):
+    seeds = []
+
+    def spy(*args, seed, **kwargs):
+        seeds.append(seed)
+        return stabilise(*args, seed=seed, **kwargs)
+
+    monkeypatch.setattr(stabilised, "stabilise", spy)
+    for seed in (5, 5, 6):
+        settings = {**FEW, "imaginary": "stabilise", "unfinished": Unfinished(tmp_path), "seed": seed}
+        run_mlp_qha(caesium_chloride(), Appearing(1.02), **settings)
+    assert seeds == [5, 6]
 
 
 def test_where_the_instability_is_gone_the_crystal_relaxes_back():

@@ -350,6 +350,7 @@ WRONG = [
     ({"most_added": -1}, "-1 volumes more"),
     ({"eos": "birch"}, "'birch'"),
     ({"imaginary": "hide"}, "'hide'"),
+    ({"seed": -1}, "Seed -1"),
     ({"temperatures": [100, 200]}, "ascend from 0 K"),
     ({"temperatures": [0, 200, 200]}, "ascend from 0 K"),
     ({"mesh": (3, 3)}, "three positive integers"),

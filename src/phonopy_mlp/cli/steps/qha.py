@@ -19,7 +19,7 @@ from phonopy_mlp.eos.fit import Eos
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.plot import plot_expansion, write_figure
 from phonopy_mlp.qha.axes import check_strains, run_axial_qha
-from phonopy_mlp.qha.output import write_axial_qha, write_expansion_tensor, write_qha
+from phonopy_mlp.qha.output import STABILISED_FILE, write_axial_qha, write_expansion_tensor, write_qha
 from phonopy_mlp.qha.plot import plot_axial_qha, plot_qha
 from phonopy_mlp.qha.point import LatticePoint
 from phonopy_mlp.qha.tensor import compute_expansion_tensor
@@ -59,16 +59,23 @@ class QhaStep:
     imaginary: Imaginary = "stop"
     lengths: tuple[float, ...] = ()
     tensor: bool = False
+    seed: int = 0
 
     def check(self, mesh: tuple[int, ...], temperatures: Array) -> None:
         """Raise `SettingsError` for settings that make no sense."""
-        check_settings(self.volumes, self.strain, self.added, self.form, self.imaginary)
+        check_settings(self.volumes, self.strain, self.added, self.form, self.imaginary, self.seed)
         check_temperatures(temperatures)
         check_mesh("--qha", mesh)
         if self.lengths:
             check_strains(self.lengths)
-        over_volumes = (self.strain, self.volumes, self.added, self.form, self.imaginary)
-        if bool(self.lengths) + self.tensor + (over_volumes != (STRAIN, VOLUMES, MOST_ADDED, "vinet", "stop")) > 1:
+        if self.seed and self.imaginary != "stabilise":
+            raise SettingsError(
+                "--qha-seed without --qha-imaginary stabilise",
+                "it would have no effect",
+                "Add it, or leave the seed out",
+            )
+        over_volumes = (self.strain, self.volumes, self.added, self.form, self.imaginary, self.seed)
+        if bool(self.lengths) + self.tensor + (over_volumes != (STRAIN, VOLUMES, MOST_ADDED, "vinet", "stop", 0)) > 1:
             raise SettingsError(
                 "--qha-lengths, --qha-tensor and options of a path over volumes",
                 "each is a way of its own to thermal expansion",
@@ -97,6 +104,7 @@ class QhaStep:
             most_added=self.added,
             eos=self.form,
             imaginary=self.imaginary,
+            seed=self.seed,
             **_shared(start, record),
         )
         write_qha(result, record.folder)
@@ -112,7 +120,8 @@ class QhaStep:
         }
         if result.linear_expansion is not None:
             columns["alpha (1e-6/K)"] = 1e6 * result.linear_expansion
-        return columns, _caveats(result.points)
+        stabilised = any(point.stabilisation is not None for point in result.points)
+        return columns, _caveats(result.points) | {"audit_trail": STABILISED_FILE if stabilised else None}
 
     def _over_lengths(self, start: Start, record: RunRecord) -> Outcome:
         result = run_axial_qha(start.atoms, start.calculator, strains=self.lengths, **_shared(start, record))
@@ -164,6 +173,9 @@ def add_options(group: Any) -> None:
         "--qha-imaginary", choices=get_args(Imaginary), help="what becomes of a volume with imaginary modes"
     )
     group.add_argument(
+        "--qha-seed", type=int, metavar="SEED", help="of random displacements that stabilise a volume (default: 0)"
+    )
+    group.add_argument(
         "--qha-lengths",
         nargs="+",
         metavar="S",
@@ -177,7 +189,7 @@ def add_options(group: Any) -> None:
 def read(own: argparse.Namespace, returned: list[str], *, wanted: bool = False) -> QhaStep | None:
     """Return the step's settings, or None where it is not wanted."""
     own.qha_lengths = read_numbers("--qha-lengths", own.qha_lengths, returned)
-    names = ("strain", "volumes", "added", "form", "imaginary", "lengths", "tensor")
+    names = ("strain", "volumes", "added", "form", "imaginary", "lengths", "tensor", "seed")
     given = given_options(own, "--qha", names, wanted=wanted or own.qha)
     return None if given is None else QhaStep(**given)
 
