@@ -20,6 +20,7 @@ from phonopy_mlp.qha.volumes import MlpQhaResult
 
 TENSOR_FILE, VOLUMES_FILE, LATTICES_FILE = "expansion_tensor.yaml", "qha_volumes.yaml", "qha_lattices.yaml"
 STABILISED_FILE = "qha_stabilised.yaml"
+LINEAR_FILE = "linear_thermal_expansion.dat"
 
 _WRITERS: dict[str, Callable[..., None]] = {
     "helmholtz-volume.dat": output.write_helmholtz_volume,
@@ -51,8 +52,9 @@ def write_qha(result: MlpQhaResult, folder: Path) -> None:
 
     ``e-v.dat`` (A^3, eV) and ``thermal_properties-01.yaml`` and so on, in the same order, are its input, of the volumes
     that were used, per primitive cell. The rest, ``volume-temperature.dat``, ``thermal_expansion.dat`` (volumetric,
-    1/K) and others, comes from phonopy's own writers. ``qha_volumes.yaml`` tells of every volume, also those left out,
-    and ``qha_stabilised.yaml`` of every step by which volumes were stabilised, where there are such.
+    1/K) and others, comes from phonopy's own writers. ``linear_thermal_expansion.dat`` (1/K) is there for cubic
+    crystals alone. ``qha_volumes.yaml`` tells of every volume, also those left out, and ``qha_stabilised.yaml`` of
+    every step by which volumes were stabilised, where there are such.
 
     Raises
     ------
@@ -73,10 +75,17 @@ def write_qha(result: MlpQhaResult, folder: Path) -> None:
         path.unlink()
     write_yaml(folder / VOLUMES_FILE, _volumes(result))
     audits = _audits(result)
+    # What this run has nothing of would else seem to be its own if an earlier one left it.
     if audits:
         write_yaml(folder / STABILISED_FILE, {"per": "primitive cell", "volumes": audits})
     else:
         (folder / STABILISED_FILE).unlink(missing_ok=True)
+    if result.linear_expansion is not None:
+        rows = zip(result.temperatures, result.linear_expansion, strict=True)
+        lines = [f"{temperature:25.15f} {alpha:25.15f}\n" for temperature, alpha in rows]
+        _write_text(folder / LINEAR_FILE, "".join(["# temperature (K), alpha (1/K)\n", *lines]))
+    else:
+        (folder / LINEAR_FILE).unlink(missing_ok=True)
     for name, write in _WRITERS.items():
         with replacing(folder / name) as path:
             write(result.phonopy, filename=path)

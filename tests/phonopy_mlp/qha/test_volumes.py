@@ -158,6 +158,17 @@ def test_phonopy_qha_the_command_on_the_files_we_write(copper, tmp_path):
     assert (tmp_path / "qha_volumes.yaml").read_text().count("used: true") == len(inputs)
 
 
+def test_the_linear_coefficient_of_a_cubic_crystal_is_written_at_every_temperature(copper, tmp_path):
+    write_qha(copper, tmp_path)
+    temperatures, alpha = np.loadtxt(tmp_path / "linear_thermal_expansion.dat").T
+    assert_allclose(temperatures, copper.temperatures)
+    assert_allclose(alpha, copper.linear_expansion, atol=1e-15)
+    assert_allclose(3 * alpha, np.loadtxt(tmp_path / "thermal_expansion.dat")[:, 1], atol=3e-15)
+    # Another crystal in the same folder does not take it over.
+    write_qha(replace(copper, linear_expansion=None), tmp_path)
+    assert not (tmp_path / "linear_thermal_expansion.dat").exists()
+
+
 def test_figures(copper, tmp_path):
     mpl.use("Agg")
     plot_qha(copper, tmp_path, suffix="png")

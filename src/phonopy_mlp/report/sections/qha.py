@@ -11,7 +11,7 @@ import numpy as np
 from phonopy.qha.eos import get_eos
 
 from phonopy_mlp.plot import COLOURS
-from phonopy_mlp.qha.output import LATTICES_FILE, TENSOR_FILE, VOLUMES_FILE
+from phonopy_mlp.qha.output import LATTICES_FILE, LINEAR_FILE, TENSOR_FILE, VOLUMES_FILE
 from phonopy_mlp.report.chart import Array, Curve, draw_chart
 from phonopy_mlp.report.folder import FinishedRun, unreadable
 from phonopy_mlp.report.markup import paragraph, table
@@ -34,8 +34,14 @@ _TABLES = {
     VOLUME_FILE: ("volume_temperature", "Volume at zero pressure.", "V (Å³/primitive cell)", 1.0),
     "thermal_expansion.dat": (
         "thermal_expansion",
-        "Volumetric expansion coefficient; the linear one of a cubic crystal is a third of it.",
+        "Volumetric expansion coefficient.",
         "Volumetric α (10⁻⁶/K)",
+        1e6,
+    ),
+    LINEAR_FILE: (
+        "linear_expansion",
+        "Linear expansion coefficient, the same along any axis.",
+        "Linear α (10⁻⁶/K)",
         1e6,
     ),
     "bulk_modulus-temperature.dat": ("bulk_modulus", "Isothermal bulk modulus.", "B (GPa)", 1.0),
@@ -78,7 +84,7 @@ def make(run: FinishedRun) -> Section | None:
             )
         ),
         figures=tuple(figures),
-        facts=_fact(run) if over_volumes else (),
+        facts=_facts(run) if over_volumes else (),
     )
 
 
@@ -245,12 +251,14 @@ def _reading(run: FinishedRun, name: str) -> Iterator[None]:
         raise unreadable(run.folder / name, f"it lacks {error}") from error
 
 
-def _fact(run: FinishedRun) -> tuple[tuple[str, str], ...]:
-    columns = run.read_table("thermal_expansion.dat")
-    if columns is None:
-        return ()
-    k = int(np.argmin(np.abs(columns[0] - 300)))
-    return ((f"Volumetric expansion at {columns[0][k]:g} K", f"{1e6 * columns[1][k]:.1f} × 10⁻⁶/K"),)
+def _facts(run: FinishedRun) -> tuple[tuple[str, str], ...]:
+    found = []
+    for kind, file in (("Volumetric", "thermal_expansion.dat"), ("Linear", LINEAR_FILE)):
+        columns = run.read_table(file)
+        if columns is not None:
+            k = int(np.argmin(np.abs(columns[0] - 300)))
+            found.append((f"{kind} expansion at {columns[0][k]:g} K", f"{1e6 * columns[1][k]:.1f} × 10⁻⁶/K"))
+    return tuple(found)
 
 
 def _form(run: FinishedRun) -> str:
