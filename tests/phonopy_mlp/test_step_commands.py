@@ -118,7 +118,9 @@ def test_qha_over_lengths(relaxed):
     found = np.loadtxt("lattice_parameters-temperature.dat")
     assert_allclose(found[: len(TEMPERATURES), 1:4], expected.lengths[: len(found)], rtol=1e-6)
     assert {"anisotropic_qha.pdf", "qha_lattices.yaml"} <= files()
-    assert record("phonopy_mlp-qha.yaml")["steps"]["qha"]["share_of_mesh_modes_left_out"] == [0.0] * 4
+    step = record("phonopy_mlp-qha.yaml")["steps"]["qha"]
+    assert step["share_of_mesh_modes_left_out"] == [0.0] * 4
+    assert step["unconverged_temperatures"] == 0
 
 
 def test_qha_as_a_tensor(relaxed):

@@ -29,6 +29,9 @@ from phonopy_mlp.unfinished import Unfinished
 DEGREE = 3
 """Total degree of the polynomial that phonopy fits to the free energy."""
 
+_UNCONVERGED = "Free energy surface minimization did not converge"
+"""How phonopy's warning begins."""
+
 _FREE_LENGTHS = {3: range(16, 75), 2: range(75, 195), 1: range(195, 231)}
 """International numbers of the space groups with so many free lengths and fixed angles."""
 
@@ -56,6 +59,8 @@ class AxialQhaResult:
         Per primitive cell in A^3. shape=(temperatures,)
     volumetric_expansion : ndarray
         Coefficient (dV/dT)/V in 1/K. shape=(temperatures,)
+    unconverged : int
+        Number of temperatures, with one after the last, at which phonopy's minimisation did not converge.
     phonopy : AnisotropicQHAResult
         phonopy's result, for its writers and plots.
 
@@ -68,6 +73,7 @@ class AxialQhaResult:
     axial_expansion: Array
     volume: Array
     volumetric_expansion: Array
+    unconverged: int
     phonopy: AnisotropicQHAResult
 
 
@@ -120,6 +126,8 @@ def run_axial_qha(
     StructureWarning
         Modes of a lattice are imaginary between the commensurate q-points, and left out of its free energy, or long
         acoustic waves or homogeneous strains (Born's criteria) are unstable there.
+    RuntimeWarning
+        phonopy's minimisation did not converge at some temperatures.
 
     """
     check_strains(strains)
@@ -154,8 +162,11 @@ def run_axial_qha(
             raise _imaginary_modes(points[-1], place)
         warn_of_left_out(points[-1].thermal.left_out, place)
         warn_of_deformations(points[-1].unstable_waves, points[-1].unstable_strains, place)
-    found = _minimise(relaxed, cells, points, every)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = _minimise(relaxed, cells, points, every)
     _check_inside(found, cells)
+    unconverged = _pass_on(caught)
     return AxialQhaResult(
         points=tuple(points),
         sampled_lengths=frozen(np.linalg.norm(cells, axis=2)),
@@ -164,6 +175,7 @@ def run_axial_qha(
         axial_expansion=frozen(found.axial_thermal_expansions),
         volume=frozen(found.equilibrium_volumes),
         volumetric_expansion=frozen(found.thermal_expansion),
+        unconverged=unconverged,
         phonopy=found,
     )
 
@@ -194,18 +206,30 @@ def _minimise(
     crystal: Crystal, cells: Sequence[Array], points: Sequence[LatticePoint], temperatures: Array
 ) -> AnisotropicQHAResult:
     stand_ins: Any = [_stand_in(crystal, cell, point) for cell, point in zip(cells, points, strict=True)]
-    with warnings.catch_warnings():
-        # A minimum outside the strains is told below, as an error.
-        warnings.filterwarnings("ignore", message="The free energy minimum lies outside")
-        warnings.filterwarnings("ignore", message="Free energy surface minimization did not converge")
-        return run_anisotropic_qha(
-            stand_ins,
-            temperatures,
-            internal_energies=[point.energy for point in points],
-            phonon_free_energies=np.array([point.thermal.free_energy for point in points]).T,
-            polynomial_degree=DEGREE,
-            lattice_smoothing="none",
+    return run_anisotropic_qha(
+        stand_ins,
+        temperatures,
+        internal_energies=[point.energy for point in points],
+        phonon_free_energies=np.array([point.thermal.free_energy for point in points]).T,
+        polynomial_degree=DEGREE,
+        lattice_smoothing="none",
+    )
+
+
+def _pass_on(caught: Sequence[warnings.WarningMessage]) -> int:
+    """Give phonopy's warnings to the caller, and return at how many temperatures its minimisation did not converge."""
+    stopped = [each for each in caught if str(each.message).startswith(_UNCONVERGED)]
+    for each in caught:
+        if each not in stopped:
+            warnings.warn(each.message, each.category, stacklevel=3)
+    if stopped:
+        warnings.warn(
+            f"phonopy's minimisation over the lattice did not converge at {len(stopped)} temperatures "
+            f"({stopped[0].message}): lengths and expansion there are doubtful. Give other strains or more of them.",
+            RuntimeWarning,
+            stacklevel=3,
         )
+    return len(stopped)
 
 
 def _stand_in(crystal: Crystal, cell: Array, point: LatticePoint) -> SimpleNamespace:

@@ -133,7 +133,7 @@ class QhaStep:
             **_axial(result.axial_expansion),
             "alpha_V (1e-6/K)": 1e6 * result.volumetric_expansion,
         }
-        return columns, _caveats(result.points)
+        return columns, _caveats(result.points) | {"unconverged_temperatures": result.unconverged}
 
     def _tensor(self, start: Start, record: RunRecord) -> Outcome:
         elastic = run_elasticity(
