@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import yaml
 from double_wells import EDGES, Appearing, caesium_chloride
+from kills import watching
 from numpy.testing import assert_allclose
 from phonopy.physical_units import get_physical_units
 
@@ -135,21 +136,6 @@ def test_noise_is_not_stabilised_and_not_hidden():
         run_mlp_qha(caesium_chloride(), Declared(1.03), imaginary="stabilise", **SETTINGS)
 
 
-class Killed(BaseException):
-    pass
-
-
-class Mortal(Appearing):
-    """Dies at one evaluation."""
-
-    life = np.inf
-
-    def calculate(self, *args, **kwargs):
-        if self.calls + 1 == self.life:
-            raise Killed
-        super().calculate(*args, **kwargs)
-
-
 FEW = {"supercell_matrix": np.diag([2, 2, 2]), "mesh": (2, 2, 2), "temperatures": [0, 50, 100], "volumes": 5}
 
 
@@ -161,23 +147,23 @@ def same(one, other):
 
 
 def test_killed_anywhere_it_goes_on_and_gives_the_same(tmp_path):
-    counting = Mortal(1.02)
-    whole = run_mlp_qha(caesium_chloride(), counting, imaginary="stabilise", **FEW)
+    calculator = Appearing(1.02)
+    with watching(Appearing, tmp_path / "kept", tmp_path) as moments:
+        kept = Unfinished(tmp_path / "kept")
+        whole = run_mlp_qha(caesium_chloride(), calculator, imaginary="stabilise", unfinished=kept, **FEW)
     assert [point.crystal.cells for point in whole.points] == [1, 1, 1, 2, 2]
-    for life in range(1, counting.calls + 1, 11):
-        mortal, again = Mortal(1.02), Mortal(1.02)
-        mortal.life = life
-        kept = Unfinished(tmp_path / str(life))
-        with pytest.raises(Killed):
-            run_mlp_qha(caesium_chloride(), mortal, imaginary="stabilise", unfinished=kept, **FEW)
+    # While the second volume is stabilised, its trail is what is kept.
+    assert sum("stabilising" in str(path) for path in moments[18][0].rglob("*")) > 0
+    for folder, finished in moments[::3]:
+        again, kept = Appearing(1.02), Unfinished(folder)
         result = run_mlp_qha(caesium_chloride(), again, imaginary="stabilise", unfinished=kept, **FEW)
-        assert same(result, whole), life
+        # Where a line is followed is one part.
+        assert again.calls <= calculator.calls - finished + 15
+        assert same(result, whole), finished
         kept.remove()
-        assert not (tmp_path / str(life)).exists()
-    nothing = Mortal(1.02)
-    kept = Unfinished(tmp_path)
-    for calculator in (Mortal(1.02), nothing):
-        run_mlp_qha(caesium_chloride(), calculator, imaginary="stabilise", unfinished=kept, **FEW)
+        assert not folder.exists()
+    nothing = Appearing(1.02)
+    run_mlp_qha(caesium_chloride(), nothing, imaginary="stabilise", unfinished=Unfinished(tmp_path / "kept"), **FEW)
     assert nothing.calls == 0
 
 
