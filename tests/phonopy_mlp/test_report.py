@@ -99,6 +99,7 @@ def test_curves_are_those_of_the_files(runs):
     for file, name, factor in (
         ("volume-temperature.dat", "volume_temperature", 1),
         ("thermal_expansion.dat", "thermal_expansion", 1e6),
+        ("linear_thermal_expansion.dat", "linear_expansion", 1e6),
         ("bulk_modulus-temperature.dat", "bulk_modulus", 1),
         ("Cp-temperature.dat", "heat_capacity", 1),
     ):

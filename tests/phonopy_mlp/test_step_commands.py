@@ -149,7 +149,7 @@ def test_elastic_gives_both_ways(relaxed, capfd):
 
 def test_qha_gives_the_files_of_phonopy_qha(relaxed):
     line = f"qha --mlp emt Cu.cif --dim 2 2 2 {SAMPLING} --qha-strain 0.012 --qha-volumes 7 --qha-added 2"
-    assert command(f"{line} --qha-form birch_murnaghan --qha-imaginary exclude") == 0
+    assert command(f"{line} --qha-form birch_murnaghan --qha-imaginary stabilise --qha-seed 3") == 0
     expected = run_mlp_qha(
         relaxed,
         EMT(),
@@ -164,8 +164,12 @@ def test_qha_gives_the_files_of_phonopy_qha(relaxed):
     found = np.loadtxt("volume-temperature.dat")
     assert_allclose(found[: len(TEMPERATURES), 1], expected.volume, rtol=1e-6)
     assert {"e-v.dat", "thermal_expansion.dat", "helmholtz-volume.pdf", "qha.pdf", "qha_volumes.yaml"} <= files()
+    assert record("phonopy_mlp-qha.yaml")["settings"]["step"]["seed"] == 3
     step = record("phonopy_mlp-qha.yaml")["steps"]["qha"]
+    assert step["audit_trail"] is None
     assert_allclose(step["alpha (1e-6/K)"][-1], 1e6 * expected.linear_expansion[-1], rtol=1e-3)
+    for name in ("share_of_mesh_modes_left_out", "unstable_long_waves", "unstable_strains"):
+        assert step[name] == [0] * len(expected.points)
 
 
 @pytest.mark.parametrize("line", ["", "--relax"])
@@ -190,7 +194,10 @@ def test_qha_over_lengths(relaxed):
     )
     found = np.loadtxt("lattice_parameters-temperature.dat")
     assert_allclose(found[: len(TEMPERATURES), 1:4], expected.lengths[: len(found)], rtol=1e-6)
-    assert "anisotropic_qha.pdf" in files()
+    assert {"anisotropic_qha.pdf", "qha_lattices.yaml"} <= files()
+    step = record("phonopy_mlp-qha.yaml")["steps"]["qha"]
+    assert step["share_of_mesh_modes_left_out"] == [0.0] * 4
+    assert step["unconverged_temperatures"] == 0
 
 
 def test_qha_as_a_tensor(relaxed):
@@ -206,6 +213,7 @@ def test_qha_as_a_tensor(relaxed):
     last = read_yaml("expansion_tensor.yaml")["temperatures"][-1]
     assert last["temperature"] == 100
     assert "expansion_tensor.png" in files()
+    assert record("phonopy_mlp-qha.yaml")["steps"]["qha"]["share_of_mesh_modes_left_out"] == 0.0
     assert_allclose(last["expansion"], expected.expansion[-1], rtol=1e-3, atol=1e-9)
 
 
@@ -394,6 +402,8 @@ BAD = {
     "qha: volumes": ("qha --qha-volumes 4", "odd number"),
     "qha: strain": ("qha --qha-strain 2", "between 0 and 0.2"),
     "qha: added": ("qha --qha-added -1", "cannot be negative"),
+    "qha: seed": ("qha --qha-imaginary stabilise --qha-seed -1", "cannot be negative"),
+    "qha: seed of nothing": ("qha --qha-seed 3", "--qha-seed without --qha-imaginary stabilise"),
     "qha: temperatures": ("qha --tmin 100", "ascend from 0 K"),
     "qha: step of temperatures": ("qha --tstep 0", "step positive"),
     "elastic: tolerance": ("elastic --tolerance -1", "must be positive"),

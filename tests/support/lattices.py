@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 from ase import Atoms
@@ -138,6 +138,36 @@ def monoclinic():
     values = [lengths[name] for name in names]
     edges = [2.2, *((x + y) / 2 for x, y in pairwise(values)), values[-1] + 0.04]
     return atoms, Shells(*((edges[k], edges[k + 1], lengths[name], *springs[name]) for k, name in enumerate(names)))
+
+
+EDGE = 3.0
+"""Of the cube of `softening` at rest, in A."""
+
+
+def softening():
+    """Return a simple cubic crystal whose long waves turn imaginary 1 % out, and shorter ones 2 % out, and its springs.
+
+    It is heavy, so that it hardly moves at 0 K.
+    """
+    atoms = Atoms("Cu", masses=[1e4], cell=[EDGE] * 3, pbc=True)
+    return atoms, Shells(
+        (2.5, 3.6, EDGE, 4.0, 8.0), (3.6, 5.0, EDGE * np.sqrt(2), 1.0, 1.0), (5.6, 6.3, 2 * EDGE, -0.7, 6.0)
+    )
+
+
+def square_frequencies(calculator, edge, qpoints):
+    """Return eigenvalues of the dynamical matrix times the mass, in eV/A^2, of one atom in a cube, from its springs."""
+    cells = np.array([cell for cell in product(range(-2, 3), repeat=3) if any(cell)])
+    matrices = np.zeros((len(qpoints), 3, 3))
+    for shortest, longest, r0, k, g in calculator.shells:
+        length = np.linalg.norm(cells * edge, axis=1)
+        own = (length >= shortest) & (length < longest)
+        x, along = length[own] - r0, cells[own] * edge / length[own, None]
+        along = along[:, :, None] * along[:, None, :]
+        stiff, tense = k - 2 * g * x, (k * x - g * x**2) / length[own]
+        springs = stiff[:, None, None] * along + tense[:, None, None] * (np.eye(3) - along)
+        matrices += np.tensordot(1 - np.cos(2 * np.pi * qpoints @ cells[own].T), springs, 1)
+    return np.linalg.eigvalsh(matrices)
 
 
 def compliances(atoms, calculator, h=1e-4):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from phonopy import Phonopy
 
-from phonopy_mlp.anharmonic.sscha import SschaResult
+from phonopy_mlp.anharmonic.result import SschaResult
 from phonopy_mlp.files import replacing, write_yaml
 
 SSCHA_FILE = "sscha.yaml"

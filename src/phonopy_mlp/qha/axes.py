@@ -18,6 +18,7 @@ from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.errors import ConvergenceError, ImaginaryModesError, SettingsError
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.phonons import MESH
+from phonopy_mlp.qha.caveats import warn_of_deformations, warn_of_left_out
 from phonopy_mlp.qha.crystal import Crystal, conventional_lattice, make_crystal
 from phonopy_mlp.qha.point import LatticePoint, compute_point, open_workshop, relax_lattice
 from phonopy_mlp.qha.thermal import check_temperatures, with_one_more
@@ -27,6 +28,9 @@ from phonopy_mlp.unfinished import Unfinished
 
 DEGREE = 3
 """Total degree of the polynomial that phonopy fits to the free energy."""
+
+_UNCONVERGED = "Free energy surface minimization did not converge"
+"""How phonopy's warning begins."""
 
 _FREE_LENGTHS = {3: range(16, 75), 2: range(75, 195), 1: range(195, 231)}
 """International numbers of the space groups with so many free lengths and fixed angles."""
@@ -42,7 +46,9 @@ class AxialQhaResult:
     Attributes
     ----------
     points : tuple of LatticePoint
-        Every lattice that was computed; none has imaginary modes.
+        Every lattice that was computed; none has imaginary modes at commensurate q-points.
+    sampled_lengths : ndarray
+        Of the conventional cell's vectors at `points` in A. shape=(points, 3)
     temperatures : ndarray
         In K. shape=(temperatures,)
     lengths : ndarray
@@ -53,17 +59,21 @@ class AxialQhaResult:
         Per primitive cell in A^3. shape=(temperatures,)
     volumetric_expansion : ndarray
         Coefficient (dV/dT)/V in 1/K. shape=(temperatures,)
+    unconverged : int
+        Number of temperatures, with one after the last, at which phonopy's minimisation did not converge.
     phonopy : AnisotropicQHAResult
         phonopy's result, for its writers and plots.
 
     """
 
     points: tuple[LatticePoint, ...]
+    sampled_lengths: Array
     temperatures: Array
     lengths: Array
     axial_expansion: Array
     volume: Array
     volumetric_expansion: Array
+    unconverged: int
     phonopy: AnisotropicQHAResult
 
 
@@ -113,6 +123,14 @@ def run_axial_qha(
     ConvergenceError
         A relaxation did not converge, or the free energy has no minimum within the strains; says along which length.
 
+    Warns
+    -----
+    StructureWarning
+        Modes of a lattice are imaginary between the commensurate q-points, and left out of its free energy, or long
+        acoustic waves or homogeneous strains (Born's criteria) are unstable there.
+    RuntimeWarning
+        phonopy's minimisation did not converge at some temperatures.
+
     """
     check_strains(strains)
     every = with_one_more(check_temperatures(temperatures))
@@ -143,17 +161,25 @@ def run_axial_qha(
         start = relaxed.atoms
         start.set_cell(start.cell.array @ np.linalg.solve(lattice, cells[-1]), scale_atoms=True)
         points.append(compute_point(workshop, relaxed.moved_to(start), "fixed", str(number)))
+        place = f"with lattice vectors of {' '.join(f'{x:.4f}' for x in np.linalg.norm(cells[-1], axis=1))} A"
         if not points[-1].is_stable:
-            raise _imaginary_modes(points[-1], cells[-1])
-    found = _minimise(relaxed, cells, points, every)
+            raise _imaginary_modes(points[-1], place)
+        warn_of_left_out(points[-1].thermal.left_out, place)
+        warn_of_deformations(points[-1].unstable_waves, points[-1].unstable_strains, place)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = _minimise(relaxed, cells, points, every)
     _check_inside(found, cells)
+    unconverged = _pass_on(caught)
     return AxialQhaResult(
         points=tuple(points),
+        sampled_lengths=frozen(np.linalg.norm(cells, axis=2)),
         temperatures=frozen(found.temperatures),
         lengths=frozen(found.equilibrium_lattice_parameters),
         axial_expansion=frozen(found.axial_thermal_expansions),
         volume=frozen(found.equilibrium_volumes),
         volumetric_expansion=frozen(found.thermal_expansion),
+        unconverged=unconverged,
         phonopy=found,
     )
 
@@ -184,18 +210,30 @@ def _minimise(
     crystal: Crystal, cells: Sequence[Array], points: Sequence[LatticePoint], temperatures: Array
 ) -> AnisotropicQHAResult:
     stand_ins: Any = [_stand_in(crystal, cell, point) for cell, point in zip(cells, points, strict=True)]
-    with warnings.catch_warnings():
-        # A minimum outside the strains is told below, as an error.
-        warnings.filterwarnings("ignore", message="The free energy minimum lies outside")
-        warnings.filterwarnings("ignore", message="Free energy surface minimization did not converge")
-        return run_anisotropic_qha(
-            stand_ins,
-            temperatures,
-            internal_energies=[point.energy for point in points],
-            phonon_free_energies=np.array([point.thermal.free_energy for point in points]).T,
-            polynomial_degree=DEGREE,
-            lattice_smoothing="none",
+    return run_anisotropic_qha(
+        stand_ins,
+        temperatures,
+        internal_energies=[point.energy for point in points],
+        phonon_free_energies=np.array([point.thermal.free_energy for point in points]).T,
+        polynomial_degree=DEGREE,
+        lattice_smoothing="none",
+    )
+
+
+def _pass_on(caught: Sequence[warnings.WarningMessage]) -> int:
+    """Give phonopy's warnings to the caller, and return at how many temperatures its minimisation did not converge."""
+    stopped = [each for each in caught if str(each.message).startswith(_UNCONVERGED)]
+    for each in caught:
+        if each not in stopped:
+            warnings.warn(each.message, each.category, stacklevel=3)
+    if stopped:
+        warnings.warn(
+            f"phonopy's minimisation over the lattice did not converge at {len(stopped)} temperatures "
+            f"({stopped[0].message}): lengths and expansion there are doubtful. Give other strains or more of them.",
+            RuntimeWarning,
+            stacklevel=3,
         )
+    return len(stopped)
 
 
 def _stand_in(crystal: Crystal, cell: Array, point: LatticePoint) -> SimpleNamespace:
@@ -228,10 +266,9 @@ def _check_inside(found: AnisotropicQHAResult, cells: Sequence[Array]) -> None:
             )
 
 
-def _imaginary_modes(point: LatticePoint, cell: Array) -> ImaginaryModesError:
-    lengths = " ".join(f"{length:.4f}" for length in np.linalg.norm(cell, axis=1))
+def _imaginary_modes(point: LatticePoint, place: str) -> ImaginaryModesError:
     return ImaginaryModesError(
-        f"{point.imaginary_modes} modes are imaginary with lattice vectors of {lengths} A",
+        f"{point.imaginary_modes} modes are imaginary {place}",
         f"the lowest is at {point.describe_mode()}, so the crystal is not at a minimum there",
         "Choose smaller strains, or remove the instability first",
     )

@@ -14,11 +14,13 @@ from phonopy.qha import anisotropic_output, output
 
 from phonopy_mlp.files import replacing, write_yaml
 from phonopy_mlp.qha.axes import AxialQhaResult
-from phonopy_mlp.qha.point import LatticePoint
+from phonopy_mlp.qha.point import LatticePoint, Stabilisation
 from phonopy_mlp.qha.tensor import ExpansionTensorResult
 from phonopy_mlp.qha.volumes import MlpQhaResult
 
-TENSOR_FILE = "expansion_tensor.yaml"
+TENSOR_FILE, VOLUMES_FILE, LATTICES_FILE = "expansion_tensor.yaml", "qha_volumes.yaml", "qha_lattices.yaml"
+STABILISED_FILE = "qha_stabilised.yaml"
+LINEAR_FILE = "linear_thermal_expansion.dat"
 
 _WRITERS: dict[str, Callable[..., None]] = {
     "helmholtz-volume.dat": output.write_helmholtz_volume,
@@ -39,6 +41,9 @@ _AXIAL_WRITERS: dict[str, Callable[..., None]] = {
     "free_energy-temperature.dat": anisotropic_output.write_free_energy_temperature,
 }
 
+_UNITS = {"volume": "angstrom^3", "energy": "eV", "lowest_frequency": "THz"}
+"""Of what `LatticePoint.describe` tells."""
+
 _HEAT_CAPACITY_FILES = ("Cp-temperature.dat", "entropy-volume.dat", "Cv-volume.dat", "dsdv-temperature.dat")
 
 
@@ -47,7 +52,9 @@ def write_qha(result: MlpQhaResult, folder: Path) -> None:
 
     ``e-v.dat`` (A^3, eV) and ``thermal_properties-01.yaml`` and so on, in the same order, are its input, of the volumes
     that were used, per primitive cell. The rest, ``volume-temperature.dat``, ``thermal_expansion.dat`` (volumetric,
-    1/K) and others, comes from phonopy's own writers. ``qha_volumes.yaml`` tells of every volume, also those left out.
+    1/K) and others, comes from phonopy's own writers. ``linear_thermal_expansion.dat`` (1/K) is there for cubic
+    crystals alone. ``qha_volumes.yaml`` tells of every volume, also those left out, and ``qha_stabilised.yaml`` of
+    every step by which volumes were stabilised, where there are such.
 
     Raises
     ------
@@ -66,7 +73,19 @@ def write_qha(result: MlpQhaResult, folder: Path) -> None:
     # More volumes of an earlier run, which a pattern would hand to phonopy-qha as well.
     for path in takewhile(Path.exists, (_thermal_file(folder, k) for k in count(len(used) + 1))):
         path.unlink()
-    _write_text(folder / "qha_volumes.yaml", yaml.safe_dump(_volumes(result), sort_keys=False))
+    write_yaml(folder / VOLUMES_FILE, _volumes(result))
+    audits = _audits(result)
+    # What this run has nothing of would else seem to be its own if an earlier one left it.
+    if audits:
+        write_yaml(folder / STABILISED_FILE, {"per": "primitive cell", "volumes": audits})
+    else:
+        (folder / STABILISED_FILE).unlink(missing_ok=True)
+    if result.linear_expansion is not None:
+        rows = zip(result.temperatures, result.linear_expansion, strict=True)
+        lines = [f"{temperature:25.15f} {alpha:25.15f}\n" for temperature, alpha in rows]
+        _write_text(folder / LINEAR_FILE, "".join(["# temperature (K), alpha (1/K)\n", *lines]))
+    else:
+        (folder / LINEAR_FILE).unlink(missing_ok=True)
     for name, write in _WRITERS.items():
         with replacing(folder / name) as path:
             write(result.phonopy, filename=path)
@@ -78,12 +97,15 @@ def write_qha(result: MlpQhaResult, folder: Path) -> None:
 def write_axial_qha(result: AxialQhaResult, folder: Path) -> None:
     """Write the files of phonopy-anisotropic-qha: lengths (A), axial coefficients (1/K), volume, free energy (eV).
 
+    ``qha_lattices.yaml`` tells of every lattice that was computed.
+
     Raises
     ------
     OutputError
         The folder cannot be written.
 
     """
+    write_yaml(folder / LATTICES_FILE, _lattices(result))
     for name, write in _AXIAL_WRITERS.items():
         with replacing(folder / name) as path:
             write(result.phonopy, filename=path)
@@ -110,6 +132,9 @@ def write_expansion_tensor(result: ExpansionTensorResult, folder: Path) -> None:
     content = {
         "unit": {"temperature": "K", "expansion": "1/K", "heat_capacity": "eV/K"},
         "per": "primitive cell",
+        "share_of_mesh_modes_left_out": result.left_out,
+        "unstable_long_waves": result.unstable_waves,
+        "unstable_strains": result.unstable_strains,
         "temperatures": [{name: value.tolist() for name, value in zip(columns, row, strict=True)} for row in rows],
     }
     write_yaml(folder / TENSOR_FILE, content)
@@ -140,24 +165,43 @@ def _thermal(result: MlpQhaResult, point: LatticePoint) -> dict[str, Any]:
 
 def _volumes(result: MlpQhaResult) -> dict[str, Any]:
     return {
-        "unit": {"volume": "angstrom^3", "energy": "eV", "lowest_frequency": "THz", "energy_gain": "eV"},
+        "unit": _UNITS | {"energy_gain": "eV"},
         "per": "primitive cell",
         "imaginary": result.imaginary,
         "volumes": [
             {
-                "volume": point.volume,
-                "energy": point.energy,
-                "lowest_frequency": point.lowest_frequency,
-                "lowest_qpoint": point.lowest_qpoint.tolist(),
-                "imaginary_modes": point.imaginary_modes,
-                "share_of_mesh_modes_left_out": point.thermal.left_out,
+                **point.describe(),
                 "primitive_cells": point.crystal.cells,
-                "stabilised": None
-                if point.stabilisation is None
-                else {"rounds": point.stabilisation.rounds, "energy_gain": point.stabilisation.energy_gain},
+                "stabilised": _stabilised(point.stabilisation),
                 "used": is_used,
             }
             for point, is_used in zip(result.points, result.used, strict=True)
+        ],
+    }
+
+
+def _stabilised(stabilisation: Stabilisation | None) -> dict[str, Any] | None:
+    if stabilisation is None:
+        return None
+    file = None if stabilisation.audit is None else STABILISED_FILE
+    return {"rounds": stabilisation.rounds, "energy_gain": stabilisation.energy_gain, "audit_trail": file}
+
+
+def _audits(result: MlpQhaResult) -> list[dict[str, Any]]:
+    return [
+        {"volume": point.volume, **point.stabilisation.audit}
+        for point in result.points
+        if point.stabilisation is not None and point.stabilisation.audit is not None
+    ]
+
+
+def _lattices(result: AxialQhaResult) -> dict[str, Any]:
+    return {
+        "unit": _UNITS | {"lengths": "angstrom"},
+        "per": "primitive cell",
+        "lattices": [
+            {"lengths": lengths.tolist(), **point.describe()}
+            for lengths, point in zip(result.sampled_lengths, result.points, strict=True)
         ],
     }
 

@@ -13,10 +13,11 @@ from phonopy import Phonopy
 
 from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
-from phonopy_mlp.imaginary import THRESHOLD, CommensurateModes, compute_commensurate_modes
+from phonopy_mlp.imaginary import THRESHOLD, CommensurateModes
 from phonopy_mlp.qha.crystal import Crystal
 from phonopy_mlp.qha.thermal import ThermalProperties, compute_thermal
 from phonopy_mlp.relax import MAX_STEPS, Cell, relax
+from phonopy_mlp.stability.check import StabilityCheck, check_stability
 from phonopy_mlp.unfinished import Section, Unfinished
 
 
@@ -97,11 +98,14 @@ class Stabilisation:
         Steps that lowered the energy at this lattice; none where the crystal came stable from its stabilised neighbour.
     energy_gain : float
         By these steps, in eV per primitive cell.
+    audit : mapping or None
+        As of `StabilityResult.describe`, with every step in its ``trail``; None where none was made at this lattice.
 
     """
 
     rounds: int
     energy_gain: float
+    audit: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,9 @@ class LatticePoint:
         Where it is, in units of the reciprocal vectors of the crystal's cell. shape=(3,)
     imaginary_modes : int
         Number of modes at the commensurate q-points that are imaginary.
+    unstable_waves, unstable_strains : int or None
+        Number of long acoustic waves and of homogeneous strains (Born's criteria) that are unstable by force constants
+        and energies; None where a mode at Gamma is imaginary, before which they mean nothing.
     thermal : ThermalProperties
         Vibrational free energy, entropy, heat capacity.
     stabilisation : Stabilisation or None
@@ -136,6 +143,8 @@ class LatticePoint:
     lowest_qpoint: Array
     imaginary_modes: int
     thermal: ThermalProperties
+    unstable_waves: int | None
+    unstable_strains: int | None
     stabilisation: Stabilisation | None = None
 
     @property
@@ -152,6 +161,19 @@ class LatticePoint:
         """Return the lowest mode in words."""
         q = " ".join(f"{component:g}" for component in np.round(self.lowest_qpoint, 4) + 0.0)
         return f"{self.lowest_frequency:.4f} THz at q = ({q})"
+
+    def describe(self) -> dict[str, Any]:
+        """Return the point as plain data, without its thermal properties: A^3, eV, THz."""
+        return {
+            "volume": self.volume,
+            "energy": self.energy,
+            "lowest_frequency": self.lowest_frequency,
+            "lowest_qpoint": self.lowest_qpoint.tolist(),
+            "imaginary_modes": self.imaginary_modes,
+            "unstable_long_waves": self.unstable_waves,
+            "unstable_strains": self.unstable_strains,
+            "share_of_mesh_modes_left_out": self.thermal.left_out,
+        }
 
 
 def relax_lattice(workshop: Workshop, atoms: Atoms, cell: Cell, name: str) -> tuple[Atoms, float]:
@@ -199,17 +221,28 @@ def compute_point(workshop: Workshop, crystal: Crystal, cell: Cell, name: str) -
     kept = workshop.get(f"phonons-{name}")
     if kept is None:
         inner = workshop.inner(f"force_constants-{name}")
-        phonon = compute_lattice_phonons(workshop, moved, inner)
-        kept = workshop.keep(f"phonons-{name}", **measure(workshop, phonon, compute_commensurate_modes(phonon)))
+        kept = workshop.keep(f"phonons-{name}", **measure(workshop, check_lattice(workshop, moved, inner)))
         if inner is not None:
             inner.remove()
     return make_point(moved, energy, kept)
 
 
-def measure(workshop: Workshop, phonon: Phonopy, modes: CommensurateModes) -> dict[str, Array | float]:
+def check_lattice(workshop: Workshop, crystal: Crystal, inner: Unfinished | None) -> StabilityCheck:
+    """Return the force constants of a relaxed crystal, and what is unstable in it."""
+    return check_stability(
+        crystal.atoms,
+        workshop.calculator,
+        supercell_matrix=crystal.supercell_matrix,
+        symprec=crystal.symprec,
+        unfinished=inner,
+    )
+
+
+def measure(workshop: Workshop, check: StabilityCheck) -> dict[str, Array | float]:
     """Return what is kept of the phonons of a crystal, for `make_point`."""
-    thermal = compute_thermal(phonon, workshop.mesh, workshop.temperatures)
-    return {
+    thermal = compute_thermal(check.force_constants.phonon, workshop.mesh, workshop.temperatures)
+    modes = check.modes
+    kept: dict[str, Array | float] = {
         "lowest_frequency": modes.lowest,
         "lowest_qpoint": find_lowest(modes),
         "imaginary_modes": modes.count_imaginary(THRESHOLD),
@@ -218,6 +251,16 @@ def measure(workshop: Workshop, phonon: Phonopy, modes: CommensurateModes) -> di
         "heat_capacity": thermal.heat_capacity,
         "left_out": thermal.left_out,
     }
+    counts = zip(("unstable_waves", "unstable_strains"), count_deformations(check), strict=True)
+    return kept | {name: count for name, count in counts if count is not None}
+
+
+def count_deformations(check: StabilityCheck) -> tuple[int | None, int | None]:
+    """Return how many long waves and homogeneous strains are unstable; None where they were not looked at."""
+    return (
+        None if check.long_waves is None else len(check.unstable_waves),
+        None if check.elastic is None else len(check.unstable_strains),
+    )
 
 
 def make_point(
@@ -248,8 +291,14 @@ def make_point(
         lowest_qpoint=frozen(kept["lowest_qpoint"]),
         imaginary_modes=int(kept["imaginary_modes"]),
         thermal=thermal,
+        unstable_waves=_count(kept, "unstable_waves"),
+        unstable_strains=_count(kept, "unstable_strains"),
         stabilisation=stabilisation,
     )
+
+
+def _count(kept: Mapping[str, Array], name: str) -> int | None:
+    return int(kept[name]) if name in kept else None
 
 
 def find_lowest(modes: CommensurateModes) -> Array:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
+import numpy as np
 from ase import Atoms
 
 from phonopy_mlp.errors import ImaginaryModesError
@@ -13,7 +15,7 @@ from phonopy_mlp.stability.stabilise import stabilise
 from phonopy_mlp.stability.trail import StabilityResult
 
 
-def stabilise_point(workshop: Workshop, point: LatticePoint, cell: Cell, name: str) -> LatticePoint:
+def stabilise_point(workshop: Workshop, point: LatticePoint, cell: Cell, name: str, *, seed: int) -> LatticePoint:
     """Follow a crystal's imaginary modes to where it has none, within what `cell` lets its lattice do.
 
     Parameters
@@ -26,6 +28,8 @@ def stabilise_point(workshop: Workshop, point: LatticePoint, cell: Cell, name: s
         What its cell may do.
     name : str
         Of the point.
+    seed : int
+        As of `stabilise`.
 
     Raises
     ------
@@ -43,6 +47,7 @@ def stabilise_point(workshop: Workshop, point: LatticePoint, cell: Cell, name: s
             fmax=workshop.fmax,
             max_steps=workshop.max_steps,
             cell=cell,
+            seed=seed,
             # The number of primitive cells stays whole.
             reduce_cell=False,
             on_step=workshop.on_step,
@@ -53,7 +58,7 @@ def stabilise_point(workshop: Workshop, point: LatticePoint, cell: Cell, name: s
             raise _not_stabilised(point, result)
         kept = workshop.keep(
             f"stabilised-{name}",
-            **measure(workshop, check.force_constants.phonon, check.modes),
+            **measure(workshop, check),
             lattice=found.cell.array,
             positions=found.positions,
             numbers=found.numbers,
@@ -62,6 +67,7 @@ def stabilise_point(workshop: Workshop, point: LatticePoint, cell: Cell, name: s
             energy_per_atom=result.energy,
             gain_per_atom=result.energy_gain,
             rounds=result.rounds,
+            audit=np.array(json.dumps(result.describe())),
         )
         if inner is not None:
             inner.remove()
@@ -75,7 +81,7 @@ def stabilise_point(workshop: Workshop, point: LatticePoint, cell: Cell, name: s
     )
     gain = float(kept["gain_per_atom"]) * len(found) / crystal.cells
     energy = float(kept["energy_per_atom"]) * len(found)
-    return make_point(crystal, energy, kept, Stabilisation(int(kept["rounds"]), gain))
+    return make_point(crystal, energy, kept, Stabilisation(int(kept["rounds"]), gain, json.loads(str(kept["audit"]))))
 
 
 def _not_stabilised(point: LatticePoint, result: StabilityResult) -> ImaginaryModesError:

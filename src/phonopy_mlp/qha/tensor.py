@@ -14,17 +14,20 @@ from phonopy.physical_units import get_physical_units
 from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.errors import ImaginaryModesError, SettingsError
 from phonopy_mlp.evaluator import Progress, silent
-from phonopy_mlp.imaginary import compute_commensurate_modes
+from phonopy_mlp.imaginary import CommensurateModes
 from phonopy_mlp.phonons import DEGENERATE, MESH
+from phonopy_mlp.qha.caveats import warn_of_deformations, warn_of_left_out
 from phonopy_mlp.qha.crystal import Crystal, find_invariant_strains, make_crystal
-from phonopy_mlp.qha.point import Workshop, compute_lattice_phonons, relax_lattice
-from phonopy_mlp.qha.thermal import in_chunks, mode_properties, sample_mesh, without_translations
+from phonopy_mlp.qha.point import Workshop, check_lattice, compute_lattice_phonons, count_deformations, relax_lattice
+from phonopy_mlp.qha.thermal import count_left_out, in_chunks, mode_properties, sample_mesh, without_translations
 from phonopy_mlp.relax import FMAX, MAX_STEPS
 from phonopy_mlp.symmetry import TIGHT
 from phonopy_mlp.unfinished import Unfinished
 
 STEP = 2e-3
 """Default strain of the central differences."""
+
+_PLACE = "at the lattice given"
 
 _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
@@ -56,6 +59,10 @@ class ExpansionTensorResult:
         In THz; NaN for the translations at Gamma. shape=(q-points, bands)
     mode_gruneisen : ndarray
         -d(ln omega) with each of `strains`; NaN for the translations. shape=(strains, q-points, bands)
+    left_out : float
+        Share of the mesh's modes, besides the three translations, that is imaginary and so is not in the sums.
+    unstable_waves, unstable_strains : int or None
+        As of `LatticePoint`.
 
     """
 
@@ -69,6 +76,9 @@ class ExpansionTensorResult:
     qpoints: Array
     frequencies: Array
     mode_gruneisen: Array
+    left_out: float
+    unstable_waves: int | None
+    unstable_strains: int | None
 
 
 def compute_expansion_tensor(
@@ -94,8 +104,8 @@ def compute_expansion_tensor(
     takes. They are central differences of the force constants of strained cells with relaxed positions; within each set
     of degenerate modes the derivative of the dynamical matrix is diagonalised, and no bands are matched by their order.
 
-    Modes that are imaginary between the commensurate q-points, which alone are checked, are not in the sums; they stand
-    in `frequencies` as negative.
+    Modes that are imaginary between the commensurate q-points are not in the sums; they stand in `frequencies` as
+    negative, and their share in `left_out`.
 
     The coefficients are those at the lattice of `atoms`: of the static crystal if it was relaxed, of the warm one if it
     has the lattice of a warm one.
@@ -123,11 +133,17 @@ def compute_expansion_tensor(
     Raises
     ------
     ImaginaryModesError
-        The crystal has imaginary modes.
+        The crystal has imaginary modes at commensurate q-points.
     ConvergenceError
         A relaxation did not converge.
     SettingsError
         The compliances are not a symmetric, positive definite matrix, or another setting makes no sense.
+
+    Warns
+    -----
+    StructureWarning
+        Modes are imaginary between the commensurate q-points, and left out of the sums, or long acoustic waves or
+        homogeneous strains (Born's criteria) are unstable by the force constants, whatever the compliances say.
 
     References
     ----------
@@ -145,11 +161,21 @@ def compute_expansion_tensor(
     steps = [np.zeros((3, 3)), *(sign * step * strain for strain in strains for sign in (1, -1))]
     phonons: list[Phonopy] = []
     for number, strain in enumerate(progress(steps, len(steps), "Strained cells")):
-        phonons.append(_compute_strained(workshop, crystal, strain, str(number)))
+        moved = _relax_strained(workshop, crystal, strain, str(number))
+        # The forces stay in the folder until the whole is finished: force constants would take no less room.
+        inner = workshop.inner(f"force_constants-{number}")
         if number == 0:
-            _check_stable(phonons[0])
+            check = check_lattice(workshop, moved, inner)
+            _check_stable(check.modes)
+            waves, soft = count_deformations(check)
+            warn_of_deformations(waves, soft, _PLACE)
+            phonons.append(check.force_constants.phonon)
+        else:
+            phonons.append(compute_lattice_phonons(workshop, moved, inner))
     points = sample_mesh(phonons[0], mesh)
     frequencies, gammas = compute_mode_gruneisen(phonons[0], phonons[1::2], phonons[2::2], step, points.qpoints)
+    missing, counted = count_left_out(frequencies, points.weights)
+    warn_of_left_out(missing / counted, _PLACE)
     heat_capacity, sums = _sum_modes(frequencies, gammas, points.weights, asked)
     thermal = np.einsum("tk,kab->tab", sums, strains)
     expansion = _strain_of(compliances, thermal / phonons[0].primitive.volume)
@@ -167,6 +193,9 @@ def compute_expansion_tensor(
         qpoints=frozen(points.qpoints),
         frequencies=frozen(frequencies),
         mode_gruneisen=frozen(gammas),
+        left_out=float(missing / counted),
+        unstable_waves=waves,
+        unstable_strains=soft,
     )
 
 
@@ -228,12 +257,11 @@ def _dynamical_matrices(phonon: Phonopy, qpoints: Array) -> Array:
     return np.array(phonon.qpoints.dynamical_matrices)
 
 
-def _compute_strained(workshop: Workshop, crystal: Crystal, strain: Array, name: str) -> Phonopy:
+def _relax_strained(workshop: Workshop, crystal: Crystal, strain: Array, name: str) -> Crystal:
     start = crystal.atoms
     start.set_cell(start.cell.array @ (np.eye(3) + strain), scale_atoms=True)
     relaxed, _ = relax_lattice(workshop, start, "fixed", name)
-    # The forces stay in the folder until the whole is finished: force constants would take no less room.
-    return compute_lattice_phonons(workshop, crystal.moved_to(relaxed), workshop.inner(f"force_constants-{name}"))
+    return crystal.moved_to(relaxed)
 
 
 def _sum_modes(frequencies: Array, gammas: Array, weights: Array, temperatures: Array) -> tuple[Array, Array]:
@@ -274,8 +302,7 @@ def _check(compliances: Array, step: float, temperatures: Sequence[float] | Arra
         raise SettingsError(f"Temperatures {values.tolist()}", "they must be 0 K or more", "Give for example 0 100 300")
 
 
-def _check_stable(phonon: Phonopy) -> None:
-    modes = compute_commensurate_modes(phonon)
+def _check_stable(modes: CommensurateModes) -> None:
     if modes.count_imaginary():
         raise ImaginaryModesError(
             f"{modes.count_imaginary()} modes are imaginary",

@@ -145,21 +145,40 @@ def compute_thermal(phonon: Phonopy, mesh: Sequence[int], temperatures: Array) -
     """
     points = sample_mesh(phonon, mesh)
     free_energy, entropy, heat_capacity = np.zeros((3, len(temperatures)))
-    left_out = counted = 0.0
+    counts = np.zeros(2)
     for piece in in_chunks(points.qpoints, 3 * len(phonon.primitive)):
         phonon.run_qpoints(points.qpoints[piece])
         assert phonon.qpoints is not None
         frequencies = without_translations(points.qpoints[piece], phonon.qpoints.frequencies)
         weights = np.broadcast_to(points.weights[piece, None], frequencies.shape)
-        real, known = frequencies > 0, np.isfinite(frequencies)
-        left_out += weights[known & ~real].sum()
-        counted += weights[known].sum()
+        real = frequencies > 0
+        counts += count_left_out(frequencies, points.weights[piece])
         for k, temperature in enumerate(temperatures):
             for total, values in zip(
                 (free_energy, entropy, heat_capacity), mode_properties(frequencies[real], temperature), strict=True
             ):
                 total[k] += weights[real] @ values
-    return ThermalProperties(free_energy, entropy, heat_capacity, float(left_out / counted))
+    return ThermalProperties(free_energy, entropy, heat_capacity, float(counts[0] / counts[1]))
+
+
+def count_left_out(frequencies: Array, weights: Array) -> Array:
+    """Return the weight of the modes that sums over real ones leave out, and that of all, translations not counted.
+
+    Parameters
+    ----------
+    frequencies : ndarray
+        In THz, imaginary ones negative, translations NaN. shape=(q-points, bands)
+    weights : ndarray
+        shape=(q-points,)
+
+    Returns
+    -------
+    ndarray
+        shape=(2,)
+
+    """
+    known = np.isfinite(frequencies)
+    return np.array([weights @ (known & ~(frequencies > 0)).sum(axis=1), weights @ known.sum(axis=1)])
 
 
 def mode_properties(frequencies: Array, temperature: float) -> tuple[Array, Array, Array]:

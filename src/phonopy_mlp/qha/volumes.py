@@ -17,6 +17,7 @@ from phonopy_mlp.eos.fit import Eos, check_name
 from phonopy_mlp.errors import ConvergenceError, ImaginaryModesError, SettingsError
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.phonons import MESH
+from phonopy_mlp.qha.caveats import warn_of_deformations, warn_of_left_out
 from phonopy_mlp.qha.crystal import Crystal, make_crystal
 from phonopy_mlp.qha.fit import fit_volumes
 from phonopy_mlp.qha.point import (
@@ -121,6 +122,7 @@ def run_mlp_qha(
     fmax: float = FMAX,
     max_steps: int = MAX_STEPS,
     imaginary: Imaginary = "stop",
+    seed: int = 0,
     symprec: float = TIGHT,
     progress: Progress = silent,
     on_step: Callable[[int, float], None] | None = None,
@@ -161,6 +163,8 @@ def run_mlp_qha(
         cell where the crystal is cubic. Its cell may be larger, and `mesh` stays; all results are per primitive cell of
         the crystal as given. Volumes farther out start from the stabilised crystal: F(V) goes on along its branch, and
         where the instability is gone it relaxes back by itself.
+    seed : int, optional
+        As of `stabilise`, for each volume that is stabilised.
     symprec : float, optional
         Tolerance in A at which symmetry is read.
     progress : Progress, optional
@@ -179,12 +183,18 @@ def run_mlp_qha(
     SettingsError
         A setting makes no sense.
 
+    Warns
+    -----
+    StructureWarning
+        Modes of a volume that is used are imaginary between the commensurate q-points, and left out of its free energy,
+        or long acoustic waves or homogeneous strains (Born's criteria) are unstable there.
+
     References
     ----------
     phonopy: A. Togo, J. Phys. Soc. Jpn. 92, 012001 (2023).
 
     """
-    check_settings(volumes, strain, most_added, eos, imaginary)
+    check_settings(volumes, strain, most_added, eos, imaginary, seed)
     every = with_one_more(check_temperatures(temperatures))
     crystal = make_crystal(atoms, supercell_matrix, symprec=symprec)
     step = 2 * strain / (volumes - 1)
@@ -199,9 +209,10 @@ def run_mlp_qha(
         unfinished=unfinished,
         method="volumes",
         step=step,
+        seed=seed,
     )
     relaxed = crystal.moved_to(relax_lattice(workshop, crystal.atoms, "free", "centre")[0])
-    ladder = _Ladder(workshop, relaxed, step, imaginary)
+    ladder = _Ladder(workshop, relaxed, step, imaginary, seed)
     half = volumes // 2
     ladder.climb(progress(sorted(range(-half, half + 1), key=abs), volumes, "Volumes"))
     ladder.extend(most_added, progress)
@@ -212,10 +223,10 @@ def run_mlp_qha(
 class _Ladder:
     """Volumes as they are computed, numbered from the relaxed crystal outwards."""
 
-    def __init__(self, workshop: Workshop, crystal: Crystal, step: float, imaginary: Imaginary) -> None:
+    def __init__(self, workshop: Workshop, crystal: Crystal, step: float, imaginary: Imaginary, seed: int) -> None:
         self.points: dict[int, LatticePoint] = {}
         self.is_cubic = crystal.space_group.is_cubic
-        self.imaginary = imaginary
+        self.imaginary, self._seed = imaginary, seed
         self._workshop, self._crystal, self._step = workshop, crystal, step
         self._cell: Cell = "fixed" if self.is_cubic else "constant-volume"
 
@@ -233,7 +244,12 @@ class _Ladder:
                 crystal, was_unstable = inner.crystal, inner.stabilisation is not None
             volume = crystal.cells * self._crystal.atoms.get_volume() * (1 + k * self._step) ** 3
             start = with_volume(crystal.atoms, volume)
-            self.points[k] = self._compute(crystal.moved_to(start), f"{k:+d}", was_unstable)
+            point = self._compute(crystal.moved_to(start), f"{k:+d}", was_unstable)
+            if point.is_stable:
+                place = f"at a volume of {point.volume:.3f} A^3 per primitive cell"
+                warn_of_left_out(point.thermal.left_out, place)
+                warn_of_deformations(point.unstable_waves, point.unstable_strains, place)
+            self.points[k] = point
 
     def _compute(self, crystal: Crystal, name: str, was_unstable: bool) -> LatticePoint:
         if was_unstable:
@@ -244,7 +260,7 @@ class _Ladder:
             return replace(point, stabilisation=Stabilisation(0, 0.0)) if was_unstable else point
         if self.imaginary == "stop":
             raise _imaginary_modes(point)
-        return stabilise_point(self._workshop, point, self._cell, name)
+        return stabilise_point(self._workshop, point, self._cell, name, seed=self._seed)
 
     def extend(self, most: int, progress: Progress) -> None:
         """Add volumes until the free energy is lowest well inside at every temperature."""
@@ -291,7 +307,7 @@ def _make_result(ladder: _Ladder, fitted: QHAResult, temperatures: Array) -> Mlp
     )
 
 
-def check_settings(volumes: int, strain: float, most_added: int, eos: str, imaginary: str) -> None:
+def check_settings(volumes: int, strain: float, most_added: int, eos: str, imaginary: str, seed: int) -> None:
     """Raise `SettingsError` for settings of `run_mlp_qha` that make no sense."""
     if volumes < FEWEST or volumes % 2 == 0:
         raise SettingsError(
@@ -306,6 +322,8 @@ def check_settings(volumes: int, strain: float, most_added: int, eos: str, imagi
         raise SettingsError(
             f"Imaginary modes '{imaginary}'", "there is no such way", f"Give {', '.join(get_args(Imaginary))}"
         )
+    if seed < 0:
+        raise SettingsError(f"Seed {seed}", "it cannot be negative", "Give 0 or more")
 
 
 def _imaginary_modes(point: LatticePoint) -> ImaginaryModesError:

@@ -117,6 +117,7 @@ def check_stability(
     *,
     supercell_matrix: np.ndarray[Any, Any],
     threshold: float = THRESHOLD,
+    symprec: float = TIGHT,
     progress: Progress = silent,
     unfinished: Unfinished | None = None,
 ) -> StabilityCheck:
@@ -132,6 +133,8 @@ def check_stability(
         As phonopy's ``--dim``. shape=(3, 3), dtype=int
     threshold : float, optional
         In THz.
+    symprec : float, optional
+        Tolerance in A at which symmetry is read.
     progress : Progress, optional
         Shows how far the force constants have come.
     unfinished : Unfinished, optional
@@ -155,7 +158,7 @@ def check_stability(
     with warnings.catch_warnings():
         # A supercell of lower symmetry than the cell costs evaluations, and changes nothing.
         warnings.filterwarnings("ignore", message="Warning: Point group symmetries")
-        phonon = make_phonopy(atoms, matrix, primitive_matrix=np.eye(3))
+        phonon = make_phonopy(atoms, matrix, primitive_matrix=np.eye(3), symprec=symprec)
     result = compute_force_constants(phonon, calculator, progress=progress, unfinished=unfinished)
     error = estimate_force_constant_error(result, describe(calculator).get("force_noise", 0.0))
     modes = compute_commensurate_modes(phonon)

@@ -1,7 +1,10 @@
 """Self-consistent phonons of independent quartic oscillators, which a scalar equation gives."""
 
+import warnings
+
 import numpy as np
 import pytest
+import yaml
 from ase.build import bulk
 from lattices import QuarticSites
 from phonopy.harmonic.force_constants import compact_fc_to_full_fc
@@ -9,10 +12,12 @@ from phonopy.physical_units import get_physical_units
 from scipy.optimize import brentq
 
 from phonopy_mlp.anharmonic import run_sscha
-from phonopy_mlp.errors import CalculatorError, SettingsError
+from phonopy_mlp.anharmonic.output import write_sscha
+from phonopy_mlp.errors import CalculatorError, SettingsError, StructureWarning
 from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
 from phonopy_mlp.imaginary import compute_commensurate_modes
 from phonopy_mlp.plot import plot_sscha, write_figure
+from phonopy_mlp.report.page import write_report
 from phonopy_mlp.unfinished import Unfinished
 
 A, B, MASS, EDGE = 1.0, 40.0, 12.0, 5.0
@@ -111,6 +116,34 @@ def test_figure(found, tmp_path):
     assert labels == ["harmonic", "0 K", "300 K"]
     write_figure(figure, tmp_path / "sscha.png")
     assert (tmp_path / "sscha.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_modes_that_stay_imaginary_are_told(workdir):
+    # Harmonic wells upside down: m w^2 = a whatever the temperature, for three modes at each of eight q-points.
+    phonon, calculator = crystal(QuarticSites(-A, 0.0, EDGE)), QuarticSites(-A, 0.0, EDGE)
+    with pytest.warns(
+        StructureWarning, match=r"^24 self-consistent modes are imaginary at 300 K, the lowest at"
+    ) as told:
+        result = run_sscha(phonon, calculator, **FEW)
+    assert len(told) == 1
+    own = result.points[0].modes.frequencies[1:, :3]
+    np.testing.assert_allclose(own, -harmonic_frequency(), rtol=1e-4)
+    write_sscha(result, phonon, workdir)
+    content = yaml.safe_load((workdir / "sscha.yaml").read_text())
+    assert content["temperatures"][0]["imaginary_modes"] == 24
+    (workdir / "phonopy_mlp.yaml").write_text(yaml.safe_dump({"phonopy_mlp": {"steps": {"sscha": content}}}))
+    assert "Modes are imaginary at 300 K; the free energy lacks them." in write_report(workdir).read_text()
+
+
+def test_modes_that_a_quartic_term_makes_real_need_no_warning():
+    phonon, calculator = crystal(QuarticSites(-A, B, EDGE)), QuarticSites(-A, B, EDGE)
+    assert compute_commensurate_modes(phonon).count_imaginary() == 24
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", StructureWarning)
+        result = run_sscha(
+            phonon, calculator, temperatures=[300], snapshots=20, iterations=6, transient=3, mesh=(3, 3, 3)
+        )
+    assert result.points[0].modes.count_imaginary() == 0
 
 
 class Killed(Exception):

@@ -1,5 +1,7 @@
 """Expansion of the axes: free energy over the lattice, Grueneisen tensor, and direct minimisation agree."""
 
+import warnings
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from ase.calculators.emt import EMT
 from ase.units import GPa
 from lattices import ScalingSprings, compliances, monoclinic, tetragonal
 from numpy.testing import assert_allclose
+from scipy import optimize
 
 from phonopy_mlp.errors import CalculatorError, ConvergenceError, ImaginaryModesError, SettingsError
 from phonopy_mlp.plot import plot_expansion
@@ -234,6 +237,25 @@ def test_strains_that_do_not_hold_the_minimum():
     atoms, calculator = tetragonal()
     with pytest.raises(ConvergenceError, match=r"no minimum within the strains at 0 K.*would be.*larger strains"):
         run_axial_qha(atoms, calculator, temperatures=[0, 100, 200], strains=[-0.012, -0.01, -0.008, -0.006], **SMALL)
+
+
+def test_a_minimisation_that_does_not_converge_is_told(monkeypatch, tmp_path):
+    atoms, calculator = tetragonal()
+    settings = {"temperatures": [0, 50], "strains": [-0.002, 0, 0.004, 0.006], "unfinished": Unfinished(tmp_path)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert run_axial_qha(atoms, calculator, **settings, **SMALL).unconverged == 0
+    minimise = optimize.minimize
+
+    def stop_early(*args, options, **kwargs):
+        return minimise(*args, options=options | {"maxiter": 1}, **kwargs)
+
+    monkeypatch.setattr(optimize, "minimize", stop_early)
+    with pytest.warns(
+        RuntimeWarning, match=r"did not converge at 3 temperatures \(Free energy surface.*doubtful"
+    ) as told:
+        assert run_axial_qha(atoms, calculator, **settings, **SMALL).unconverged == 3
+    assert len(told) == 1
 
 
 def test_nothing_finished_is_computed_again(tmp_path):

@@ -33,6 +33,8 @@ def points(energy):
             np.zeros(3),
             0,
             ThermalProperties(np.array([eos(volume, known(t)) for t in TEMPERATURES]), flat, flat, 0.0),
+            0,
+            0,
         )
         for volume in VOLUMES
     ]

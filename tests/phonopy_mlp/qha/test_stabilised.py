@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import yaml
 from double_wells import EDGES, Appearing, caesium_chloride
+from kills import watching
 from numpy.testing import assert_allclose
 from phonopy.physical_units import get_physical_units
 
 from phonopy_mlp.errors import ImaginaryModesError
+from phonopy_mlp.qha import stabilised
 from phonopy_mlp.qha.output import write_qha
 from phonopy_mlp.qha.volumes import run_mlp_qha
+from phonopy_mlp.stability.stabilise import stabilise
 from phonopy_mlp.unfinished import Unfinished
 
 UNITS = get_physical_units()
@@ -70,10 +73,43 @@ def test_what_was_done_is_told_for_every_volume(results, tmp_path):
     assert written["imaginary"] == "stabilise"
     assert [volume["primitive_cells"] for volume in written["volumes"]] == [1] * 7 + [2] * 2
     assert [volume["stabilised"] is None for volume in written["volumes"]] == [True] * 7 + [False] * 2
-    assert written["volumes"][7]["stabilised"] == {"rounds": 1, "energy_gain": first.energy_gain}
+    names = [volume["stabilised"]["audit_trail"] for volume in written["volumes"][7:]]
+    assert names == ["qha_stabilised.yaml", None]
+    assert written["volumes"][7]["stabilised"]["energy_gain"] == first.energy_gain
     thermal = yaml.safe_load((tmp_path / "thermal_properties-09.yaml").read_text())
     assert thermal["natom"] == 2
     assert thermal["volume"] == pytest.approx(1.015**3 * EDGES.prod(), rel=1e-6)
+
+
+def test_every_step_of_a_stabilised_volume_stays_on_disk(results, tmp_path):
+    followed_to, excluded = results
+    write_qha(followed_to, tmp_path)
+    (audit,) = yaml.safe_load((tmp_path / "qha_stabilised.yaml").read_text())["volumes"]
+    assert audit["volume"] == followed_to.points[7].volume
+    assert audit["stable"]
+    relaxed, followed = audit["trail"]
+    assert (relaxed["method"], followed["method"], followed["accepted"]) == ("relax", "follow", True)
+    assert followed["qpoint"] == [0.5, 0.5, 0.5]
+    assert followed["frequency"] == pytest.approx(excluded.points[7].lowest_frequency, rel=1e-6)
+    per_cell = followed["energy_change_per_formula_unit"]
+    assert per_cell == pytest.approx(-(Appearing(1.03).instability(audit["volume"]) ** 2) / 80, rel=1e-3)
+    # Those of an earlier run would be taken for this one's.
+    write_qha(excluded, tmp_path)
+    assert not (tmp_path / "qha_stabilised.yaml").exists()
+
+
+def test_the_seed_is_that_of_every_stabilisation_and_nothing_of_another_is_taken(tmp_path, monkeypatch):
+    seeds = []
+
+    def spy(*args, seed, **kwargs):
+        seeds.append(seed)
+        return stabilise(*args, seed=seed, **kwargs)
+
+    monkeypatch.setattr(stabilised, "stabilise", spy)
+    for seed in (5, 5, 6):
+        settings = {**FEW, "imaginary": "stabilise", "unfinished": Unfinished(tmp_path), "seed": seed}
+        run_mlp_qha(caesium_chloride(), Appearing(1.02), **settings)
+    assert seeds == [5, 6]
 
 
 def test_where_the_instability_is_gone_the_crystal_relaxes_back():
@@ -100,21 +136,6 @@ def test_noise_is_not_stabilised_and_not_hidden():
         run_mlp_qha(caesium_chloride(), Declared(1.03), imaginary="stabilise", **SETTINGS)
 
 
-class Killed(BaseException):
-    pass
-
-
-class Mortal(Appearing):
-    """Dies at one evaluation."""
-
-    life = np.inf
-
-    def calculate(self, *args, **kwargs):
-        if self.calls + 1 == self.life:
-            raise Killed
-        super().calculate(*args, **kwargs)
-
-
 FEW = {"supercell_matrix": np.diag([2, 2, 2]), "mesh": (2, 2, 2), "temperatures": [0, 50, 100], "volumes": 5}
 
 
@@ -126,23 +147,23 @@ def same(one, other):
 
 
 def test_killed_anywhere_it_goes_on_and_gives_the_same(tmp_path):
-    counting = Mortal(1.02)
-    whole = run_mlp_qha(caesium_chloride(), counting, imaginary="stabilise", **FEW)
+    calculator = Appearing(1.02)
+    with watching(Appearing, tmp_path / "kept", tmp_path) as moments:
+        kept = Unfinished(tmp_path / "kept")
+        whole = run_mlp_qha(caesium_chloride(), calculator, imaginary="stabilise", unfinished=kept, **FEW)
     assert [point.crystal.cells for point in whole.points] == [1, 1, 1, 2, 2]
-    for life in range(1, counting.calls + 1, 11):
-        mortal, again = Mortal(1.02), Mortal(1.02)
-        mortal.life = life
-        kept = Unfinished(tmp_path / str(life))
-        with pytest.raises(Killed):
-            run_mlp_qha(caesium_chloride(), mortal, imaginary="stabilise", unfinished=kept, **FEW)
+    # While the second volume is stabilised, its trail is what is kept.
+    assert sum("stabilising" in str(path) for path in moments[18][0].rglob("*")) > 0
+    for folder, finished in moments[::3]:
+        again, kept = Appearing(1.02), Unfinished(folder)
         result = run_mlp_qha(caesium_chloride(), again, imaginary="stabilise", unfinished=kept, **FEW)
-        assert same(result, whole), life
+        # Where a line is followed is one part.
+        assert again.calls <= calculator.calls - finished + 15
+        assert same(result, whole), finished
         kept.remove()
-        assert not (tmp_path / str(life)).exists()
-    nothing = Mortal(1.02)
-    kept = Unfinished(tmp_path)
-    for calculator in (Mortal(1.02), nothing):
-        run_mlp_qha(caesium_chloride(), calculator, imaginary="stabilise", unfinished=kept, **FEW)
+        assert not folder.exists()
+    nothing = Appearing(1.02)
+    run_mlp_qha(caesium_chloride(), nothing, imaginary="stabilise", unfinished=Unfinished(tmp_path / "kept"), **FEW)
     assert nothing.calls == 0
 
 

@@ -1,7 +1,9 @@
 """Free energy over volumes: a crystal that is solved exactly, a metal beside phonopy-qha, and what goes wrong."""
 
+import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from ase.build import bulk, make_supercell
 from ase.calculators.emt import EMT
 from ase.units import GPa
+from kills import watching
 from lattices import ScalingSprings
 from numpy.testing import assert_allclose
 from phonopy.physical_units import get_physical_units
@@ -18,7 +21,7 @@ from phonopy.qha.qha import run_qha
 from scipy.optimize import minimize_scalar
 from springs import Springs
 
-from phonopy_mlp.errors import CalculatorError, ConvergenceError, ImaginaryModesError, SettingsError
+from phonopy_mlp.errors import ConvergenceError, ImaginaryModesError, SettingsError
 from phonopy_mlp.evaluator import Evaluator
 from phonopy_mlp.force_constants import make_phonopy
 from phonopy_mlp.qha.fit import fit_volumes
@@ -158,6 +161,17 @@ def test_phonopy_qha_the_command_on_the_files_we_write(copper, tmp_path):
     assert (tmp_path / "qha_volumes.yaml").read_text().count("used: true") == len(inputs)
 
 
+def test_the_linear_coefficient_of_a_cubic_crystal_is_written_at_every_temperature(copper, tmp_path):
+    write_qha(copper, tmp_path)
+    temperatures, alpha = np.loadtxt(tmp_path / "linear_thermal_expansion.dat").T
+    assert_allclose(temperatures, copper.temperatures)
+    assert_allclose(alpha, copper.linear_expansion, atol=1e-15)
+    assert_allclose(3 * alpha, np.loadtxt(tmp_path / "thermal_expansion.dat")[:, 1], atol=3e-15)
+    # Another crystal in the same folder does not take it over.
+    write_qha(replace(copper, linear_expansion=None), tmp_path)
+    assert not (tmp_path / "linear_thermal_expansion.dat").exists()
+
+
 def test_figures(copper, tmp_path):
     mpl.use("Agg")
     plot_qha(copper, tmp_path, suffix="png")
@@ -290,53 +304,78 @@ def test_other_equations_of_state(exact, eos):
     assert not np.array_equal(fitted.equilibrium_volumes, exact[1].volume)
 
 
-class Killed(Exception):
-    pass
+class Counting(ScalingSprings):
+    """Its results do not depend on what it computed before."""
 
-
-class Mortal(ScalingSprings):
-    """Dies at one evaluation; its results do not depend on what it computed before."""
-
-    life = np.inf
     calls = 0
 
     def calculate(self, *args, **kwargs):
         self.calls += 1
-        if self.calls == self.life:
-            raise Killed
         super().calculate(*args, **kwargs)
 
 
-def mortal(life=np.inf):
-    calculator = Mortal(k0=2.0, v0=V0, b0=120 * GPa, gamma=GAMMA)
-    calculator.life = life
-    return calculator
+def counting():
+    return Counting(k0=2.0, v0=V0, b0=120 * GPa, gamma=GAMMA)
 
 
 FEW = {"supercell_matrix": np.diag([2, 2, 2]), "mesh": (3, 3, 3), "temperatures": [0, 50, 100], "volumes": 5}
 
 
 def test_killed_anywhere_it_goes_on_and_gives_the_same(tmp_path):
-    atoms, counting = bulk("Cu", a=3.65), mortal()
-    whole = run_mlp_qha(atoms, counting, **FEW)
-    assert counting.calls > 15
-    for life in range(1, counting.calls + 1):
-        folder, again = tmp_path / str(life), mortal()
-        with pytest.raises(CalculatorError, match="Killed"):
-            run_mlp_qha(atoms, mortal(life), unfinished=Unfinished(folder), **FEW)
-        kept = Unfinished(folder)
+    atoms, calculator = bulk("Cu", a=3.65), counting()
+    with watching(Counting, tmp_path / "kept", tmp_path) as moments:
+        whole = run_mlp_qha(atoms, calculator, unfinished=Unfinished(tmp_path / "kept"), **FEW)
+    # The crystal's relaxation, and relaxation and forces of every volume.
+    assert len(moments) >= 1 + 2 * len(whole.points)
+    for folder, finished in moments:
+        again, kept = counting(), Unfinished(folder)
         result = run_mlp_qha(atoms, again, unfinished=kept, **FEW)
-        # One relaxation at most is repeated, and the first is the longest.
-        assert again.calls <= counting.calls - life + 10
+        assert again.calls == calculator.calls - finished
         for name in ("volume", "volumetric_expansion", "bulk_modulus", "gibbs_energy", "heat_capacity", "gruneisen"):
-            assert np.array_equal(getattr(result, name), getattr(whole, name)), (life, name)
+            assert np.array_equal(getattr(result, name), getattr(whole, name)), (finished, name)
         kept.remove()
         assert not folder.exists()
 
 
+LONG = """
+import sys
+from pathlib import Path
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from phonopy_mlp.qha.volumes import run_mlp_qha
+from phonopy_mlp.unfinished import Unfinished
+run_mlp_qha(bulk("Cu"), EMT(), unfinished=Unfinished(Path(sys.argv[1])), **eval(sys.argv[2]))
+"""
+
+
+def test_a_process_that_is_killed_is_gone_on_with(tmp_path):
+    settings = FEW | {"supercell_matrix": [[2, 0, 0], [0, 2, 0], [0, 0, 2]]}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen([sys.executable, "-c", LONG, tmp_path, repr(settings)], env=environment)
+    while process.poll() is None and not list(tmp_path.rglob("phonons-*")):
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() != 0
+    kept = [path.name for path in tmp_path.rglob("phonons-*.npz")]
+    assert 0 < len(kept) < 5
+    calls = []
+
+    class Counted(EMT):
+        def calculate(self, *args, **kwargs):
+            calls.append(1)
+            super().calculate(*args, **kwargs)
+
+    Counted.__name__ = "EMT"
+    expected = run_mlp_qha(bulk("Cu"), Counted(), **settings)
+    whole = len(calls)
+    result = run_mlp_qha(bulk("Cu"), Counted(), unfinished=Unfinished(tmp_path), **settings)
+    assert np.array_equal(result.volume, expected.volume)
+    assert len(calls) < 2 * whole
+
+
 def test_nothing_finished_is_computed_again(tmp_path):
-    run_mlp_qha(bulk("Cu"), mortal(), unfinished=Unfinished(tmp_path), **FEW)
-    again = mortal()
+    run_mlp_qha(bulk("Cu"), counting(), unfinished=Unfinished(tmp_path), **FEW)
+    again = counting()
     run_mlp_qha(bulk("Cu"), again, unfinished=Unfinished(tmp_path), **FEW)
     assert again.calls == 0
     run_mlp_qha(bulk("Cu"), again, unfinished=Unfinished(tmp_path), **(FEW | {"mesh": (2, 2, 2)}))
@@ -350,6 +389,7 @@ WRONG = [
     ({"most_added": -1}, "-1 volumes more"),
     ({"eos": "birch"}, "'birch'"),
     ({"imaginary": "hide"}, "'hide'"),
+    ({"seed": -1}, "Seed -1"),
     ({"temperatures": [100, 200]}, "ascend from 0 K"),
     ({"temperatures": [0, 200, 200]}, "ascend from 0 K"),
     ({"mesh": (3, 3)}, "three positive integers"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -19,8 +20,9 @@ from phonopy_mlp.eos.fit import Eos
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.plot import plot_expansion, write_figure
 from phonopy_mlp.qha.axes import check_strains, run_axial_qha
-from phonopy_mlp.qha.output import write_axial_qha, write_expansion_tensor, write_qha
+from phonopy_mlp.qha.output import STABILISED_FILE, write_axial_qha, write_expansion_tensor, write_qha
 from phonopy_mlp.qha.plot import plot_axial_qha, plot_qha
+from phonopy_mlp.qha.point import LatticePoint
 from phonopy_mlp.qha.tensor import compute_expansion_tensor
 from phonopy_mlp.qha.thermal import check_temperatures
 from phonopy_mlp.qha.volumes import (
@@ -38,10 +40,15 @@ TENSOR_FIGURE = "expansion_tensor.png"
 TMAX, TSTEP = 300.0, 10.0
 """Default highest temperature and step in K: many a framework has no minimum of F(V) within reach at phonopy's 1000."""
 
-_OVER_VOLUMES = ("strain", "volumes", "added", "form", "imaginary")
+_OVER_VOLUMES = ("strain", "volumes", "added", "form", "imaginary", "seed")
 """Options of the way over volumes alone."""
+CAVEATS = ("share_of_mesh_modes_left_out", "unstable_long_waves", "unstable_strains")
+"""In the record: of each volume or lattice, in the order of its file, or of the one lattice of a tensor."""
 
 _TABLE_ROWS = 7
+
+Outcome = tuple[dict[str, Array], dict[str, Any]]
+"""What a way gives: columns by their names, and what else the record tells of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +62,11 @@ class QhaStep:
     imaginary: Imaginary = "stop"
     lengths: tuple[float, ...] = ()
     tensor: bool = False
+    seed: int = 0
 
     def check(self, mesh: tuple[int, ...], temperatures: Array, relaxation: RelaxOptions) -> None:
         """Raise `SettingsError` for settings that make no sense."""
-        check_settings(self.volumes, self.strain, self.added, self.form, self.imaginary)
+        check_settings(self.volumes, self.strain, self.added, self.form, self.imaginary, self.seed)
         check_temperatures(temperatures)
         check_mesh("--qha", mesh)
         if self.lengths:
@@ -75,13 +83,13 @@ class QhaStep:
         started = time.perf_counter()
         way = self._over_lengths if self.lengths else self._tensor if self.tensor else self._over_volumes
         with RelaxationBar(start.relaxation.fmax) as show:
-            columns = way(start, record, show)
+            columns, details = way(start, record, show)
         rows = np.unique(np.linspace(0, len(columns["T (K)"]) - 1, _TABLE_ROWS).round().astype(int))
         record.say(_table(columns, rows))
         found = {name: values[rows].tolist() for name, values in columns.items()}
-        record.add("qha", found, time.perf_counter() - started)
+        record.add("qha", found | details, time.perf_counter() - started)
 
-    def _over_volumes(self, start: Start, record: RunRecord, show: RelaxationBar) -> dict[str, Array]:
+    def _over_volumes(self, start: Start, record: RunRecord, show: RelaxationBar) -> Outcome:
         result = run_mlp_qha(
             start.atoms,
             start.calculator,
@@ -90,6 +98,7 @@ class QhaStep:
             most_added=self.added,
             eos=self.form,
             imaginary=self.imaginary,
+            seed=self.seed,
             **_shared(start, record, show),
         )
         write_qha(result, record.folder)
@@ -105,20 +114,22 @@ class QhaStep:
         }
         if result.linear_expansion is not None:
             columns["alpha (1e-6/K)"] = 1e6 * result.linear_expansion
-        return columns
+        stabilised = any(point.stabilisation is not None for point in result.points)
+        return columns, _caveats(result.points) | {"audit_trail": STABILISED_FILE if stabilised else None}
 
-    def _over_lengths(self, start: Start, record: RunRecord, show: RelaxationBar) -> dict[str, Array]:
+    def _over_lengths(self, start: Start, record: RunRecord, show: RelaxationBar) -> Outcome:
         result = run_axial_qha(start.atoms, start.calculator, strains=self.lengths, **_shared(start, record, show))
         write_axial_qha(result, record.folder)
         plot_axial_qha(result, record.folder)
-        return {
+        columns = {
             "T (K)": result.temperatures,
             **{f"{name} (A)": lengths for name, lengths in zip("abc", result.lengths.T, strict=True)},
             **_axial(result.axial_expansion),
             "alpha_V (1e-6/K)": 1e6 * result.volumetric_expansion,
         }
+        return columns, _caveats(result.points) | {"unconverged_temperatures": result.unconverged}
 
-    def _tensor(self, start: Start, record: RunRecord, show: RelaxationBar) -> dict[str, Array]:
+    def _tensor(self, start: Start, record: RunRecord, show: RelaxationBar) -> Outcome:
         elastic = run_elasticity(
             start.atoms,
             start.calculator,
@@ -133,11 +144,14 @@ class QhaStep:
         write_expansion_tensor(result, record.folder)
         directions = dict(zip("abc", start.atoms.cell.array, strict=True))
         write_figure(plot_expansion(result, start.title, directions), record.folder / TENSOR_FIGURE)
-        return {
+        columns = {
             "T (K)": result.temperatures,
             **_axial(result.axial_expansion),
             "alpha_V (1e-6/K)": 1e6 * result.volumetric_expansion,
         }
+        return columns, dict(
+            zip(CAVEATS, (result.left_out, result.unstable_waves, result.unstable_strains), strict=True)
+        )
 
 
 def add_options(group: Any) -> None:
@@ -156,6 +170,9 @@ def add_options(group: Any) -> None:
     group.add_argument("--qha-form", choices=get_args(Eos), help="equation of state of F(V) (default: vinet)")
     group.add_argument(
         "--qha-imaginary", choices=get_args(Imaginary), help="what becomes of a volume with imaginary modes"
+    )
+    group.add_argument(
+        "--qha-seed", type=int, metavar="SEED", help="of random displacements that stabilise a volume (default: 0)"
     )
     group.add_argument(
         "--qha-lengths",
@@ -179,6 +196,10 @@ def read(own: argparse.Namespace, returned: list[str], *, wanted: bool = False) 
             " and ".join(f"--qha-{name}" for name in given),
             "volumes, lengths and the tensor are each a way of their own to thermal expansion",
             "Choose one",
+        )
+    if "seed" in given and given.get("imaginary") != "stabilise":
+        raise SettingsError(
+            "--qha-seed without --qha-imaginary stabilise", "it would have no effect", "Add it, or leave the seed out"
         )
     return QhaStep(**given)
 
@@ -204,6 +225,11 @@ def _shared(start: Start, record: RunRecord, show: RelaxationBar) -> dict[str, A
         "on_step": show,
         "unfinished": record.unfinished,
     }
+
+
+def _caveats(points: Sequence[LatticePoint]) -> dict[str, Any]:
+    described = [point.describe() for point in points]
+    return {name: [each[name] for each in described] for name in CAVEATS}
 
 
 def _axial(expansion: Array) -> dict[str, Array]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from phonopy_mlp.anharmonic.output import write_sscha
+from phonopy_mlp.anharmonic.result import SschaPoint
 from phonopy_mlp.anharmonic.sscha import (
     ITERATIONS,
     MIXING,
     SNAPSHOTS,
-    SschaPoint,
     check_settings,
     run_sscha,
 )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from phonopy.qha.eos import get_eos
 
 from phonopy_mlp.plot import COLOURS
+from phonopy_mlp.qha.output import LATTICES_FILE, LINEAR_FILE, TENSOR_FILE, VOLUMES_FILE
 from phonopy_mlp.report.chart import Array, Curve, draw_chart
 from phonopy_mlp.report.folder import FinishedRun, unreadable
 from phonopy_mlp.report.markup import paragraph, table
@@ -17,17 +19,29 @@ from phonopy_mlp.report.section import INK, Figure, Section
 
 HELMHOLTZ_FILE = "helmholtz-volume.dat"
 VOLUME_FILE = "volume-temperature.dat"
-VOLUMES_FILE = "qha_volumes.yaml"
-TENSOR_FILE = "expansion_tensor.yaml"
 _CURVES = 6
 _T = "Temperature (K)"
+_HEAD = (
+    "E (eV)",
+    "lowest frequency (THz)",
+    "imaginary modes",
+    "mesh modes left out (%)",
+    "unstable long waves",
+    "unstable strains",
+)
 
 _TABLES = {
     VOLUME_FILE: ("volume_temperature", "Volume at zero pressure.", "V (Å³/primitive cell)", 1.0),
     "thermal_expansion.dat": (
         "thermal_expansion",
-        "Volumetric expansion coefficient; the linear one of a cubic crystal is a third of it.",
+        "Volumetric expansion coefficient.",
         "Volumetric α (10⁻⁶/K)",
+        1e6,
+    ),
+    LINEAR_FILE: (
+        "linear_expansion",
+        "Linear expansion coefficient, the same along any axis.",
+        "Linear α (10⁻⁶/K)",
         1e6,
     ),
     "bulk_modulus-temperature.dat": ("bulk_modulus", "Isothermal bulk modulus.", "B (GPa)", 1.0),
@@ -59,13 +73,18 @@ def make(run: FinishedRun) -> Section | None:
     ]
     if not figures:
         return None
-    volumes = run.read_yaml(VOLUMES_FILE) if over_volumes else None
     return Section(
         "qha",
         "Quasi-harmonic approximation",
-        before="" if volumes is None else _describe(run, volumes),
+        before="".join(
+            (
+                _describe_volumes(run) if over_volumes else "",
+                _describe_lattices(run) if over_lengths else "",
+                _describe_tensor(run) if "tensor" in ways else "",
+            )
+        ),
         figures=tuple(figures),
-        facts=_fact(run) if over_volumes else (),
+        facts=_facts(run) if over_volumes else (),
     )
 
 
@@ -131,13 +150,11 @@ def _from_tensor(run: FinishedRun) -> list[Figure]:
     content = run.read_yaml(TENSOR_FILE)
     if content is None:
         return []
-    try:
+    with _reading(run, TENSOR_FILE):
         rows = content["temperatures"]
         temperatures = np.array([row["temperature"] for row in rows], dtype=float)
         axial = 1e6 * np.array([row["axial_expansion"] for row in rows], dtype=float).T
         volumetric = 1e6 * np.array([row["volumetric_expansion"] for row in rows], dtype=float)
-    except (KeyError, TypeError, ValueError) as error:
-        raise unreadable(run.folder / TENSOR_FILE, f"it lacks {error}") from error
     return [
         draw_chart(
             "expansion_tensor",
@@ -156,36 +173,92 @@ def _per_axis(temperatures: Array, values: Array) -> list[Curve]:
     ]
 
 
-def _describe(run: FinishedRun, content: Mapping[str, Any]) -> str:
-    try:
-        rows = [
-            (
-                f"{point['volume']:.3f}",
-                f"{point['energy']:.5f}",
-                f"{point['lowest_frequency']:.4f}",
-                point["imaginary_modes"],
-                point["used"],
-            )
-            for point in content["volumes"]
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise unreadable(run.folder / VOLUMES_FILE, f"it lacks {error}") from error
-    out = sum(not used for *_, used in rows)
-    said = (
-        paragraph(f"{out} of {len(rows)} volumes have imaginary modes and were left out.", kind="warning")
-        if out
-        else ""
+def _describe_volumes(run: FinishedRun) -> str:
+    content = run.read_yaml(VOLUMES_FILE)
+    if content is None:
+        return ""
+    with _reading(run, VOLUMES_FILE):
+        points = content["volumes"]
+        rows = [(f"{point['volume']:.3f}", *_cells(point), point["used"]) for point in points]
+        used = [point for point in points if point["used"]]
+        doubts = _warn_of(used)
+    out = len(points) - len(used)
+    said = f"{out} of {len(points)} volumes have imaginary modes and were left out."
+    head = ("V (Å³)", *_HEAD, "used")
+    return (
+        (paragraph(said, kind="warning") if out else "")
+        + doubts
+        + paragraph("Everything is per primitive cell.")
+        + table(rows, head=head)
     )
-    head = ("V (Å³)", "E (eV)", "lowest frequency (THz)", "imaginary modes", "used")
-    return said + paragraph("Everything is per primitive cell.") + table(rows, head=head)
 
 
-def _fact(run: FinishedRun) -> tuple[tuple[str, str], ...]:
-    columns = run.read_table("thermal_expansion.dat")
-    if columns is None:
-        return ()
-    k = int(np.argmin(np.abs(columns[0] - 300)))
-    return ((f"Volumetric expansion at {columns[0][k]:g} K", f"{1e6 * columns[1][k]:.1f} × 10⁻⁶/K"),)
+def _describe_lattices(run: FinishedRun) -> str:
+    content = run.read_yaml(LATTICES_FILE)
+    if content is None:
+        return ""
+    with _reading(run, LATTICES_FILE):
+        points = content["lattices"]
+        rows = [(*(f"{length:.4f}" for length in point["lengths"]), *_cells(point)) for point in points]
+        doubts = _warn_of(points)
+    return doubts + table(rows, head=("a (Å)", "b (Å)", "c (Å)", *_HEAD))
+
+
+def _describe_tensor(run: FinishedRun) -> str:
+    content = run.read_yaml(TENSOR_FILE)
+    if content is None:
+        return ""
+    with _reading(run, TENSOR_FILE):
+        return _warn_of([content])
+
+
+def _cells(point: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what `_HEAD` names."""
+    return (
+        f"{point['energy']:.5f}",
+        f"{point['lowest_frequency']:.4f}",
+        point["imaginary_modes"],
+        f"{100 * point['share_of_mesh_modes_left_out']:.2g}",
+        point["unstable_long_waves"],
+        point["unstable_strains"],
+    )
+
+
+def _warn_of(lattices: Sequence[Mapping[str, Any]]) -> str:
+    """Return warnings of what is doubtful about lattices that were used."""
+    said = []
+    left_out = max(lattice["share_of_mesh_modes_left_out"] for lattice in lattices)
+    if left_out > 0:
+        said.append(
+            f"Up to {100 * left_out:.2g} % of the mesh's modes are imaginary between the q-points that the supercell "
+            "represents exactly, and left out of all sums."
+        )
+    unstable = sum(bool(lattice["unstable_long_waves"] or lattice["unstable_strains"]) for lattice in lattices)
+    if unstable:
+        said.append(
+            f"Long acoustic waves or homogeneous strains lower the energy of {unstable} of {len(lattices)} lattices: "
+            "their free energies mean little."
+        )
+    return "".join(paragraph(text, kind="warning") for text in said)
+
+
+@contextmanager
+def _reading(run: FinishedRun, name: str) -> Iterator[None]:
+    """Say of a file that it lacks something, in a sentence."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise unreadable(run.folder / name, f"it lacks {error}") from error
+
+
+def _facts(run: FinishedRun) -> tuple[tuple[str, str], ...]:
+    found = []
+    for kind, file in (("Volumetric", "thermal_expansion.dat"), ("Linear", LINEAR_FILE)):
+        columns = run.read_table(file)
+        if columns is not None:
+            k = int(np.argmin(np.abs(columns[0] - 300)))
+            found.append((f"{kind} expansion at {columns[0][k]:g} K", f"{1e6 * columns[1][k]:.1f} × 10⁻⁶/K"))
+    return tuple(found)
 
 
 def _form(run: FinishedRun) -> str:

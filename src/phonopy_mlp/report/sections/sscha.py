@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from phonopy_mlp.anharmonic.output import SSCHA_FILE
@@ -41,7 +44,8 @@ def make(run: FinishedRun) -> Section | None:
     return Section(
         "sscha",
         "Self-consistent phonons",
-        before=paragraph("The self-consistent harmonic approximation; energies are per primitive cell."),
+        before=_warn_of_imaginary_modes(content)
+        + paragraph("The self-consistent harmonic approximation; energies are per primitive cell."),
         figures=(
             draw_chart(
                 "sscha_free_energy",
@@ -64,3 +68,10 @@ def make(run: FinishedRun) -> Section | None:
             rows, head=("T (K)", "F (eV)", "lowest frequency (THz)", "imaginary modes", "snapshots", "iterations")
         ),
     )
+
+
+def _warn_of_imaginary_modes(content: Mapping[str, Any]) -> str:
+    unstable = [f"{point['temperature']:g} K" for point in content["temperatures"] if point["imaginary_modes"]]
+    if not unstable:
+        return ""
+    return paragraph(f"Modes are imaginary at {', '.join(unstable)}; the free energy lacks them.", kind="warning")
