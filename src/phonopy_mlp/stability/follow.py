@@ -15,7 +15,7 @@ from phonopy_mlp.evaluator import calling
 from phonopy_mlp.imaginary import ImaginaryMode
 from phonopy_mlp.stability.cells import find_order, find_periodic_cell, make_pattern
 from phonopy_mlp.stability.long_waves import strain_along
-from phonopy_mlp.stability.proposals import Problem, Proposal, find_images
+from phonopy_mlp.stability.proposals import Problem, Proposal, check_size, find_images
 from phonopy_mlp.stability.strains import strain_by
 from phonopy_mlp.structures import bare
 
@@ -23,6 +23,10 @@ Array = np.ndarray[Any, Any]
 
 Line = Callable[[float], Atoms]
 """Structure at an amplitude."""
+
+_FARTHEST = 10.0
+_LARGEST_STRAIN = 0.5
+"""Of either sign: strained by -1, a cell has no volume."""
 
 _SMALLEST = 0.005
 _PRECISION = 1e-2
@@ -45,11 +49,20 @@ class Follow:
     largest_strain : float
         The same for a strain.
 
+    Raises
+    ------
+    SettingsError
+        One of them is not positive, `largest` exceeds 10 A, or `largest_strain` exceeds 0.5.
+
     """
 
     largest: float = 1.0
     largest_strain: float = 0.2
     name = "follow"
+
+    def __post_init__(self) -> None:
+        check_size("Following a mode up to a displacement", self.largest, "A", most=_FARTHEST, example="1")
+        check_size("Following up to a strain", self.largest_strain, "", most=_LARGEST_STRAIN, example="0.2")
 
     def propose(self, problem: Problem) -> Iterator[Proposal]:
         """Yield the lowest point along each mode and each strain."""

@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
+from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.imaginary import ImaginaryMode
 from phonopy_mlp.stability.cells import find_periodic_cell, make_pattern
 from phonopy_mlp.stability.check import StabilityCheck
@@ -107,6 +108,14 @@ class Method(Protocol):
 
     def propose(self, problem: Problem) -> Iterator[Proposal]:
         """Yield structures to relax, the most promising first; they are taken until one of them is accepted."""
+
+
+def check_size(what: str, value: float, unit: str, *, most: float, example: str) -> None:
+    """Raise `SettingsError` for a setting of a method that is not positive, or larger than makes sense."""
+    if not 0 < value <= most:
+        raise SettingsError(
+            f"{what} of {value:g} {unit}", f"it must be positive and at most {most:g} {unit}", f"Give {example}"
+        )
 
 
 def find_images(fixed: tuple[int, ...], atoms: Atoms, supercell: Atoms) -> Array:

@@ -108,13 +108,17 @@ def stabilise(
     CalculatorError
         The calculator failed in the first relaxation or in a check. Where it fails in a method, the step is rejected.
     SettingsError
-        There is no such method, `max_rounds` or `seed` is negative, or `relax` objects to its settings.
+        There is no such method, it is to hold atoms that are not there, `max_rounds` or `seed` is negative, or `relax`
+        objects to its settings.
     StabilityError
         Something is unstable in the end, and `must_be_stable` was asked for.
 
     """
     check_settings(methods, max_rounds, seed)
     chosen = [_make_method(method) for method in methods]
+    for method in chosen:
+        if isinstance(method, Dynamics):
+            method.check_held(atoms)
     relaxation = Relaxation(calculator, fmax, max_steps, cell, pressure, unfinished, on_step)
     trail: list[Step] = []
 

@@ -414,6 +414,53 @@ def test_settings_that_make_no_sense_are_refused(wrong, message):
         stabilise(caesium_chloride(), ferroelectric(), supercell_matrix=ONE, **wrong)
 
 
+WRONG = [
+    (Rattle, {"sigma": -0.01}, "standard deviation of -0.01 A: it must be positive and at most 1 A"),
+    (Rattle, {"sigma": 0.0}, "standard deviation of 0 A"),
+    (Rattle, {"sigma": np.nan}, "standard deviation of nan A"),
+    (Rattle, {"sigma": 2.0}, "standard deviation of 2 A"),
+    (Follow, {"largest": -1.0}, "a displacement of -1 A"),
+    (Follow, {"largest": np.inf}, "a displacement of inf A"),
+    (Follow, {"largest_strain": 0.0}, "a strain of 0: it must be positive and at most 0.5. Give 0.2."),
+    (Follow, {"largest_strain": 1.0}, "a strain of 1"),
+    (Dynamics, {"temperature": -10.0}, "a temperature of -10 K"),
+    (Dynamics, {"temperature": 0.0}, "a temperature of 0 K"),
+    (Dynamics, {"temperature": 1e6}, "at most 1000 K"),
+    (Dynamics, {"temperature": np.nan}, "a temperature of nan K"),
+    (Dynamics, {"steps": 0}, "0 steps"),
+    (Dynamics, {"timestep": -1.0}, "a time step of -1 fs"),
+    (Dynamics, {"timestep": 100.0}, "at most 10 fs"),
+    (Dynamics, {"held": ("Zq",)}, "Held atoms 'Zq'"),
+    (Dynamics, {"held": "Zr"}, "Held atoms 'Z'"),
+]
+
+
+@pytest.mark.parametrize(("method", "wrong", "message"), WRONG)
+def test_methods_with_settings_that_make_no_sense_cannot_be_made(method, wrong, message):
+    with pytest.raises(SettingsError, match=message.replace(".", r"\.")):
+        method(**wrong)
+
+
+@pytest.mark.parametrize(("held", "why"), [(("Zr",), "no Zr in the structure"), (("Cs", "Cl"), "no others")])
+def test_atoms_to_be_held_must_be_there_and_others_as_well(held, why):
+    with pytest.raises(SettingsError, match=why):
+        stabilise(caesium_chloride(), ferroelectric(), supercell_matrix=ONE, methods=[Dynamics(held=held)])
+
+
+@pytest.mark.parametrize("result", [np.nan, 1e9])
+def test_dynamics_that_break_down_are_a_rejected_step(result):
+    class Breakable(DoubleWells):
+        def calculate(self, atoms=None, properties=("energy",), system_changes=()):
+            super().calculate(atoms, properties, system_changes)
+            if np.abs(self.displacements(atoms)).max() > 1e-3:
+                self.results["forces"][:] = result
+
+    calculator = Breakable((5, 5, -1))
+    result = stabilise(caesium_chloride(), calculator, supercell_matrix=ONE, methods=["md"], cell="fixed")
+    assert not result.stable
+    assert "atoms fly apart at 10 K in steps of 1 fs" in result.trail[1].reason
+
+
 def proposals(method, calculator):
     """Return what a method proposes first."""
     found = []
