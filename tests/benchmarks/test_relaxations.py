@@ -1,18 +1,11 @@
 """The driver of the relaxations tells what is outside of a model's domain, and the document what is in its table."""
 
-import csv
-import re
-from pathlib import Path
-
-import pytest
 import relaxations
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 
 from mace_mof_calc import structures
 from phonopy_mlp.registry import get_calculator
-
-README = Path(relaxations.__file__).parent / "README.md"
 
 
 def test_what_is_outside_of_the_domain_is_counted_by_kind_and_element():

@@ -1,14 +1,18 @@
+import warnings
+
 import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.units import GPa
 from numpy.testing import assert_allclose
+from scipy.linalg import logm
 from springs import BondedSprings, Springs
 
 import phonopy_mlp.relax as relax_module
 from phonopy_mlp.errors import CalculatorError, ConvergenceError, SettingsError
 from phonopy_mlp.relax import relax
+from phonopy_mlp.stability.descent import descend
 
 
 def test_springs_come_to_rest_at_their_length():
@@ -214,6 +218,22 @@ def test_the_exact_hessian_keeps_the_volume_that_is_to_stay(stiff_and_soft):
     assert result.residual_force < 1e-6
     assert result.residual_stress < 1e-6
     assert result.steps < 100
+
+
+def test_rounding_in_the_logarithm_of_the_cells_deformation_is_no_warning(stiff_and_soft, monkeypatch):
+    asked = []
+
+    def doubtful(matrix):
+        asked.append(matrix)
+        warnings.warn("logm result may be inaccurate, approximate err = 2e-13", RuntimeWarning, stacklevel=2)
+        return logm(matrix)
+
+    monkeypatch.setattr("scipy.linalg.logm", doubtful)
+    _, moved, calculator = stiff_and_soft
+    # Every warning is an error here: of L-BFGS, of the exact Hessian, and of FIRE.
+    relax(moved, calculator, max_steps=40)
+    descend(moved, calculator, below=np.inf, fmax=1e-3, cell="free", pressure=0.0, fixed=())
+    assert asked
 
 
 def test_without_linear_response_the_same_takes_many_steps(stiff_and_soft):
