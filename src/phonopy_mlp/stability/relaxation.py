@@ -96,3 +96,8 @@ class Relaxation:
     def with_pressure(self, energy: float, atoms: Atoms) -> float:
         """Return the energy in eV with the work of the pressure."""
         return energy + self.pressure * GPa * float(atoms.get_volume())
+
+
+def not_lower(change: float) -> str:
+    """Return the reason of a rejected step whose energy per atom changed by so much (eV)."""
+    return f"relaxed to {change:+.2e} eV per atom, which is not lower"

@@ -14,7 +14,7 @@ from phonopy_mlp.errors import PhonopyMlpError
 from phonopy_mlp.stability.cells import carry_supercell, reduce_to_primitive
 from phonopy_mlp.stability.check import StabilityCheck
 from phonopy_mlp.stability.proposals import Method, Problem, Proposal, find_images
-from phonopy_mlp.stability.relaxation import Relaxation
+from phonopy_mlp.stability.relaxation import Relaxation, not_lower
 from phonopy_mlp.stability.trail import Step, count_atoms_per_formula
 from phonopy_mlp.symmetry import SpaceGroup, find_space_groups
 
@@ -117,7 +117,7 @@ class Round:
         gain = self.crystal.energy - energy
         reason = ""
         if not gain > self.relaxation.energy_noise:
-            reason = f"relaxed to {-gain:+.2e} eV per atom, which is not lower"
+            reason = not_lower(-gain)
         matrix = carry_supercell(self.crystal.supercell_matrix, rows)
         found = Relaxed(relaxed, energy, matrix, fixed, find_space_groups(relaxed))
         self._record(replace(proposal, refusal=reason), method, found)

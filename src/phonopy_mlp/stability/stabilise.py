@@ -10,7 +10,7 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
 from phonopy_mlp.arrays import Array, frozen
-from phonopy_mlp.errors import SettingsError, StabilityError
+from phonopy_mlp.errors import ConvergenceError, SettingsError, StabilityError
 from phonopy_mlp.evaluator import Progress, calling, silent
 from phonopy_mlp.imaginary import THRESHOLD
 from phonopy_mlp.relax import FMAX, Cell
@@ -19,7 +19,7 @@ from phonopy_mlp.stability.dynamics import Dynamics
 from phonopy_mlp.stability.follow import Follow
 from phonopy_mlp.stability.proposals import Method
 from phonopy_mlp.stability.rattle import Rattle
-from phonopy_mlp.stability.relaxation import Relaxation
+from phonopy_mlp.stability.relaxation import Relaxation, not_lower
 from phonopy_mlp.stability.rounds import Relaxed, Round
 from phonopy_mlp.stability.trail import StabilityResult, Step, count_atoms_per_formula
 from phonopy_mlp.structures import bare
@@ -64,6 +64,9 @@ def stabilise(
     waves and strains alone are left in a fixed cell, or `max_rounds` is reached. What is unstable in the end stands in
     the result, also a strain that a fixed cell or volume forbids.
 
+    L-BFGS may lead uphill from beside a saddle point onto it. Where the relaxation at the beginning has done so it is
+    a rejected step, and the crystal slides down with FIRE before it is relaxed again.
+
     A mode off Gamma makes the cell as many times larger as it needs to repeat. The next check is made in exactly the
     same supercell in space as the first one, which every cell that holds a commensurate mode divides.
 
@@ -104,7 +107,8 @@ def stabilise(
     Raises
     ------
     ConvergenceError
-        The first relaxation did not reach `fmax`. Later ones that fail are rejected steps.
+        The relaxation at the beginning did not reach `fmax`, or raised the energy however it was done. Later ones that
+        fail are rejected steps.
     CalculatorError
         The calculator failed in the first relaxation or in a check. Where it fails in a method, the step is rejected.
     SettingsError
@@ -127,8 +131,7 @@ def stabilise(
         if on_event is not None:
             on_event(step)
 
-    crystal, first = _start(atoms, np.asarray(supercell_matrix), tuple(int(k) for k in fixed), relaxation)
-    record(first)
+    crystal = _start(atoms, np.asarray(supercell_matrix), tuple(int(k) for k in fixed), relaxation, record)
     for number in range(max_rounds + 1):
         check = check_stability(
             crystal.atoms,
@@ -153,33 +156,49 @@ def stabilise(
 
 
 def _start(
-    atoms: Atoms, supercell_matrix: Array, fixed: tuple[int, ...], relaxation: Relaxation
-) -> tuple[Relaxed, Step]:
+    atoms: Atoms,
+    supercell_matrix: Array,
+    fixed: tuple[int, ...],
+    relaxation: Relaxation,
+    record: Callable[[Step], None],
+) -> Relaxed:
+    """Relax a crystal as given; where that leads uphill, let it slide down first."""
     given = bare(atoms)
     with calling(f"the structure as given ({given.get_chemical_formula()})"):
-        before = float(relaxation.calculator.get_property("energy", given))
-    relaxed, energy = relaxation.run(given, fixed)
-    crystal = Relaxed(relaxed, energy, supercell_matrix, fixed, find_space_groups(relaxed))
-    step = Step(
-        method="relax",
-        accepted=True,
-        reason="",
-        qpoint=None,
-        band=None,
-        frequency=None,
-        direction=None,
-        strain=None,
-        amplitude=None,
-        seed=None,
-        energy_before=relaxation.with_pressure(before, given) / len(given),
-        energy_after=energy,
-        groups_before=find_space_groups(given),
-        groups_after=crystal.groups,
-        atoms_before=len(given),
-        atoms_after=len(relaxed),
-        atoms_per_formula=count_atoms_per_formula(given),
+        energy = float(relaxation.calculator.get_property("energy", given))
+    before = relaxation.with_pressure(energy, given) / len(given)
+    groups = find_space_groups(given)
+    for below in (None, before):
+        relaxed, after = relaxation.run(given, fixed, below=below)
+        crystal = Relaxed(relaxed, after, supercell_matrix, fixed, find_space_groups(relaxed))
+        risen = after - before > relaxation.energy_noise
+        step = Step(
+            method="relax",
+            accepted=not risen,
+            reason=not_lower(after - before) if risen else "",
+            qpoint=None,
+            band=None,
+            frequency=None,
+            direction=None,
+            strain=None,
+            amplitude=None,
+            seed=None,
+            energy_before=before,
+            energy_after=after,
+            groups_before=groups,
+            groups_after=crystal.groups,
+            atoms_before=len(given),
+            atoms_after=len(relaxed),
+            atoms_per_formula=count_atoms_per_formula(given),
+        )
+        record(step)
+        if step.accepted:
+            return crystal
+    raise ConvergenceError(
+        "The relaxation at the beginning does not lower the energy",
+        step.reason,
+        "Relax the structure first (relax, or --relax), and look at what comes out",
     )
-    return crystal, step
 
 
 def check_settings(methods: Sequence[str | Method], max_rounds: int, seed: int) -> None:

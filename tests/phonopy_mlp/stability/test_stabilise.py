@@ -7,7 +7,7 @@ from double_wells import EDGES, SHEARED_EDGES, DoubleWells, Noisy, Shearing, arg
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 
-from phonopy_mlp.errors import CalculatorError, SettingsError, StabilityError
+from phonopy_mlp.errors import CalculatorError, ConvergenceError, SettingsError, StabilityError
 from phonopy_mlp.provenance import plain
 from phonopy_mlp.relax import relax
 from phonopy_mlp.stability.dynamics import Dynamics
@@ -106,6 +106,44 @@ def test_body_centred_copper_becomes_hexagonal():
     assert [group.number for group in result.trail[-1].groups_after] == [194, 194]
     hexagonal = relax(bulk("Cu", "hcp", a=2.55), EMT(), fmax=1e-5)
     assert EMT().get_potential_energy(result.atoms) == pytest.approx(hexagonal.energy, abs=1e-6)
+
+
+def beside_the_saddle_point():
+    """Return a crystal from which L-BFGS goes up to the saddle point, and not down to the minimum."""
+    atoms = caesium_chloride()
+    atoms.positions[1, 2] += 0.05
+    return atoms
+
+
+@pytest.mark.parametrize("cell", ["free", "constant-volume", "fixed"])
+def test_a_relaxation_that_leads_uphill_is_not_accepted(cell):
+    assert relax(beside_the_saddle_point(), ferroelectric(), cell=cell).energy_change > 1e-3
+    result = stabilise(beside_the_saddle_point(), ferroelectric(), supercell_matrix=ONE, cell=cell)
+    uphill, downhill = result.trail
+    before = (-(0.05**2) / 2 + 5 * 0.05**4) / 2
+    assert (uphill.method, uphill.accepted) == ("relax", False)
+    assert uphill.reason == "relaxed to +6.09e-04 eV per atom, which is not lower"
+    assert_allclose([uphill.energy_before, uphill.energy_after], [before, 0], atol=1e-9)
+    assert (downhill.method, downhill.accepted) == ("relax", True)
+    assert_allclose([downhill.energy_before, downhill.energy_after], [before, -1 / 160], atol=1e-9)
+    assert result.stable
+    assert (result.rounds, result.energy_gain) == (0, 0)
+    for step in result.trail:
+        assert not step.accepted or step.energy_after < step.energy_before
+
+
+def test_a_relaxation_that_cannot_but_lead_uphill_is_an_error():
+    class Rising(DoubleWells):
+        """Energy that has nothing to do with the forces."""
+
+        def calculate(self, atoms=None, properties=("energy",), system_changes=()):
+            super().calculate(atoms, properties, system_changes)
+            self.results["energy"] *= -1
+
+    atoms = caesium_chloride()
+    atoms.positions[1, 2] += 0.1
+    with pytest.raises(ConvergenceError, match=r"does not lower the energy: relaxed to \+.* eV per atom"):
+        stabilise(atoms, Rising((5, 5, 1)), supercell_matrix=ONE, cell="fixed")
 
 
 def test_a_stable_crystal_stays_untouched():
