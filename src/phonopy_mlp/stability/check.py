@@ -46,6 +46,8 @@ class StabilityCheck:
         have no place of rest in a strained cell.
     soft_strains : tuple of EigenStrain
         Eigenstrains of `elastic` whose moduli are negative beyond noise, with what energies say; lowest first.
+    soft_isochoric_strains : tuple of EigenStrain
+        The same among the strains of constant volume.
 
     """
 
@@ -56,6 +58,7 @@ class StabilityCheck:
     long_waves: LongWaves | None = None
     elastic: ElasticResult | None = None
     soft_strains: tuple[EigenStrain, ...] = ()
+    soft_isochoric_strains: tuple[EigenStrain, ...] = ()
 
     def noise(self, mode: ImaginaryMode) -> float:
         """Return the frequency (THz) below which a mode like this one is noise."""
@@ -91,6 +94,11 @@ class StabilityCheck:
         return tuple(strain for strain in self.soft_strains if (strain.energy_modulus or 0.0) < 0)
 
     @property
+    def unstable_isochoric_strains(self) -> tuple[EigenStrain, ...]:
+        """The same of constant volume: each lowers the energy, though not as fast as the lowest of all strains does."""
+        return tuple(strain for strain in self.soft_isochoric_strains if (strain.energy_modulus or 0.0) < 0)
+
+    @property
     def contradicted_strains(self) -> tuple[EigenStrain, ...]:
         """Strains that force constants call unstable, and energies stable: the supercell is too small for them."""
         return tuple(strain for strain in self.soft_strains if (strain.energy_modulus or 0.0) >= 0)
@@ -103,12 +111,16 @@ class StabilityCheck:
         supercell is too small. An unstable long wave is an unstable strain; the opposite need not be: a crystal with a
         negative bulk modulus may carry every wave. None where `elastic` is None.
         """
-        return None if self.elastic is None else not self.unstable_strains and not self.unstable_waves
+        return None if self.elastic is None else not self._deforms
 
     @property
     def stable(self) -> bool:
         """Whether nothing is unstable as far as was looked."""
-        return not self.unstable_modes and not self.unstable_waves and not self.unstable_strains
+        return not self.unstable_modes and not self._deforms
+
+    @property
+    def _deforms(self) -> bool:
+        return bool(self.unstable_waves or self.unstable_strains or self.unstable_isochoric_strains)
 
 
 def check_stability(
@@ -169,5 +181,9 @@ def check_stability(
         # A mode at Gamma that is imaginary within its noise.
         return replace(check, long_waves=waves)
     # Density times squared velocity is a modulus, of a wave whose gradient is as long as that of a unit strain.
-    soft = find_soft_strains(phonon, elastic, waves.noise * elastic.density)
-    return replace(check, long_waves=waves, elastic=elastic, soft_strains=confirm_strains(soft, atoms, calculator))
+    noise = waves.noise * elastic.density
+    soft, isochoric = (
+        confirm_strains(find_soft_strains(phonon, elastic, noise, constant_volume=constant_volume), atoms, calculator)
+        for constant_volume in (False, True)
+    )
+    return replace(check, long_waves=waves, elastic=elastic, soft_strains=soft, soft_isochoric_strains=isochoric)

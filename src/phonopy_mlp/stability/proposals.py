@@ -12,6 +12,7 @@ from ase.calculators.calculator import BaseCalculator
 
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.imaginary import ImaginaryMode
+from phonopy_mlp.relax import Cell
 from phonopy_mlp.stability.cells import find_periodic_cell, make_pattern
 from phonopy_mlp.stability.check import StabilityCheck
 from phonopy_mlp.stability.long_waves import SoundWave
@@ -39,8 +40,8 @@ class Problem:
         In eV per atom; smaller differences of energy mean nothing.
     pressure : float
         In eV/A^3.
-    strains : bool
-        Whether the cell may change its shape.
+    cell : str
+        What the cell may do, as of `relax`.
     seed : int
         Of random numbers.
 
@@ -52,7 +53,7 @@ class Problem:
     fixed: tuple[int, ...]
     energy_noise: float
     pressure: float
-    strains: bool
+    cell: Cell
     seed: int
 
 

@@ -85,7 +85,7 @@ class Round:
                 fixed=self.crystal.fixed,
                 energy_noise=self.relaxation.energy_noise,
                 pressure=self.relaxation.pressure * GPa,
-                strains=self.relaxation.cell == "free",
+                cell=self.relaxation.cell,
                 seed=self.seed + number,
             )
             try:

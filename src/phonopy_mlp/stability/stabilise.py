@@ -14,7 +14,7 @@ from phonopy_mlp.errors import ConvergenceError, SettingsError, StabilityError
 from phonopy_mlp.evaluator import Progress, calling, silent
 from phonopy_mlp.imaginary import THRESHOLD
 from phonopy_mlp.relax import FMAX, Cell
-from phonopy_mlp.stability.check import check_stability
+from phonopy_mlp.stability.check import StabilityCheck, check_stability
 from phonopy_mlp.stability.dynamics import Dynamics
 from phonopy_mlp.stability.follow import Follow
 from phonopy_mlp.stability.proposals import Method
@@ -60,9 +60,9 @@ def stabilise(
 
     Each round checks the crystal with `check_stability`, and lets the methods propose structures in their order. The
     first whose relaxation lowers the energy per atom by more than its noise is the crystal of the next round; all
-    others are recorded as rejected. It ends when the check finds nothing unstable, no method finds anything lower, long
-    waves and strains alone are left in a fixed cell, or `max_rounds` is reached. What is unstable in the end stands in
-    the result, also a strain that a fixed cell or volume forbids.
+    others are recorded as rejected. It ends when the check finds nothing unstable, no method finds anything lower, only
+    strains are left that a fixed cell or volume forbids, or `max_rounds` is reached. What is unstable in the end stands
+    in the result, also such a strain.
 
     L-BFGS may lead uphill from beside a saddle point onto it. Where the relaxation at the beginning has done so it is
     a rejected step, and the crystal slides down with FIRE before it is relaxed again.
@@ -141,8 +141,7 @@ def stabilise(
             progress=progress,
             unfinished=unfinished,
         )
-        hopeless = cell == "fixed" and not check.unstable_modes
-        if check.stable or hopeless or number == max_rounds:
+        if check.stable or not _may_leave(check, cell) or number == max_rounds:
             break
         attempt = Round(crystal, check, relaxation, reduce_cell, seed + len(trail), record)
         improved = attempt.run(chosen)
@@ -199,6 +198,16 @@ def _start(
         step.reason,
         "Relax the structure first (relax, or --relax), and look at what comes out",
     )
+
+
+def _may_leave(check: StabilityCheck, cell: Cell) -> bool:
+    """Return whether anything unstable is left that the cell does not forbid."""
+    deforms = {
+        "free": not check.stable,
+        "constant-volume": bool(check.unstable_waves or check.unstable_isochoric_strains),
+        "fixed": False,
+    }
+    return bool(check.unstable_modes) or deforms[cell]
 
 
 def check_settings(methods: Sequence[str | Method], max_rounds: int, seed: int) -> None:

@@ -22,7 +22,7 @@ from phonopy_mlp.structures import bare
 
 @dataclass(frozen=True, slots=True)
 class EigenStrain:
-    """A strain that the elastic tensor answers with a stress along itself.
+    """A strain that the elastic tensor answers with a stress along itself; at constant volume, but for a pressure.
 
     Attributes
     ----------
@@ -44,7 +44,9 @@ class EigenStrain:
     energy_modulus: float | None = None
 
 
-def find_soft_strains(phonon: Phonopy, elastic: ElasticResult, noise: float) -> tuple[EigenStrain, ...]:
+def find_soft_strains(
+    phonon: Phonopy, elastic: ElasticResult, noise: float, *, constant_volume: bool = False
+) -> tuple[EigenStrain, ...]:
     """Return the strains whose modulus is below minus the noise (GPa), lowest first.
 
     Parameters
@@ -55,9 +57,11 @@ def find_soft_strains(phonon: Phonopy, elastic: ElasticResult, noise: float) -> 
         What they give.
     noise : float
         In GPa.
+    constant_volume : bool, optional
+        Only strains without trace: what is unstable in a cell of constant volume.
 
     """
-    moduli, strains = kelvin_modes(elastic.stiffness)
+    moduli, strains = kelvin_modes(elastic.stiffness, constant_volume=constant_volume)
     soft = moduli < -noise
     internal = follow_strains(phonon, strains[soft])
     return tuple(

@@ -182,6 +182,7 @@ class StabilityResult:
             "elastic_moduli": None if check.elastic is None else plain(check.elastic.eigenvalues),
             "elastic_fit_residual": None if check.elastic is None else check.elastic.fit_residual,
             "unstable_strains": [_describe_strain(strain) for strain in check.unstable_strains],
+            "unstable_isochoric_strains": [_describe_strain(strain) for strain in check.unstable_isochoric_strains],
             "contradicted_strains": [_describe_strain(strain) for strain in check.contradicted_strains],
             "trail": [step.describe() for step in self.trail],
         }

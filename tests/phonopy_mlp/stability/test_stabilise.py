@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import yaml
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from ase.units import GPa
 from double_wells import EDGES, SHEARED_EDGES, DoubleWells, Noisy, Shearing, argon, caesium_chloride
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize
@@ -201,8 +204,62 @@ def test_a_crystal_that_no_wave_can_leave_is_followed_as_a_strain():
     assert best.fun < -1e-3
 
 
-def test_a_strain_that_the_cell_forbids_is_stated():
-    result = stabilise(argon(), swelling(), supercell_matrix=np.diag([4, 4, 4]), cell="fixed")
+def sheared_at_constant_volume(calculator):
+    """Return the least energy per atom of a cell of `Shearing` with its own volume, and the cosine of its angle."""
+    volume = SHEARED_EDGES.prod()
+
+    def energy(parameters):
+        cosine, first, second = parameters
+        lengths = np.array([first, second, volume / (first * second * np.sqrt(1 - cosine**2))])
+        product = cosine * first * second / (SHEARED_EDGES[0] * SHEARED_EDGES[1])
+        springs = calculator.spring / 2 * ((lengths - SHEARED_EDGES) ** 2).sum()
+        return springs - calculator.alpha / 2 * product**2 + calculator.beta / 4 * product**4
+
+    best = minimize(energy, [0.1, *SHEARED_EDGES[:2]], tol=1e-14)
+    return best.fun, best.x[0]
+
+
+@pytest.mark.parametrize("size", [[4, 4, 4], [4, 4, 2]], ids=["strain", "wave"])
+def test_a_cell_of_constant_volume_changes_its_shape(size):
+    # In the smaller supercell long waves alone show it.
+    calculator = Shearing(alpha=0.5, beta=50.0)
+    result = stabilise(argon(), calculator, supercell_matrix=np.diag(size), cell="constant-volume")
+    assert result.stable
+    assert result.atoms.get_volume() == pytest.approx(SHEARED_EDGES.prod(), rel=1e-9)
+    energy, cosine = sheared_at_constant_volume(calculator)
+    assert energy < -9e-4
+    assert result.energy == pytest.approx(energy, abs=1e-8)
+    assert abs(np.cos(np.deg2rad(result.atoms.cell.angles()[2]))) == pytest.approx(cosine, abs=1e-5)
+    assert [(step.method, step.accepted) for step in result.trail] == [("relax", True), ("follow", True)]
+
+
+def test_an_eigenstrain_of_constant_volume_is_followed_where_no_wave_is():
+    calculator = Shearing(alpha=0.5, beta=50.0)
+    method = Follow()
+
+    class WithoutWaves:
+        name = "without waves"
+
+        def propose(self, problem):
+            (strain,) = problem.check.unstable_isochoric_strains
+            assert strain.modulus == pytest.approx(-2 * 0.5 / SHEARED_EDGES.prod() / GPa, rel=1e-3)
+            assert strain.energy_modulus == pytest.approx(strain.modulus, rel=1e-2)
+            waves = replace(problem.check.long_waves, waves=())
+            yield from method.propose(replace(problem, check=replace(problem.check, long_waves=waves)))
+
+    settings = {"supercell_matrix": np.diag([4, 4, 4]), "methods": [WithoutWaves()]}
+    result = stabilise(argon(), calculator, cell="constant-volume", **settings)
+    assert result.stable
+    step = result.trail[1]
+    assert (step.accepted, step.direction) == (True, None)
+    assert_allclose(np.abs(step.strain), np.sqrt(0.5) * np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0]]), atol=1e-6)
+    assert result.energy == pytest.approx(sheared_at_constant_volume(calculator)[0], abs=1e-8)
+
+
+@pytest.mark.parametrize("cell", ["fixed", "constant-volume"])
+def test_a_strain_that_the_cell_forbids_is_stated(cell):
+    result = stabilise(argon(), swelling(), supercell_matrix=np.diag([4, 4, 4]), cell=cell)
+    assert result.check.unstable_isochoric_strains == ()
     assert not result.stable
     assert len(result.trail) == 1
     described = result.describe()
