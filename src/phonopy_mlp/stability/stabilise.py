@@ -19,7 +19,7 @@ from phonopy_mlp.stability.dynamics import Dynamics
 from phonopy_mlp.stability.follow import Follow
 from phonopy_mlp.stability.proposals import Method
 from phonopy_mlp.stability.rattle import Rattle
-from phonopy_mlp.stability.relaxation import Relaxation, not_lower
+from phonopy_mlp.stability.relaxation import Relaxation, estimate_energy_noise, not_lower
 from phonopy_mlp.stability.rounds import Relaxed, Round
 from phonopy_mlp.stability.trail import StabilityResult, Step, count_atoms_per_formula
 from phonopy_mlp.structures import bare
@@ -123,7 +123,8 @@ def stabilise(
     for method in chosen:
         if isinstance(method, Dynamics):
             method.check_held(atoms)
-    relaxation = Relaxation(calculator, fmax, max_steps, cell, pressure, unfinished, on_step)
+    noise = estimate_energy_noise(atoms, calculator)
+    relaxation = Relaxation(calculator, fmax, max_steps, cell, pressure, unfinished, noise, on_step)
     trail: list[Step] = []
 
     def record(step: Step) -> None:

@@ -35,6 +35,8 @@ class EigenStrain:
         How the atoms follow, beside moving with the cell, in A per unit of strain. shape=(atoms, 3), read-only
     energy_modulus : float or None
         In GPa, from energies of the strained cell. None where nothing called for it.
+    energy_noise : float
+        How much of it may be noise of the energies, in GPa.
 
     """
 
@@ -42,6 +44,12 @@ class EigenStrain:
     modulus: float
     internal: Array
     energy_modulus: float | None = None
+    energy_noise: float = 0.0
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether energies, too, call it unstable."""
+        return self.energy_modulus is not None and self.energy_modulus < -self.energy_noise
 
 
 def find_soft_strains(
@@ -71,9 +79,11 @@ def find_soft_strains(
 
 
 def confirm_strains(
-    strains: Sequence[EigenStrain], atoms: Atoms, calculator: BaseCalculator
+    strains: Sequence[EigenStrain], atoms: Atoms, calculator: BaseCalculator, *, noise: float = 0.0
 ) -> tuple[EigenStrain, ...]:
     """Return strains with the moduli that energies of the strained unit cell give them.
+
+    `noise` is that of a curvature, in eV.
 
     Raises
     ------
@@ -83,7 +93,11 @@ def confirm_strains(
     """
     scale = 1 / (atoms.get_volume() * GPa)
     return tuple(
-        replace(strain, energy_modulus=float(energy_curvature(partial(strain_by, atoms, strain), calculator) * scale))
+        replace(
+            strain,
+            energy_modulus=float(energy_curvature(partial(strain_by, atoms, strain), calculator) * scale),
+            energy_noise=float(noise * scale),
+        )
         for strain in strains
     )
 

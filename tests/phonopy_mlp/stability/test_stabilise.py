@@ -6,7 +6,7 @@ import yaml
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.units import GPa
-from double_wells import EDGES, SHEARED_EDGES, DoubleWells, Noisy, Shearing, argon, caesium_chloride
+from double_wells import EDGES, SHEARED_EDGES, DoubleWells, Noisy, Shearing, Single, argon, caesium_chloride
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 
@@ -162,6 +162,21 @@ def test_noise_is_not_chased():
     assert result.stable
     assert len(result.trail) == 1
     assert result.describe()["modes_within_noise"]
+
+
+def test_wells_that_single_precision_does_not_resolve_are_not_chased():
+    # a^2/4b is 1e-2 and 1e-6 eV for a cell; energies of 1000 eV are 6e-5 eV apart.
+    deep, shallow = (
+        stabilise(caesium_chloride(), Single((5, 5, a)), supercell_matrix=ONE, methods=["follow"], fmax=1e-4)
+        for a in (-1.0, -0.01)
+    )
+    assert deep.stable
+    assert deep.energy_gain == pytest.approx(1 / 160, abs=1e-4)
+    assert not any(step.accepted for step in shallow.trail[1:])
+    exact = stabilise(
+        caesium_chloride(), DoubleWells((5, 5, -0.01)), supercell_matrix=ONE, methods=["follow"], fmax=1e-6
+    )
+    assert exact.trail[1].accepted
 
 
 def test_a_long_wave_is_followed_as_a_strain():
