@@ -1,3 +1,8 @@
+import json
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -482,6 +487,56 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     assert again.calls < 0.6 * first.calls
     assert results[0].trail == results[1].trail
     assert_allclose(results[0].atoms.positions, results[1].atoms.positions, atol=0)
+
+
+_KILLED = """
+import json, sys, time
+from pathlib import Path
+import numpy as np
+from double_wells import DoubleWells, caesium_chloride
+from phonopy_mlp.stability.stabilise import stabilise
+from phonopy_mlp.unfinished import Unfinished
+
+class Slow(DoubleWells):
+    def calculate(self, *args, **kwargs):
+        time.sleep(float(sys.argv[2]))
+        super().calculate(*args, **kwargs)
+
+calculator = Slow((5, 5, 1), b=20.0, coupling=-0.1)
+atoms = caesium_chloride()
+atoms.positions[1] += [0.05, -0.1, 0.1]
+unfinished = Unfinished(Path(sys.argv[1]))
+result = stabilise(atoms, calculator, supercell_matrix=np.diag([2, 2, 2]), unfinished=unfinished)
+print(json.dumps([calculator.calls, result.describe(), result.atoms.positions.tolist()]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize("finished", [1, 3])
+def test_a_run_that_was_killed_for_real_goes_on_where_it_was(tmp_path, finished):
+    def start(folder, pause):
+        command = [sys.executable, "-c", _KILLED, str(tmp_path / folder), str(pause)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def kept():
+        return {path: path.stat().st_mtime_ns for path in (tmp_path / "killed").rglob("[rs]*.npz")}
+
+    whole = json.loads(start("whole", 0).communicate(timeout=120)[0])
+    run = start("killed", 0.05)
+    deadline = time.monotonic() + 120
+    while len(kept()) < finished and time.monotonic() < deadline:
+        time.sleep(0.01)
+    run.kill()
+    assert run.communicate() == ("", None)
+    assert run.returncode == -signal.SIGKILL
+    before = kept()
+    assert finished <= len(before) < len(list((tmp_path / "whole").rglob("[rs]*.npz")))
+    again = json.loads(start("killed", 0).communicate(timeout=120)[0])
+    assert before.items() <= kept().items()
+    assert again[0] < whole[0]
+    assert again[1:] == whole[1:]
+    assert again[1]["stable"]
+    assert again[1]["trail"][-1]["energy_per_atom"][1] == pytest.approx(-1 / 4000, abs=1e-6)
 
 
 def test_the_trail_is_plain_data():
