@@ -83,7 +83,8 @@ def measure_scatter(atoms: Atoms, calculator: BaseCalculator) -> Scatter:
             forces.append(forward + backward - 2 * at_rest)
     # Each is of variance 1 + 1 + 4 in that of one evaluation.
     seen = Scatter(*(float(np.sqrt(np.mean(np.square(each)) / 6)) for each in (forces, energies)))
-    resolution = float(np.spacing(np.float32(abs(energy))) / np.sqrt(12)) if energy == np.float32(energy) else 0.0
+    single = np.float32(energy)
+    resolution = float(np.spacing(abs(single)) / np.sqrt(12)) if float(single) == energy else 0.0
     declared = float(describe(calculator).get("force_noise", 0.0))
     return Scatter(max(declared, seen.forces), max(seen.energy, resolution) / len(atoms))
 

@@ -263,9 +263,21 @@ def test_the_scatter_of_single_precision_is_seen_where_nothing_is_declared():
     assert seen.forces == pytest.approx(np.std(errors), rel=0.5)
     # Floats of 512 to 1024 are 2^-14 apart, and errors of rounding spread evenly over that.
     assert seen.energy == pytest.approx(2.0**-14 / np.sqrt(12) / 2, rel=1e-6)
-    exact = measure_scatter(atoms, DoubleWells((5, 5, 1)))
-    assert exact.forces < 1e-10
-    assert exact.energy < 1e-11
+
+
+class Bound(DoubleWells):
+    """The same with an energy of many eV in double precision."""
+
+    def calculate(self, *args, **kwargs):
+        super().calculate(*args, **kwargs)
+        self.results["energy"] -= 1000.1
+
+
+@pytest.mark.parametrize("calculator", [DoubleWells, Bound])
+def test_double_precision_scatters_by_next_to_nothing(calculator):
+    seen = measure_scatter(caesium_chloride(), calculator((5, 5, 1)))
+    assert seen.forces < 1e-10
+    assert seen.energy < 1e-11 + np.spacing(1000.1)
 
 
 def test_declared_scatter_counts_where_less_is_seen():
