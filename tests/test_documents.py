@@ -1,5 +1,6 @@
 """The documents' own examples, run from their text."""
 
+import csv
 import os
 import re
 import subprocess
@@ -63,3 +64,16 @@ def test_the_readme_installs_as_make_does():
 def test_the_readme_has_the_commands_of_the_demo(program):
     (command,) = commands(ROOT / "examples/demo.sh", program)
     assert command in commands(ROOT / "README.md", program)
+
+
+TABLES = [("docs/phonopy-mlp.md", "benchmarks/results/elastic.csv")]
+
+
+@pytest.mark.parametrize(("document", "table"), TABLES, ids=[table for _, table in TABLES])
+def test_tables_of_documents_are_those_of_their_files(document, table):
+    lines = (ROOT / document).read_text().splitlines()
+    with (ROOT / table).open(newline="") as file:
+        rows = [f"| {' | '.join(row)} |" for row in list(csv.reader(file))[1:]]
+    start = lines.index(rows[0])
+    assert lines[start : start + len(rows)] == rows
+    assert not lines[start + len(rows)].startswith("|")
