@@ -100,7 +100,7 @@ def main() -> None:
             done = {row["name"] for row in csv.DictReader(file)}
     else:
         with table.open("w", newline="") as file:
-            csv.DictWriter(file, COLUMNS).writeheader()
+            csv.DictWriter(file, COLUMNS, lineterminator="\n").writeheader()
     with tempfile.TemporaryDirectory() as folder:
         zipfile.ZipFile(reference / "cifs" / "cifs.zip").extractall(folder)
         for path in sorted(Path(folder).rglob("*.cif")):
@@ -116,7 +116,7 @@ def main() -> None:
                 row = relax_one(path.stem, atoms, calculator)
             row["warnings"] = "; ".join(sorted({str(each.message).replace(str(path), path.name) for each in caught}))
             with table.open("a", newline="") as file:
-                csv.DictWriter(file, COLUMNS).writerow(row)
+                csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(row)
             print(*row.values(), sep="  ", flush=True)
 
 
