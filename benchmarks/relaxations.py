@@ -3,7 +3,8 @@
     python benchmarks/relaxations.py [reference folder] [results.csv]
 
 Cell and positions to 1e-6 eV/A. Most of these crystals have chemistry that the model never saw, so each must either
-converge or end with an error that says why. Crystals that are in the table already are not relaxed again.
+converge or end with an error that says why; what is outside of the model's domain is told beside it, of the crystal as
+published and as relaxed. Crystals that are in the table already are not relaxed again.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import tempfile
 import time
 import warnings
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
 from phonopy_mlp.errors import PhonopyMlpError, StructureError
+from phonopy_mlp.protocols import SupportsDomain
 from phonopy_mlp.registry import describe, get_calculator
 from phonopy_mlp.relax import relax
 from phonopy_mlp.structures import check_elements, read_structure
@@ -41,6 +44,8 @@ COLUMNS = (
     "residual force (eV/A)",
     "residual stress (eV/A^3)",
     "volume change (%)",
+    "outside of the domain before",
+    "outside of the domain after",
     "outcome",
     "warnings",
 )
@@ -53,6 +58,7 @@ def relax_one(name: str, atoms: Atoms, calculator: BaseCalculator) -> dict[str, 
         "formula": atoms.get_chemical_formula(),
         "atoms": len(atoms),
         "space group before (0.01 A)": find_space_group(atoms, LOOSE).symbol,
+        "outside of the domain before": outside(atoms, calculator),
     }
     counted, started = [0], time.process_time()
     try:
@@ -66,9 +72,21 @@ def relax_one(name: str, atoms: Atoms, calculator: BaseCalculator) -> dict[str, 
             "residual force (eV/A)": f"{found.residual_force:.1e}",
             "residual stress (eV/A^3)": f"{found.residual_stress:.1e}",
             "volume change (%)": f"{100 * found.volume_change:.2f}",
+            "outside of the domain after": outside(found.atoms, calculator),
         }
     seconds = time.process_time() - started
     return row | {"steps": max(counted), "processor time (s)": f"{seconds:.1f}", "outcome": outcome}
+
+
+def outside(atoms: Atoms, calculator: BaseCalculator) -> str:
+    """Return what a calculator finds outside of its domain: how many atoms of which elements, for each kind."""
+    if not isinstance(calculator, SupportsDomain):
+        return "not known"
+    found: dict[str, set[int]] = {}
+    for finding in calculator.check_domain(atoms):
+        found.setdefault(finding["kind"], set()).update(finding["atoms"])
+    counts = {kind: Counter(atoms.symbols[k] for k in sorted(own)) for kind, own in found.items()}
+    return "; ".join(f"{kind}: {', '.join(f'{n} {x}' for x, n in count.items())}" for kind, count in counts.items())
 
 
 def main() -> None:
@@ -82,7 +100,7 @@ def main() -> None:
             done = {row["name"] for row in csv.DictReader(file)}
     else:
         with table.open("w", newline="") as file:
-            csv.DictWriter(file, COLUMNS).writeheader()
+            csv.DictWriter(file, COLUMNS, lineterminator="\n").writeheader()
     with tempfile.TemporaryDirectory() as folder:
         zipfile.ZipFile(reference / "cifs" / "cifs.zip").extractall(folder)
         for path in sorted(Path(folder).rglob("*.cif")):
@@ -98,7 +116,7 @@ def main() -> None:
                 row = relax_one(path.stem, atoms, calculator)
             row["warnings"] = "; ".join(sorted({str(each.message).replace(str(path), path.name) for each in caught}))
             with table.open("a", newline="") as file:
-                csv.DictWriter(file, COLUMNS).writerow(row)
+                csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(row)
             print(*row.values(), sep="  ", flush=True)
 
 

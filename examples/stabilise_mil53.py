@@ -3,7 +3,7 @@
 MIL-53 as it ships with mace-mof-calc is monoclinic (C2/c), a distortion of the orthorhombic large-pore form (Imma).
 That parent is made again here by symmetrising with a tolerance of 0.5 A and relaxing with its symmetry kept. mini is a
 small stand-in, so energies and final structures are its own and not MIL-53's; the instabilities are real ones of this
-potential, at Gamma and at the zone boundary, where following them makes the cell larger.
+potential, at Gamma and at the zone boundary; docs/stability.md has the trails.
 
     python examples/stabilise_mil53.py                            # modes at Gamma alone, the cell relaxes
     python examples/stabilise_mil53.py --dim 1 2 1 --cell fixed   # at the zone boundary as well

@@ -1,5 +1,6 @@
 """The documents' own examples, run from their text."""
 
+import csv
 import os
 import re
 import subprocess
@@ -63,3 +64,22 @@ def test_the_readme_installs_as_make_does():
 def test_the_readme_has_the_commands_of_the_demo(program):
     (command,) = commands(ROOT / "examples/demo.sh", program)
     assert command in commands(ROOT / "README.md", program)
+
+
+TABLES = [
+    ("docs/phonopy-mlp.md", "benchmarks/results/elastic.csv"),
+    ("docs/stability.md", "docs/results/stabilise-mil53.csv"),
+    ("docs/stability.md", "docs/results/stabilise-mil53-fixed.csv"),
+    ("docs/stability.md", "docs/results/stabilise-mof5.csv"),
+]
+
+
+@pytest.mark.parametrize(("document", "table"), TABLES, ids=[table for _, table in TABLES])
+def test_tables_of_documents_are_those_of_their_files(document, table):
+    lines = (ROOT / document).read_text().splitlines()
+    with (ROOT / table).open(newline="") as file:
+        rows = [f"| {' | '.join(row)} |" for row in list(csv.reader(file))[1:]]
+    # Of the rows that are there more than once, each with the ruler above it may begin the table.
+    starts = [k for k, line in enumerate(lines) if line == rows[0] and lines[k - 1].startswith("| ---")]
+    (start,) = (k for k in starts if lines[k : k + len(rows)] == rows)
+    assert not "".join(lines[start + len(rows) :][:1]).startswith("|")

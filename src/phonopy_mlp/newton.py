@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
-from ase.constraints import FixAtoms
+from ase.constraints import FixAtoms, FixSymmetry
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
+from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 
 from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
 from phonopy_mlp.structures import bare
@@ -43,37 +44,56 @@ def make_newton(target: Any, moving: Atoms, calculator: BaseCalculator) -> BFGS:
     optimiser = BFGS(target, logfile=None)
     hessian = _hessian(moving, calculator)
     if isinstance(target, FrechetCellFilter):
-        hessian = _with_strains(hessian, target)
+        hessian = _with_strains(hessian, target, moving)
     values, vectors = np.linalg.eigh(hessian)
     optimiser.H0 = (vectors * np.maximum(np.abs(values), _SOFTEST)) @ vectors.T
     return optimiser
 
 
-def _with_strains(hessian: Array, target: FrechetCellFilter) -> Array:
-    """Return a Hessian with the cell's nine degrees of freedom in the filter's units, by differences of forces."""
+def _with_strains(hessian: Array, target: FrechetCellFilter, moving: Atoms) -> Array:
+    """Return a Hessian with the cell's nine degrees of freedom in the filter's units, by differences of forces.
+
+    Of what the cell must not do (turn, leave a symmetry or a volume that is to stay) nothing goes with the rest. It is
+    held besides: no curvature is there, and a force of second order in the strain would make a long step.
+    """
     positions, step = target.get_positions(), _STRAIN * target.exp_cell_factor
+    strains = _free_strains(moving, constant_volume=target.constant_volume)
     columns = []
-    for k in range(9):
+    for strain in strains:
         forces = []
         for sign in (1, -1):
             moved = positions.copy()
-            moved[-3:].flat[k] += sign * step
+            moved[-3:] += sign * step * strain.reshape(3, 3)
             target.set_positions(moved)
             forces.append(target.get_forces().ravel())
         columns.append((forces[1] - forces[0]) / (2 * step))
     target.set_positions(positions)
-    curvatures = np.transpose(columns)
-    if target.constant_volume:
-        # Coupled to the atoms, the volume would go with them although no force is on it.
-        swelling = np.eye(3).ravel() / np.sqrt(3)
-        curvatures -= np.outer(curvatures @ swelling, swelling)
     size = len(hessian)
+    curvatures = np.reshape(columns, (len(strains), size + 9)).T
+    of_strains = strains @ curvatures[size:]
     full = np.zeros((size + 9, size + 9))
     full[:size, :size] = hessian
-    full[:, size:] = curvatures
-    full[size:] = full[:, size:].T
-    full[size:, size:] = (full[size:, size:] + full[size:, size:].T) / 2
+    full[:size, size:] = curvatures[:size] @ strains
+    full[size:, :size] = full[:size, size:].T
+    full[size:, size:] = strains.T @ (of_strains + of_strains.T) @ strains / 2
+    full[size:, size:] += np.abs(full).max() * (np.eye(9) - strains.T @ strains)
     return full
+
+
+def _free_strains(moving: Atoms, *, constant_volume: bool) -> Array:
+    """Return orthonormal strains that a cell is free to do, shape=(strains, 9)."""
+    projection = []
+    for unit in np.eye(9).reshape(9, 3, 3):
+        strain = full_3x3_to_voigt_6_stress(unit)
+        for constraint in moving.constraints:
+            if isinstance(constraint, FixSymmetry):
+                constraint.adjust_stress(moving, strain)
+        if constant_volume:
+            strain[:3] -= strain[:3].mean()
+        projection.append(voigt_6_to_full_3x3_stress(strain).ravel())
+    values, vectors = np.linalg.eigh(projection)
+    free: Array = vectors[:, values > 0.5].T
+    return free
 
 
 def _hessian(moving: Atoms, calculator: BaseCalculator) -> Array:

@@ -267,7 +267,8 @@ def _optimise(
             return steps, largest
         optimiser: Any
         if steps and offers_linear_response(moving.calc):
-            optimiser = make_newton(target, moving, moving.calc)
+            with quiet():
+                optimiser = make_newton(target, moving, moving.calc)
         else:
             optimiser = (FIRE if stalled else LBFGS)(target, logfile=os.devnull)
         limit = _NEWTON_STEPS if isinstance(optimiser, BFGS) else _STEPS_PER_ROUND

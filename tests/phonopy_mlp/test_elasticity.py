@@ -14,7 +14,15 @@ from scipy.spatial.transform import Rotation
 from springs import BondedSprings, ExactSprings, Springs, triclinic_springs
 
 from phonopy_mlp.elasticity import ElasticResult, elastic_from_phonons, run_elasticity
-from phonopy_mlp.elasticity.tensor import BASIS, christoffel, kelvin_eigenvalues, project, rotate, to_tensor
+from phonopy_mlp.elasticity.tensor import (
+    BASIS,
+    christoffel,
+    kelvin_eigenvalues,
+    kelvin_modes,
+    project,
+    rotate,
+    to_tensor,
+)
 from phonopy_mlp.errors import CalculatorError, SettingsError, StructureError, StructureWarning
 from phonopy_mlp.force_constants import compute_force_constants, force_constants_from_dataset, make_phonopy
 from phonopy_mlp.inputs import read_input
@@ -268,6 +276,21 @@ def test_an_isotropic_tensor_is_the_same_in_every_frame():
     waves = christoffel(any_tensor, np.array([n]))[0]
     assert_allclose(waves, np.einsum("agbd,g,d", to_tensor(any_tensor), n, n))
     assert_allclose(christoffel(BASIS, np.array([n]))[:, 0].sum(axis=0), christoffel(np.ones((6, 6)), n[None])[0])
+
+
+def test_strains_of_constant_volume_are_five_and_their_moduli_stationary():
+    random = np.random.default_rng(1)
+    stiffness = random.normal(size=(6, 6))
+    stiffness += stiffness.T
+    moduli, strains = kelvin_modes(stiffness, constant_volume=True)
+    assert_allclose(np.trace(strains, axis1=1, axis2=2), 0, atol=1e-12)
+    assert_allclose(np.einsum("aij,bij->ab", strains, strains), np.eye(5), atol=1e-12)
+    for modulus, strain in zip(moduli, strains, strict=True):
+        # The stress is along the strain, but for a pressure.
+        stress = np.einsum("ijkl,kl->ij", to_tensor(stiffness), strain)
+        assert_allclose(stress - np.trace(stress) / 3 * np.eye(3), modulus * strain, atol=1e-12)
+    assert_allclose(kelvin_modes(cubic(10.0, 4.0, 3.0), constant_volume=True)[0], 6.0)
+    assert_allclose(kelvin_modes(cubic(10.0, 4.0, 3.0))[0], [6.0] * 5 + [18.0])
 
 
 def test_averaging_over_a_point_group_leaves_what_has_its_symmetry():

@@ -1,14 +1,21 @@
+import warnings
+
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.units import GPa
 from numpy.testing import assert_allclose
+from scipy.linalg import logm, polar
+from scipy.optimize import brentq
 from springs import BondedSprings, Springs
 
 import phonopy_mlp.relax as relax_module
 from phonopy_mlp.errors import CalculatorError, ConvergenceError, SettingsError
+from phonopy_mlp.newton import make_newton
 from phonopy_mlp.relax import relax
+from phonopy_mlp.stability.descent import descend
 
 
 def test_springs_come_to_rest_at_their_length():
@@ -214,6 +221,83 @@ def test_the_exact_hessian_keeps_the_volume_that_is_to_stay(stiff_and_soft):
     assert result.residual_force < 1e-6
     assert result.residual_stress < 1e-6
     assert result.steps < 100
+
+
+@pytest.fixture
+def newtons(monkeypatch):
+    """Let L-BFGS do one step in a round, and count how often the exact Hessian goes on."""
+    made = []
+
+    def make(*args):
+        made.append(args)
+        return make_newton(*args)
+
+    monkeypatch.setattr(relax_module, "_STEPS_PER_ROUND", 1)
+    monkeypatch.setattr(relax_module, "make_newton", make)
+    return made
+
+
+@pytest.mark.parametrize("pressure", [5.0, -2.0])
+def test_the_exact_hessian_finds_the_minimum_under_pressure(newtons, pressure):
+    """Simple cubic with springs along edges and face diagonals, known from its one length."""
+    edge, k, diagonal = 3.0, 20.0, 2.0
+    atoms = bulk("Po", "sc", a=edge) * (2, 1, 1)
+    springs = BondedSprings.within(atoms, 1.5 * edge, lambda i, j, d: k if d < 1.1 * edge else diagonal)
+    atoms.set_cell(atoms.cell.array @ [[1.01, 0.02, 0], [0, 0.99, -0.01], [0, 0, 1.02]], scale_atoms=True)
+    atoms.rattle(0.05, seed=1)
+    result = relax(atoms, springs, pressure=pressure)
+    # Per atom, dE/da of three edges and six diagonals is -p dV/da.
+    length = brentq(lambda a: (3 * k + 12 * diagonal) * (a - edge) + 3 * pressure * GPa * a**2, 2.0, 4.0)
+    assert newtons
+    assert_allclose(result.atoms.cell.cellpar(), [2 * length, length, length, 90, 90, 90], rtol=1e-6)
+    assert result.atoms.get_distance(0, 1) == pytest.approx(length, rel=1e-6)
+    assert result.residual_stress < 1e-7
+    # Nothing turns the crystal, and the step of a force that is almost none is not long.
+    turned, _ = polar(np.linalg.solve(atoms.cell.array, result.atoms.cell.array))
+    assert np.trace(turned) > 1 + 2 * np.cos(np.deg2rad(0.02))
+    assert result.steps < 12
+
+
+@pytest.mark.parametrize("pressure", [0.0, 5.0])
+@pytest.mark.parametrize("cell", ["free", "constant-volume"])
+def test_the_exact_hessian_keeps_the_symmetry_that_is_to_stay(newtons, monkeypatch, pressure, cell):
+    rest = Atoms("CuAu", cell=[3.0, 3.0, 4.0], scaled_positions=[[0, 0, 0], [0.5, 0.5, 0.4]], pbc=True)
+    springs = BondedSprings.within(rest, 4.5, lambda i, j, d: 50.0 if d < 2.8 else 0.5)
+    moved = rest.copy()
+    moved.set_cell([3.05, 3.05, 3.9], scale_atoms=True)
+    moved.positions[1, 2] += 0.1
+    settings = {"fix_symmetry": 1e-3, "cell": cell, "pressure": pressure if cell == "free" else 0.0}
+    result = relax(moved, springs, **settings)
+    assert len(newtons) > 0
+    assert [group.number for group in (*result.initial_groups, *result.final_groups)] == [99] * 4
+    monkeypatch.setattr(relax_module, "_STEPS_PER_ROUND", 250)
+    springs.has_linear_response = False
+    by_lbfgs = relax(moved, springs, **settings)
+    assert result.energy == pytest.approx(by_lbfgs.energy, abs=1e-7)
+    assert_allclose(result.atoms.cell.array, by_lbfgs.atoms.cell.array, atol=1e-5)
+    distances = [each.get_all_distances() for each in (result.atoms, by_lbfgs.atoms)]
+    assert_allclose(*distances, atol=1e-5)
+    if cell == "constant-volume":
+        assert result.volume_change == pytest.approx(0, abs=1e-12)
+    elif pressure == 0:
+        assert_allclose(result.atoms.cell.array, rest.cell.array, atol=1e-5)
+        assert result.energy == pytest.approx(0, abs=1e-9)
+
+
+def test_rounding_in_the_logarithm_of_the_cells_deformation_is_no_warning(stiff_and_soft, monkeypatch):
+    asked = []
+
+    def doubtful(matrix):
+        asked.append(matrix)
+        warnings.warn("logm result may be inaccurate, approximate err = 2e-13", RuntimeWarning, stacklevel=2)
+        return logm(matrix)
+
+    monkeypatch.setattr("scipy.linalg.logm", doubtful)
+    _, moved, calculator = stiff_and_soft
+    # Every warning is an error here: of L-BFGS, of the exact Hessian, and of FIRE.
+    relax(moved, calculator, max_steps=40)
+    descend(moved, calculator, below=np.inf, fmax=1e-3, cell="free", pressure=0.0, fixed=())
+    assert asked
 
 
 def test_without_linear_response_the_same_takes_many_steps(stiff_and_soft):

@@ -197,6 +197,20 @@ class Noisy(DoubleWells):
         self.results["forces"] += np.random.default_rng(seed).normal(scale=self.noise, size=(len(atoms), 3))
 
 
+class Single(DoubleWells):
+    """The same in single precision, as who says nothing of it: positions, an energy of many eV, and forces."""
+
+    offset = -500.0
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        rounded = atoms.copy()
+        rounded.positions = atoms.positions.astype(np.float32)
+        super().calculate(rounded, properties, system_changes)
+        self.results["energy"] += self.offset * len(atoms)
+        self.results = {name: np.float32(value).astype(float) for name, value in self.results.items()}
+        self.atoms = atoms.copy()
+
+
 def caesium_chloride(edges=EDGES) -> Atoms:
     """Return the cell with Cl in the middle of its cage."""
     return Atoms("CsCl", scaled_positions=[[0, 0, 0], [0.5, 0.5, 0.5]], cell=edges, pbc=True)

@@ -19,6 +19,9 @@ _ROWS, _COLUMNS = np.array([0, 1, 2, 1, 0, 0]), np.array([0, 1, 2, 2, 2, 1])
 
 _KELVIN = np.sqrt([1.0, 1.0, 1.0, 2.0, 2.0, 2.0])
 
+_TRACELESS = np.linalg.qr(np.array([[1.0, 1.0, 1.0, 0.0, 0.0, 0.0]]).T, mode="complete")[0][:, 1:]
+"""Orthonormal strains of constant volume, in columns, Kelvin's factors in their shears. shape=(6, 5)"""
+
 _PAIRS = np.transpose(np.triu_indices(6))
 
 BASIS = np.array([np.maximum(unit := np.outer(*np.eye(6)[pair]), unit.T) for pair in _PAIRS])
@@ -95,24 +98,27 @@ def kelvin_eigenvalues(stiffness: Array) -> Array:
     return eigenvalues
 
 
-def kelvin_modes(stiffness: Array) -> tuple[Array, Array]:
+def kelvin_modes(stiffness: Array, *, constant_volume: bool = False) -> tuple[Array, Array]:
     """Return the same eigenvalues, and the strains they belong to.
 
     Parameters
     ----------
     stiffness : ndarray
         shape=(6, 6)
+    constant_volume : bool, optional
+        Only of strains without trace, which are five: a hydrostatic stress that they make does not count.
 
     Returns
     -------
     eigenvalues : ndarray
-        Ascending. shape=(6,)
+        Ascending. shape=(6,) or (5,)
     strains : ndarray
-        Symmetric tensors, orthonormal by the sum of products of their elements. shape=(6, 3, 3)
+        Symmetric tensors, orthonormal by the sum of products of their elements. shape=(6, 3, 3) or (5, 3, 3)
 
     """
-    eigenvalues, vectors = np.linalg.eigh(stiffness * np.outer(_KELVIN, _KELVIN))
-    return eigenvalues, (vectors.T / _KELVIN)[:, _VOIGT]
+    basis = _TRACELESS if constant_volume else np.eye(6)
+    eigenvalues, vectors = np.linalg.eigh(basis.T @ (stiffness * np.outer(_KELVIN, _KELVIN)) @ basis)
+    return eigenvalues, ((basis @ vectors).T / _KELVIN)[:, _VOIGT]
 
 
 def compliance_tensor(compliance: Array) -> Array:

@@ -16,9 +16,9 @@ from phonopy_mlp.errors import SettingsError, StructureError
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.force_constants import ForceConstantsResult, compute_force_constants, make_phonopy
 from phonopy_mlp.imaginary import THRESHOLD, CommensurateModes, ImaginaryMode, compute_commensurate_modes
-from phonopy_mlp.registry import describe
+from phonopy_mlp.stability.curvature import curvature_noise
 from phonopy_mlp.stability.long_waves import LongWaves, SoundWave, compute_long_waves, confirm_with_energies
-from phonopy_mlp.stability.noise import estimate_force_constant_error, frequency_noise
+from phonopy_mlp.stability.noise import estimate_force_constant_error, frequency_noise, measure_scatter
 from phonopy_mlp.stability.strains import EigenStrain, confirm_strains, find_soft_strains
 from phonopy_mlp.symmetry import TIGHT
 from phonopy_mlp.unfinished import Unfinished
@@ -46,6 +46,8 @@ class StabilityCheck:
         have no place of rest in a strained cell.
     soft_strains : tuple of EigenStrain
         Eigenstrains of `elastic` whose moduli are negative beyond noise, with what energies say; lowest first.
+    soft_isochoric_strains : tuple of EigenStrain
+        The same among the strains of constant volume.
 
     """
 
@@ -56,6 +58,7 @@ class StabilityCheck:
     long_waves: LongWaves | None = None
     elastic: ElasticResult | None = None
     soft_strains: tuple[EigenStrain, ...] = ()
+    soft_isochoric_strains: tuple[EigenStrain, ...] = ()
 
     def noise(self, mode: ImaginaryMode) -> float:
         """Return the frequency (THz) below which a mode like this one is noise."""
@@ -74,12 +77,12 @@ class StabilityCheck:
     @property
     def unstable_waves(self) -> tuple[SoundWave, ...]:
         """Long waves that force constants and energies call unstable, lowest first; none where not looked at."""
-        return tuple(wave for wave in self._suspected_waves if (wave.energy_square_velocity or 0.0) < 0)
+        return tuple(wave for wave in self._suspected_waves if wave.confirmed)
 
     @property
     def contradicted_waves(self) -> tuple[SoundWave, ...]:
-        """Long waves that force constants call unstable, and energies stable: the supercell is too small for them."""
-        return tuple(wave for wave in self._suspected_waves if (wave.energy_square_velocity or 0.0) >= 0)
+        """Long waves that force constants call unstable, and energies do not: the supercell is too small for them."""
+        return tuple(wave for wave in self._suspected_waves if not wave.confirmed)
 
     @property
     def _suspected_waves(self) -> tuple[SoundWave, ...]:
@@ -88,12 +91,17 @@ class StabilityCheck:
     @property
     def unstable_strains(self) -> tuple[EigenStrain, ...]:
         """Homogeneous strains that force constants and energies call unstable, lowest first."""
-        return tuple(strain for strain in self.soft_strains if (strain.energy_modulus or 0.0) < 0)
+        return tuple(strain for strain in self.soft_strains if strain.confirmed)
+
+    @property
+    def unstable_isochoric_strains(self) -> tuple[EigenStrain, ...]:
+        """The same of constant volume: each lowers the energy, though not as fast as the lowest of all strains does."""
+        return tuple(strain for strain in self.soft_isochoric_strains if strain.confirmed)
 
     @property
     def contradicted_strains(self) -> tuple[EigenStrain, ...]:
-        """Strains that force constants call unstable, and energies stable: the supercell is too small for them."""
-        return tuple(strain for strain in self.soft_strains if (strain.energy_modulus or 0.0) >= 0)
+        """Strains that force constants call unstable, and energies do not: the supercell is too small for them."""
+        return tuple(strain for strain in self.soft_strains if not strain.confirmed)
 
     @property
     def born_stable(self) -> bool | None:
@@ -103,12 +111,16 @@ class StabilityCheck:
         supercell is too small. An unstable long wave is an unstable strain; the opposite need not be: a crystal with a
         negative bulk modulus may carry every wave. None where `elastic` is None.
         """
-        return None if self.elastic is None else not self.unstable_strains and not self.unstable_waves
+        return None if self.elastic is None else not self._deforms
 
     @property
     def stable(self) -> bool:
         """Whether nothing is unstable as far as was looked."""
-        return not self.unstable_modes and not self.unstable_waves and not self.unstable_strains
+        return not self.unstable_modes and not self._deforms
+
+    @property
+    def _deforms(self) -> bool:
+        return bool(self.unstable_waves or self.unstable_strains or self.unstable_isochoric_strains)
 
 
 def check_stability(
@@ -160,17 +172,28 @@ def check_stability(
         warnings.filterwarnings("ignore", message="Warning: Point group symmetries")
         phonon = make_phonopy(atoms, matrix, primitive_matrix=np.eye(3), symprec=symprec)
     result = compute_force_constants(phonon, calculator, progress=progress, unfinished=unfinished)
-    error = estimate_force_constant_error(result, describe(calculator).get("force_noise", 0.0))
+    scatter = measure_scatter(atoms, calculator)
+    error = estimate_force_constant_error(result, scatter.forces)
+    bending = curvature_noise(scatter.energy * len(atoms))
     modes = compute_commensurate_modes(phonon)
     check = StabilityCheck(result, modes, threshold, error)
     if any(np.allclose(mode.qpoint, 0) for mode in check.unstable_modes):
         return check
-    waves = confirm_with_energies(compute_long_waves(phonon, error), atoms, calculator)
+    waves = confirm_with_energies(compute_long_waves(phonon, error), atoms, calculator, noise=bending)
     try:
         elastic = elastic_from_phonons(phonon, symprec=TIGHT)
     except StructureError:
         # A mode at Gamma that is imaginary within its noise.
         return replace(check, long_waves=waves)
     # Density times squared velocity is a modulus, of a wave whose gradient is as long as that of a unit strain.
-    soft = find_soft_strains(phonon, elastic, waves.noise * elastic.density)
-    return replace(check, long_waves=waves, elastic=elastic, soft_strains=confirm_strains(soft, atoms, calculator))
+    noise = waves.noise * elastic.density
+    soft, isochoric = (
+        confirm_strains(
+            find_soft_strains(phonon, elastic, noise, constant_volume=constant_volume),
+            atoms,
+            calculator,
+            noise=bending,
+        )
+        for constant_volume in (False, True)
+    )
+    return replace(check, long_waves=waves, elastic=elastic, soft_strains=soft, soft_isochoric_strains=isochoric)

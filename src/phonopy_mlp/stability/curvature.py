@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
 from phonopy_mlp.evaluator import calling
+from phonopy_mlp.stability.noise import SIGMAS
 
-_STRAIN = 0.003
+STRAIN = 0.003
 """Strain at which energies are compared."""
 
 
@@ -36,4 +38,9 @@ def energy_curvature(strained: Callable[[float], Atoms], calculator: BaseCalcula
         with calling(f"strained {atoms.get_chemical_formula()}"):
             return float(calculator.get_property("energy", atoms))
 
-    return (energy(_STRAIN) + energy(-_STRAIN) - 2 * energy(0.0)) / _STRAIN**2
+    return (energy(STRAIN) + energy(-STRAIN) - 2 * energy(0.0)) / STRAIN**2
+
+
+def curvature_noise(energy: float) -> float:
+    """Return how much of `energy_curvature` may be noise, in eV, for energies of a standard deviation (eV)."""
+    return SIGMAS * float(np.sqrt(6)) * energy / STRAIN**2

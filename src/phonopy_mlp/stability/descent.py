@@ -12,7 +12,7 @@ from ase.constraints import FixAtoms
 from ase.optimize import FIRE
 
 from phonopy_mlp.evaluator import calling
-from phonopy_mlp.relax import Cell, make_target, quietly
+from phonopy_mlp.relax import Cell, make_target, quiet, quietly
 from phonopy_mlp.structures import bare
 
 MOST_STEPS = 500
@@ -65,7 +65,8 @@ def descend(
         for _ in quietly(FIRE(target, logfile=os.devnull).irun(fmax=fmax, steps=MOST_STEPS)):
             if target.get_potential_energy(force_consistent=False) > below:
                 continue
-            force = float(np.linalg.norm(target.get_forces(), axis=1).max())
+            with quiet():
+                force = float(np.linalg.norm(target.get_forces(), axis=1).max())
             steepest = max(steepest, force)
             if not force > _PAST_THE_SLOPE * steepest:
                 break

@@ -15,7 +15,7 @@ from phonopy_mlp.evaluator import calling
 from phonopy_mlp.imaginary import ImaginaryMode
 from phonopy_mlp.stability.cells import find_order, find_periodic_cell, make_pattern
 from phonopy_mlp.stability.long_waves import strain_along
-from phonopy_mlp.stability.proposals import Problem, Proposal, find_images
+from phonopy_mlp.stability.proposals import Problem, Proposal, check_size, find_images
 from phonopy_mlp.stability.strains import strain_by
 from phonopy_mlp.structures import bare
 
@@ -23,6 +23,10 @@ Array = np.ndarray[Any, Any]
 
 Line = Callable[[float], Atoms]
 """Structure at an amplitude."""
+
+_FARTHEST = 10.0
+_LARGEST_STRAIN = 0.5
+"""Of either sign: strained by -1, a cell has no volume."""
 
 _SMALLEST = 0.005
 _PRECISION = 1e-2
@@ -36,7 +40,7 @@ class Follow:
     Each unstable mode is tried, the lowest first, one of each set of symmetry-equivalent q-points, with every phase of
     `distinct_phases`; what is proposed is the lowest point of all these lines. Then, if the cell may change its shape,
     each unstable long wave is followed by what it is in its limit, a homogeneous strain, and at last each unstable
-    eigenstrain of the elastic tensor.
+    eigenstrain of the elastic tensor. Where the volume is to stay, only what keeps it is followed.
 
     Attributes
     ----------
@@ -45,11 +49,20 @@ class Follow:
     largest_strain : float
         The same for a strain.
 
+    Raises
+    ------
+    SettingsError
+        One of them is not positive, `largest` exceeds 10 A, or `largest_strain` exceeds 0.5.
+
     """
 
     largest: float = 1.0
     largest_strain: float = 0.2
     name = "follow"
+
+    def __post_init__(self) -> None:
+        check_size("Following a mode up to a displacement", self.largest, "A", most=_FARTHEST, example="1")
+        check_size("Following up to a strain", self.largest_strain, "", most=_LARGEST_STRAIN, example="0.2")
 
     def propose(self, problem: Problem) -> Iterator[Proposal]:
         """Yield the lowest point along each mode and each strain."""
@@ -60,16 +73,15 @@ class Follow:
             lines = [_along_mode(problem, mode, rows, phase) for phase in distinct_phases(mode.qpoint)]
             found = _lowest_point(problem, lines, self.largest, "A")
             yield Proposal(found.atoms, rows, mode, amplitude=found.amplitude, refusal=found.refusal)
-        if not problem.strains:
+        if problem.cell == "fixed":
             return
         rows = np.eye(3, dtype=int)
         for wave in problem.check.unstable_waves:
-            found = _lowest_point(
-                problem, _both_signs(strain_along, problem.atoms, wave), self.largest_strain, "strain"
-            )
+            found = _lowest_point(problem, _along_strain(problem, strain_along, wave), self.largest_strain, "strain")
             yield Proposal(found.atoms, rows, wave=wave, amplitude=found.amplitude, refusal=found.refusal)
-        for strain in problem.check.unstable_strains:
-            found = _lowest_point(problem, _both_signs(strain_by, problem.atoms, strain), self.largest_strain, "strain")
+        check = problem.check
+        for strain in check.unstable_strains if problem.cell == "free" else check.unstable_isochoric_strains:
+            found = _lowest_point(problem, _along_strain(problem, strain_by, strain), self.largest_strain, "strain")
             yield Proposal(found.atoms, rows, strain=strain, amplitude=found.amplitude, refusal=found.refusal)
 
 
@@ -92,8 +104,17 @@ def _along_mode(problem: Problem, mode: ImaginaryMode, rows: Array, phase: float
     return displaced
 
 
-def _both_signs(deform: Callable[[Atoms, Any, float], Atoms], atoms: Atoms, strain: Any) -> list[Line]:
-    return [partial(deform, atoms, strain), lambda amplitude: deform(atoms, strain, -amplitude)]
+def _along_strain(problem: Problem, deform: Callable[[Atoms, Any, float], Atoms], strain: Any) -> list[Line]:
+    """Return the lines of both signs; at constant volume that part of each which keeps it."""
+
+    def deformed(sign: int, amplitude: float) -> Atoms:
+        moved = deform(problem.atoms, strain, sign * amplitude)
+        if problem.cell == "constant-volume":
+            factor = np.cbrt(problem.atoms.get_volume() / moved.get_volume())
+            moved.set_cell(moved.cell.array * factor, scale_atoms=True)
+        return moved
+
+    return [partial(deformed, sign) for sign in (1, -1)]
 
 
 def _lowest_point(problem: Problem, lines: Sequence[Line], largest: float, unit: str) -> _Point:

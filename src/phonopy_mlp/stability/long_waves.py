@@ -48,6 +48,8 @@ class SoundWave:
         `strain_along`. shape=(atoms, 3)
     energy_square_velocity : float or None
         In (km/s)^2, from energies of the strained cell. None where nothing called for it.
+    energy_noise : float
+        How much of it may be noise of the energies, in (km/s)^2.
 
     """
 
@@ -57,6 +59,12 @@ class SoundWave:
     square_velocity: float
     internal: Array
     energy_square_velocity: float | None = None
+    energy_noise: float = 0.0
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether energies, too, call it unstable."""
+        return self.energy_square_velocity is not None and self.energy_square_velocity < -self.energy_noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +132,13 @@ def compute_long_waves(phonon: Phonopy, error: float) -> LongWaves:
     return LongWaves(tuple(waves), float(error * half_square / masses.mean() * scale))
 
 
-def confirm_with_energies(waves: LongWaves, atoms: Atoms, calculator: BaseCalculator) -> LongWaves:
+def confirm_with_energies(
+    waves: LongWaves, atoms: Atoms, calculator: BaseCalculator, *, noise: float = 0.0
+) -> LongWaves:
     """Return the waves with the squared velocities that energies of the strained cell give the suspected ones.
 
     Force constants that reach beyond half the supercell are folded, and their long waves mean little. The energy along
-    `strain_along` needs the unit cell alone.
+    `strain_along` needs the unit cell alone. `noise` is that of a curvature, in eV.
 
     Raises
     ------
@@ -144,7 +154,7 @@ def confirm_with_energies(waves: LongWaves, atoms: Atoms, calculator: BaseCalcul
             confirmed.append(wave)
             continue
         curvature = energy_curvature(partial(strain_along, atoms, wave), calculator)
-        confirmed.append(replace(wave, energy_square_velocity=curvature * scale))
+        confirmed.append(replace(wave, energy_square_velocity=curvature * scale, energy_noise=noise * scale))
     return LongWaves(tuple(confirmed), waves.noise)
 
 

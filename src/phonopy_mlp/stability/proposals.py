@@ -10,8 +10,10 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
+from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.imaginary import ImaginaryMode
+from phonopy_mlp.relax import Cell
 from phonopy_mlp.stability.cells import find_periodic_cell, make_pattern
 from phonopy_mlp.stability.check import StabilityCheck
 from phonopy_mlp.stability.long_waves import SoundWave
@@ -39,8 +41,8 @@ class Problem:
         In eV per atom; smaller differences of energy mean nothing.
     pressure : float
         In eV/A^3.
-    strains : bool
-        Whether the cell may change its shape.
+    cell : str
+        What the cell may do, as of `relax`.
     seed : int
         Of random numbers.
     progress : Progress
@@ -54,7 +56,7 @@ class Problem:
     fixed: tuple[int, ...]
     energy_noise: float
     pressure: float
-    strains: bool
+    cell: Cell
     seed: int
     progress: Progress = silent
 
@@ -111,6 +113,14 @@ class Method(Protocol):
 
     def propose(self, problem: Problem) -> Iterator[Proposal]:
         """Yield structures to relax, the most promising first; they are taken until one of them is accepted."""
+
+
+def check_size(what: str, value: float, unit: str, *, most: float, example: str) -> None:
+    """Raise `SettingsError` for a setting of a method that is not positive, or larger than makes sense."""
+    if not 0 < value <= most:
+        raise SettingsError(
+            f"{what} of {value:g} {unit}", f"it must be positive and at most {most:g} {unit}", f"Give {example}"
+        )
 
 
 def find_images(fixed: tuple[int, ...], atoms: Atoms, supercell: Atoms) -> Array:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phonopy_mlp.stability.proposals import Problem, Proposal, cell_of_lowest_mode, find_images
+from phonopy_mlp.stability.proposals import Problem, Proposal, cell_of_lowest_mode, check_size, find_images
 
 CARRIER = 0.1
 """An atom carries a mode if its share of the eigenvector is at least this part of the largest share."""
+
+_LARGEST = 1.0
+"""Standard deviation in A beyond which atoms change places with their neighbours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +27,19 @@ class Rattle:
     carriers_only : bool
         Whether only the atoms that carry the mode are displaced.
 
+    Raises
+    ------
+    SettingsError
+        `sigma` is not positive, or larger than 1 A.
+
     """
 
     sigma: float = 0.01
     carriers_only: bool = False
     name = "rattle"
+
+    def __post_init__(self) -> None:
+        check_size("Rattling with a standard deviation", self.sigma, "A", most=_LARGEST, example="0.01, the paper's")
 
     def propose(self, problem: Problem) -> Iterator[Proposal]:
         """Yield one rattled structure."""

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from ase.units import GPa
 
-from phonopy_mlp.registry import describe
 from phonopy_mlp.relax import Cell, relax
 from phonopy_mlp.stability.descent import descend
+from phonopy_mlp.stability.noise import SIGMAS, measure_scatter
 from phonopy_mlp.structures import bare, structure_digest
 from phonopy_mlp.unfinished import Unfinished
 
@@ -34,6 +35,8 @@ class Relaxation:
         As of `relax`.
     unfinished : Unfinished or None
         Keeps finished relaxations.
+    energy_noise : float
+        In eV per atom; smaller differences mean nothing.
     on_step : callable or None
         As of `relax`.
 
@@ -45,12 +48,8 @@ class Relaxation:
     cell: Cell
     pressure: float
     unfinished: Unfinished | None
+    energy_noise: float
     on_step: Callable[[int, float], None] | None = None
-
-    @property
-    def energy_noise(self) -> float:
-        """In eV per atom."""
-        return max(ENERGY_NOISE, _NOISE_DISTANCE * float(describe(self.calculator).get("force_noise", 0.0)))
 
     def run(self, atoms: Atoms, fixed: Sequence[int], *, below: float | None = None) -> tuple[Atoms, float]:
         """Return the relaxed structure and its energy in eV per atom, with the work of the pressure.
@@ -96,3 +95,21 @@ class Relaxation:
     def with_pressure(self, energy: float, atoms: Atoms) -> float:
         """Return the energy in eV with the work of the pressure."""
         return energy + self.pressure * GPa * float(atoms.get_volume())
+
+
+def estimate_energy_noise(atoms: Atoms, calculator: BaseCalculator) -> float:
+    """Return the difference of energies in eV per atom that means nothing.
+
+    Raises
+    ------
+    CalculatorError
+        The calculator failed.
+
+    """
+    scatter = measure_scatter(atoms, calculator)
+    return max(ENERGY_NOISE, _NOISE_DISTANCE * scatter.forces, SIGMAS * float(np.sqrt(2)) * scatter.energy)
+
+
+def not_lower(change: float) -> str:
+    """Return the reason of a rejected step whose energy per atom changed by so much (eV)."""
+    return f"relaxed to {change:+.2e} eV per atom, which is not lower"

@@ -15,7 +15,7 @@ from phonopy_mlp.evaluator import Progress
 from phonopy_mlp.stability.cells import carry_supercell, reduce_to_primitive
 from phonopy_mlp.stability.check import StabilityCheck
 from phonopy_mlp.stability.proposals import Method, Problem, Proposal, find_images
-from phonopy_mlp.stability.relaxation import Relaxation
+from phonopy_mlp.stability.relaxation import Relaxation, not_lower
 from phonopy_mlp.stability.trail import Step, count_atoms_per_formula
 from phonopy_mlp.symmetry import SpaceGroup, find_space_groups
 
@@ -89,7 +89,7 @@ class Round:
                 fixed=self.crystal.fixed,
                 energy_noise=self.relaxation.energy_noise,
                 pressure=self.relaxation.pressure * GPa,
-                strains=self.relaxation.cell == "free",
+                cell=self.relaxation.cell,
                 seed=self.seed + number,
                 progress=self.progress,
             )
@@ -122,7 +122,7 @@ class Round:
         gain = self.crystal.energy - energy
         reason = ""
         if not gain > self.relaxation.energy_noise:
-            reason = f"relaxed to {-gain:+.2e} eV per atom, which is not lower"
+            reason = not_lower(-gain)
         matrix = carry_supercell(self.crystal.supercell_matrix, rows)
         found = Relaxed(relaxed, energy, matrix, fixed, find_space_groups(relaxed))
         self._record(replace(proposal, refusal=reason), method, found)

@@ -10,16 +10,16 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
 from phonopy_mlp.arrays import Array, frozen
-from phonopy_mlp.errors import SettingsError, StabilityError
+from phonopy_mlp.errors import ConvergenceError, SettingsError, StabilityError
 from phonopy_mlp.evaluator import Progress, calling, silent
 from phonopy_mlp.imaginary import THRESHOLD
 from phonopy_mlp.relax import FMAX, Cell
-from phonopy_mlp.stability.check import check_stability
+from phonopy_mlp.stability.check import StabilityCheck, check_stability
 from phonopy_mlp.stability.dynamics import Dynamics
 from phonopy_mlp.stability.follow import Follow
 from phonopy_mlp.stability.proposals import Method
 from phonopy_mlp.stability.rattle import Rattle
-from phonopy_mlp.stability.relaxation import Relaxation
+from phonopy_mlp.stability.relaxation import Relaxation, estimate_energy_noise, not_lower
 from phonopy_mlp.stability.rounds import Relaxed, Round
 from phonopy_mlp.stability.trail import StabilityResult, Step, count_atoms_per_formula
 from phonopy_mlp.structures import bare
@@ -60,9 +60,12 @@ def stabilise(
 
     Each round checks the crystal with `check_stability`, and lets the methods propose structures in their order. The
     first whose relaxation lowers the energy per atom by more than its noise is the crystal of the next round; all
-    others are recorded as rejected. It ends when the check finds nothing unstable, no method finds anything lower, long
-    waves and strains alone are left in a fixed cell, or `max_rounds` is reached. What is unstable in the end stands in
-    the result, also a strain that a fixed cell or volume forbids.
+    others are recorded as rejected. It ends when the check finds nothing unstable, no method finds anything lower, only
+    strains are left that a fixed cell or volume forbids, or `max_rounds` is reached. What is unstable in the end stands
+    in the result, also such a strain.
+
+    L-BFGS may lead uphill from beside a saddle point onto it. Where the relaxation at the beginning has done so it is
+    a rejected step, and the crystal slides down with FIRE before it is relaxed again.
 
     A mode off Gamma makes the cell as many times larger as it needs to repeat. The next check is made in exactly the
     same supercell in space as the first one, which every cell that holds a commensurate mode divides.
@@ -104,18 +107,24 @@ def stabilise(
     Raises
     ------
     ConvergenceError
-        The first relaxation did not reach `fmax`. Later ones that fail are rejected steps.
+        The relaxation at the beginning did not reach `fmax`, or raised the energy however it was done. Later ones that
+        fail are rejected steps.
     CalculatorError
         The calculator failed in the first relaxation or in a check. Where it fails in a method, the step is rejected.
     SettingsError
-        There is no such method, `max_rounds` or `seed` is negative, or `relax` objects to its settings.
+        There is no such method, it is to hold atoms that are not there, `max_rounds` or `seed` is negative, or `relax`
+        objects to its settings.
     StabilityError
         Something is unstable in the end, and `must_be_stable` was asked for.
 
     """
     check_settings(methods, max_rounds, seed)
     chosen = [_make_method(method) for method in methods]
-    relaxation = Relaxation(calculator, fmax, max_steps, cell, pressure, unfinished, on_step)
+    for method in chosen:
+        if isinstance(method, Dynamics):
+            method.check_held(atoms)
+    noise = estimate_energy_noise(atoms, calculator)
+    relaxation = Relaxation(calculator, fmax, max_steps, cell, pressure, unfinished, noise, on_step)
     trail: list[Step] = []
 
     def record(step: Step) -> None:
@@ -123,8 +132,7 @@ def stabilise(
         if on_event is not None:
             on_event(step)
 
-    crystal, first = _start(atoms, np.asarray(supercell_matrix), tuple(int(k) for k in fixed), relaxation)
-    record(first)
+    crystal = _start(atoms, np.asarray(supercell_matrix), tuple(int(k) for k in fixed), relaxation, record)
     for number in range(max_rounds + 1):
         check = check_stability(
             crystal.atoms,
@@ -134,8 +142,7 @@ def stabilise(
             progress=progress,
             unfinished=unfinished,
         )
-        hopeless = cell == "fixed" and not check.unstable_modes
-        if check.stable or hopeless or number == max_rounds:
+        if check.stable or not _may_leave(check, cell) or number == max_rounds:
             break
         attempt = Round(crystal, check, relaxation, reduce_cell, seed + len(trail), record, progress)
         improved = attempt.run(chosen)
@@ -149,33 +156,59 @@ def stabilise(
 
 
 def _start(
-    atoms: Atoms, supercell_matrix: Array, fixed: tuple[int, ...], relaxation: Relaxation
-) -> tuple[Relaxed, Step]:
+    atoms: Atoms,
+    supercell_matrix: Array,
+    fixed: tuple[int, ...],
+    relaxation: Relaxation,
+    record: Callable[[Step], None],
+) -> Relaxed:
+    """Relax a crystal as given; where that leads uphill, let it slide down first."""
     given = bare(atoms)
     with calling(f"the structure as given ({given.get_chemical_formula()})"):
-        before = float(relaxation.calculator.get_property("energy", given))
-    relaxed, energy = relaxation.run(given, fixed)
-    crystal = Relaxed(relaxed, energy, supercell_matrix, fixed, find_space_groups(relaxed))
-    step = Step(
-        method="relax",
-        accepted=True,
-        reason="",
-        qpoint=None,
-        band=None,
-        frequency=None,
-        direction=None,
-        strain=None,
-        amplitude=None,
-        seed=None,
-        energy_before=relaxation.with_pressure(before, given) / len(given),
-        energy_after=energy,
-        groups_before=find_space_groups(given),
-        groups_after=crystal.groups,
-        atoms_before=len(given),
-        atoms_after=len(relaxed),
-        atoms_per_formula=count_atoms_per_formula(given),
+        energy = float(relaxation.calculator.get_property("energy", given))
+    before = relaxation.with_pressure(energy, given) / len(given)
+    groups = find_space_groups(given)
+    for below in (None, before):
+        relaxed, after = relaxation.run(given, fixed, below=below)
+        crystal = Relaxed(relaxed, after, supercell_matrix, fixed, find_space_groups(relaxed))
+        risen = after - before > relaxation.energy_noise
+        step = Step(
+            method="relax",
+            accepted=not risen,
+            reason=not_lower(after - before) if risen else "",
+            qpoint=None,
+            band=None,
+            frequency=None,
+            direction=None,
+            strain=None,
+            amplitude=None,
+            seed=None,
+            energy_before=before,
+            energy_after=after,
+            groups_before=groups,
+            groups_after=crystal.groups,
+            atoms_before=len(given),
+            atoms_after=len(relaxed),
+            atoms_per_formula=count_atoms_per_formula(given),
+        )
+        record(step)
+        if step.accepted:
+            return crystal
+    raise ConvergenceError(
+        "The relaxation at the beginning does not lower the energy",
+        step.reason,
+        "Relax the structure first (relax, or --relax), and look at what comes out",
     )
-    return crystal, step
+
+
+def _may_leave(check: StabilityCheck, cell: Cell) -> bool:
+    """Return whether anything unstable is left that the cell does not forbid."""
+    deforms = {
+        "free": not check.stable,
+        "constant-volume": bool(check.unstable_waves or check.unstable_isochoric_strains),
+        "fixed": False,
+    }
+    return bool(check.unstable_modes) or deforms[cell]
 
 
 def check_settings(methods: Sequence[str | Method], max_rounds: int, seed: int) -> None:

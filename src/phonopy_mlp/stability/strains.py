@@ -22,7 +22,7 @@ from phonopy_mlp.structures import bare
 
 @dataclass(frozen=True, slots=True)
 class EigenStrain:
-    """A strain that the elastic tensor answers with a stress along itself.
+    """A strain that the elastic tensor answers with a stress along itself; at constant volume, but for a pressure.
 
     Attributes
     ----------
@@ -35,6 +35,8 @@ class EigenStrain:
         How the atoms follow, beside moving with the cell, in A per unit of strain. shape=(atoms, 3), read-only
     energy_modulus : float or None
         In GPa, from energies of the strained cell. None where nothing called for it.
+    energy_noise : float
+        How much of it may be noise of the energies, in GPa.
 
     """
 
@@ -42,9 +44,17 @@ class EigenStrain:
     modulus: float
     internal: Array
     energy_modulus: float | None = None
+    energy_noise: float = 0.0
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether energies, too, call it unstable."""
+        return self.energy_modulus is not None and self.energy_modulus < -self.energy_noise
 
 
-def find_soft_strains(phonon: Phonopy, elastic: ElasticResult, noise: float) -> tuple[EigenStrain, ...]:
+def find_soft_strains(
+    phonon: Phonopy, elastic: ElasticResult, noise: float, *, constant_volume: bool = False
+) -> tuple[EigenStrain, ...]:
     """Return the strains whose modulus is below minus the noise (GPa), lowest first.
 
     Parameters
@@ -55,9 +65,11 @@ def find_soft_strains(phonon: Phonopy, elastic: ElasticResult, noise: float) -> 
         What they give.
     noise : float
         In GPa.
+    constant_volume : bool, optional
+        Only strains without trace: what is unstable in a cell of constant volume.
 
     """
-    moduli, strains = kelvin_modes(elastic.stiffness)
+    moduli, strains = kelvin_modes(elastic.stiffness, constant_volume=constant_volume)
     soft = moduli < -noise
     internal = follow_strains(phonon, strains[soft])
     return tuple(
@@ -67,9 +79,11 @@ def find_soft_strains(phonon: Phonopy, elastic: ElasticResult, noise: float) -> 
 
 
 def confirm_strains(
-    strains: Sequence[EigenStrain], atoms: Atoms, calculator: BaseCalculator
+    strains: Sequence[EigenStrain], atoms: Atoms, calculator: BaseCalculator, *, noise: float = 0.0
 ) -> tuple[EigenStrain, ...]:
     """Return strains with the moduli that energies of the strained unit cell give them.
+
+    `noise` is that of a curvature, in eV.
 
     Raises
     ------
@@ -79,7 +93,11 @@ def confirm_strains(
     """
     scale = 1 / (atoms.get_volume() * GPa)
     return tuple(
-        replace(strain, energy_modulus=float(energy_curvature(partial(strain_by, atoms, strain), calculator) * scale))
+        replace(
+            strain,
+            energy_modulus=float(energy_curvature(partial(strain_by, atoms, strain), calculator) * scale),
+            energy_noise=float(noise * scale),
+        )
         for strain in strains
     )
 

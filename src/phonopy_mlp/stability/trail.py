@@ -26,7 +26,7 @@ class Step:
     Attributes
     ----------
     method : str
-        ``relax`` for the relaxation at the beginning, then ``follow``, ``rattle``, ``md`` or another method's name.
+        ``relax`` for relaxations at the beginning, then ``follow``, ``rattle``, ``md`` or another method's name.
     accepted : bool
         Whether the crystal became what the step led to.
     reason : str
@@ -118,11 +118,11 @@ class StabilityResult:
     trail : tuple of Step
         Everything that was tried, in order.
     rounds : int
-        Accepted steps, the first relaxation not counted.
+        Accepted steps, the relaxation at the beginning not counted.
     energy : float
         Of the final structure in eV per atom, with the work of the pressure.
     energy_gain : float
-        In eV per atom, by all steps after the first relaxation.
+        In eV per atom, by all steps after the relaxation at the beginning.
 
     """
 
@@ -143,22 +143,23 @@ class StabilityResult:
 
     @property
     def rounds(self) -> int:
-        """Number of accepted steps after the first relaxation."""
-        return sum(step.accepted for step in self.trail[1:])
+        """Number of accepted steps after the relaxation at the beginning."""
+        return len(self._accepted) - 1
 
     @property
     def energy(self) -> float:
         """Energy of the final structure in eV per atom, with the work of the pressure."""
-        return next(
-            step.energy_after for step in reversed(self.trail) if step.accepted and step.energy_after is not None
-        )
+        return self._accepted[-1]
 
     @property
     def energy_gain(self) -> float:
-        """What the steps after the first relaxation have gained, in eV per atom."""
-        relaxed = self.trail[0].energy_after
-        assert relaxed is not None
-        return relaxed - self.energy
+        """What the steps after the relaxation at the beginning have gained, in eV per atom."""
+        return self._accepted[0] - self.energy
+
+    @property
+    def _accepted(self) -> list[float]:
+        """Energies after the accepted steps."""
+        return [step.energy_after for step in self.trail if step.accepted and step.energy_after is not None]
 
     def describe(self) -> Mapping[str, Any]:
         """Return result and trail as plain data, for the provenance file.
@@ -181,6 +182,7 @@ class StabilityResult:
             "elastic_moduli": None if check.elastic is None else plain(check.elastic.eigenvalues),
             "elastic_fit_residual": None if check.elastic is None else check.elastic.fit_residual,
             "unstable_strains": [_describe_strain(strain) for strain in check.unstable_strains],
+            "unstable_isochoric_strains": [_describe_strain(strain) for strain in check.unstable_isochoric_strains],
             "contradicted_strains": [_describe_strain(strain) for strain in check.contradicted_strains],
             "trail": [step.describe() for step in self.trail],
         }

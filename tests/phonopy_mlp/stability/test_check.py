@@ -4,7 +4,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.units import GPa
-from double_wells import SHEARED_EDGES, DoubleWells, Noisy, Shearing, argon, caesium_chloride
+from double_wells import SHEARED_EDGES, DoubleWells, Noisy, Shearing, Single, argon, caesium_chloride
 from numpy.testing import assert_allclose
 from phonopy.physical_units import get_physical_units
 from springs import BondedSprings, ExactSprings, Springs, triclinic_springs
@@ -16,7 +16,7 @@ from phonopy_mlp.relax import relax
 from phonopy_mlp.stability.cells import find_periodic_cell, make_pattern
 from phonopy_mlp.stability.check import check_stability
 from phonopy_mlp.stability.long_waves import LongWaves, compute_long_waves, confirm_with_energies, distinct_directions
-from phonopy_mlp.stability.noise import STIFFENING, estimate_force_constant_error, frequency_noise
+from phonopy_mlp.stability.noise import STIFFENING, estimate_force_constant_error, frequency_noise, measure_scatter
 from phonopy_mlp.stability.strains import confirm_strains, find_soft_strains
 
 THZ = get_physical_units().DefaultToTHz
@@ -248,6 +248,72 @@ def test_noise_has_its_parts():
     result = compute_force_constants(make_phonopy(shifted, np.eye(3)), DoubleWells((5, 5, 1)))
     assert estimate_force_constant_error(result, 0.0) >= STIFFENING * 0.01
     assert frequency_noise(4.0, 1.0) == pytest.approx(2 * THZ)
+
+
+def test_the_scatter_of_single_precision_is_seen_where_nothing_is_declared():
+    atoms, random = caesium_chloride(), np.random.default_rng(1)
+    seen = measure_scatter(atoms, Single((5, 5, 1)))
+    errors = []
+    for _ in range(300):
+        moved = atoms.copy()
+        moved.positions += 0.01 * random.normal(size=3)
+        rounded, exact = (calculator((5, 5, 1)).get_property("forces", moved) for calculator in (Single, DoubleWells))
+        errors.append(rounded - exact)
+    assert 1e-7 < np.std(errors) < 1e-5
+    assert seen.forces == pytest.approx(np.std(errors), rel=0.5)
+    # Floats of 512 to 1024 are 2^-14 apart, and errors of rounding spread evenly over that.
+    assert seen.energy == pytest.approx(2.0**-14 / np.sqrt(12) / 2, rel=1e-6)
+
+
+class Bound(DoubleWells):
+    """The same with an energy of many eV in double precision."""
+
+    def calculate(self, *args, **kwargs):
+        super().calculate(*args, **kwargs)
+        self.results["energy"] -= 1000.1
+
+
+@pytest.mark.parametrize("calculator", [DoubleWells, Bound])
+def test_double_precision_scatters_by_next_to_nothing(calculator):
+    seen = measure_scatter(caesium_chloride(), calculator((5, 5, 1)))
+    assert seen.forces < 1e-10
+    assert seen.energy < 1e-11 + np.spacing(1000.1)
+
+
+def test_declared_scatter_counts_where_less_is_seen():
+    class Modest(DoubleWells):
+        def describe(self):
+            return {"name": "modest", "force_noise": 1e-4}
+
+    assert measure_scatter(caesium_chloride(), Modest((5, 5, 1))).forces == 1e-4
+    assert measure_scatter(caesium_chloride(), Noisy((5, 5, 1))).forces == pytest.approx(1e-5, rel=0.5)
+
+
+def test_single_precision_makes_noise_of_soft_modes():
+    soft = -CS * CL / (CS + CL) * (0.05 / THZ) ** 2
+    found = check(caesium_chloride(), Single((5, 5, soft)), 2, 2, 2)
+    exact = check(caesium_chloride(), DoubleWells((5, 5, soft)), 2, 2, 2)
+    assert exact.unstable_modes
+    assert found.unstable_modes == ()
+    # What the scatter over phonopy's displacement of 0.001 A makes, in 8 cells.
+    scatter = measure_scatter(caesium_chloride(), Single((5, 5, soft))).forces
+    assert found.force_constant_error >= np.sqrt(8) * scatter / 0.001 > 100 * exact.force_constant_error
+
+
+def test_energies_that_single_precision_rounds_confirm_no_strain():
+    class Rounded(Shearing):
+        def calculate(self, *args, **kwargs):
+            super().calculate(*args, **kwargs)
+            self.results["energy"] = float(np.float32(self.results["energy"] - 1e4))
+
+    exact, rounded = (check(argon(), calculator(alpha=0.5), 4, 4, 4) for calculator in (Shearing, Rounded))
+    assert exact.born_stable is False
+    assert rounded.soft_strains
+    assert (rounded.unstable_strains, rounded.unstable_waves) == ((), ())
+    assert rounded.contradicted_strains == rounded.soft_strains
+    # Energies are 2^-10 eV apart, a bend is that of three, and three standard deviations count.
+    bend = 3 * np.sqrt(6) * 2.0**-10 / np.sqrt(12) / 0.003**2
+    assert rounded.soft_strains[0].energy_noise == pytest.approx(bend / argon().get_volume() / GPa, rel=1e-6)
 
 
 def test_noise_is_what_random_errors_of_force_constants_do():

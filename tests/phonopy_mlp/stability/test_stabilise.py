@@ -1,13 +1,21 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import yaml
 from ase.build import bulk
 from ase.calculators.emt import EMT
-from double_wells import EDGES, SHEARED_EDGES, DoubleWells, Noisy, Shearing, argon, caesium_chloride
+from ase.units import GPa
+from double_wells import EDGES, SHEARED_EDGES, DoubleWells, Noisy, Shearing, Single, argon, caesium_chloride
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 
-from phonopy_mlp.errors import CalculatorError, SettingsError, StabilityError
+from phonopy_mlp.errors import CalculatorError, ConvergenceError, SettingsError, StabilityError
 from phonopy_mlp.provenance import plain
 from phonopy_mlp.relax import relax
 from phonopy_mlp.stability.dynamics import Dynamics
@@ -108,6 +116,44 @@ def test_body_centred_copper_becomes_hexagonal():
     assert EMT().get_potential_energy(result.atoms) == pytest.approx(hexagonal.energy, abs=1e-6)
 
 
+def beside_the_saddle_point():
+    """Return a crystal from which L-BFGS goes up to the saddle point, and not down to the minimum."""
+    atoms = caesium_chloride()
+    atoms.positions[1, 2] += 0.05
+    return atoms
+
+
+@pytest.mark.parametrize("cell", ["free", "constant-volume", "fixed"])
+def test_a_relaxation_that_leads_uphill_is_not_accepted(cell):
+    assert relax(beside_the_saddle_point(), ferroelectric(), cell=cell).energy_change > 1e-3
+    result = stabilise(beside_the_saddle_point(), ferroelectric(), supercell_matrix=ONE, cell=cell)
+    uphill, downhill = result.trail
+    before = (-(0.05**2) / 2 + 5 * 0.05**4) / 2
+    assert (uphill.method, uphill.accepted) == ("relax", False)
+    assert uphill.reason == "relaxed to +6.09e-04 eV per atom, which is not lower"
+    assert_allclose([uphill.energy_before, uphill.energy_after], [before, 0], atol=1e-9)
+    assert (downhill.method, downhill.accepted) == ("relax", True)
+    assert_allclose([downhill.energy_before, downhill.energy_after], [before, -1 / 160], atol=1e-9)
+    assert result.stable
+    assert (result.rounds, result.energy_gain) == (0, 0)
+    for step in result.trail:
+        assert not step.accepted or step.energy_after < step.energy_before
+
+
+def test_a_relaxation_that_cannot_but_lead_uphill_is_an_error():
+    class Rising(DoubleWells):
+        """Energy that has nothing to do with the forces."""
+
+        def calculate(self, atoms=None, properties=("energy",), system_changes=()):
+            super().calculate(atoms, properties, system_changes)
+            self.results["energy"] *= -1
+
+    atoms = caesium_chloride()
+    atoms.positions[1, 2] += 0.1
+    with pytest.raises(ConvergenceError, match=r"does not lower the energy: relaxed to \+.* eV per atom"):
+        stabilise(atoms, Rising((5, 5, 1)), supercell_matrix=ONE, cell="fixed")
+
+
 def test_a_stable_crystal_stays_untouched():
     result = stabilise(caesium_chloride(), DoubleWells((5, 5, 1)), supercell_matrix=TWO)
     assert result.stable
@@ -121,6 +167,21 @@ def test_noise_is_not_chased():
     assert result.stable
     assert len(result.trail) == 1
     assert result.describe()["modes_within_noise"]
+
+
+def test_wells_that_single_precision_does_not_resolve_are_not_chased():
+    # a^2/4b is 1e-2 and 1e-6 eV for a cell; energies of 1000 eV are 6e-5 eV apart.
+    deep, shallow = (
+        stabilise(caesium_chloride(), Single((5, 5, a)), supercell_matrix=ONE, methods=["follow"], fmax=1e-4)
+        for a in (-1.0, -0.01)
+    )
+    assert deep.stable
+    assert deep.energy_gain == pytest.approx(1 / 160, abs=1e-4)
+    assert not any(step.accepted for step in shallow.trail[1:])
+    exact = stabilise(
+        caesium_chloride(), DoubleWells((5, 5, -0.01)), supercell_matrix=ONE, methods=["follow"], fmax=1e-6
+    )
+    assert exact.trail[1].accepted
 
 
 def test_a_long_wave_is_followed_as_a_strain():
@@ -163,8 +224,62 @@ def test_a_crystal_that_no_wave_can_leave_is_followed_as_a_strain():
     assert best.fun < -1e-3
 
 
-def test_a_strain_that_the_cell_forbids_is_stated():
-    result = stabilise(argon(), swelling(), supercell_matrix=np.diag([4, 4, 4]), cell="fixed")
+def sheared_at_constant_volume(calculator):
+    """Return the least energy per atom of a cell of `Shearing` with its own volume, and the cosine of its angle."""
+    volume = SHEARED_EDGES.prod()
+
+    def energy(parameters):
+        cosine, first, second = parameters
+        lengths = np.array([first, second, volume / (first * second * np.sqrt(1 - cosine**2))])
+        product = cosine * first * second / (SHEARED_EDGES[0] * SHEARED_EDGES[1])
+        springs = calculator.spring / 2 * ((lengths - SHEARED_EDGES) ** 2).sum()
+        return springs - calculator.alpha / 2 * product**2 + calculator.beta / 4 * product**4
+
+    best = minimize(energy, [0.1, *SHEARED_EDGES[:2]], tol=1e-14)
+    return best.fun, best.x[0]
+
+
+@pytest.mark.parametrize("size", [[4, 4, 4], [4, 4, 2]], ids=["strain", "wave"])
+def test_a_cell_of_constant_volume_changes_its_shape(size):
+    # In the smaller supercell long waves alone show it.
+    calculator = Shearing(alpha=0.5, beta=50.0)
+    result = stabilise(argon(), calculator, supercell_matrix=np.diag(size), cell="constant-volume")
+    assert result.stable
+    assert result.atoms.get_volume() == pytest.approx(SHEARED_EDGES.prod(), rel=1e-9)
+    energy, cosine = sheared_at_constant_volume(calculator)
+    assert energy < -9e-4
+    assert result.energy == pytest.approx(energy, abs=1e-8)
+    assert abs(np.cos(np.deg2rad(result.atoms.cell.angles()[2]))) == pytest.approx(cosine, abs=1e-5)
+    assert [(step.method, step.accepted) for step in result.trail] == [("relax", True), ("follow", True)]
+
+
+def test_an_eigenstrain_of_constant_volume_is_followed_where_no_wave_is():
+    calculator = Shearing(alpha=0.5, beta=50.0)
+    method = Follow()
+
+    class WithoutWaves:
+        name = "without waves"
+
+        def propose(self, problem):
+            (strain,) = problem.check.unstable_isochoric_strains
+            assert strain.modulus == pytest.approx(-2 * 0.5 / SHEARED_EDGES.prod() / GPa, rel=1e-3)
+            assert strain.energy_modulus == pytest.approx(strain.modulus, rel=1e-2)
+            waves = replace(problem.check.long_waves, waves=())
+            yield from method.propose(replace(problem, check=replace(problem.check, long_waves=waves)))
+
+    settings = {"supercell_matrix": np.diag([4, 4, 4]), "methods": [WithoutWaves()]}
+    result = stabilise(argon(), calculator, cell="constant-volume", **settings)
+    assert result.stable
+    step = result.trail[1]
+    assert (step.accepted, step.direction) == (True, None)
+    assert_allclose(np.abs(step.strain), np.sqrt(0.5) * np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0]]), atol=1e-6)
+    assert result.energy == pytest.approx(sheared_at_constant_volume(calculator)[0], abs=1e-8)
+
+
+@pytest.mark.parametrize("cell", ["fixed", "constant-volume"])
+def test_a_strain_that_the_cell_forbids_is_stated(cell):
+    result = stabilise(argon(), swelling(), supercell_matrix=np.diag([4, 4, 4]), cell=cell)
+    assert result.check.unstable_isochoric_strains == ()
     assert not result.stable
     assert len(result.trail) == 1
     described = result.describe()
@@ -374,6 +489,56 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     assert_allclose(results[0].atoms.positions, results[1].atoms.positions, atol=0)
 
 
+_KILLED = """
+import json, sys, time
+from pathlib import Path
+import numpy as np
+from double_wells import DoubleWells, caesium_chloride
+from phonopy_mlp.stability.stabilise import stabilise
+from phonopy_mlp.unfinished import Unfinished
+
+class Slow(DoubleWells):
+    def calculate(self, *args, **kwargs):
+        time.sleep(float(sys.argv[2]))
+        super().calculate(*args, **kwargs)
+
+calculator = Slow((5, 5, 1), b=20.0, coupling=-0.1)
+atoms = caesium_chloride()
+atoms.positions[1] += [0.05, -0.1, 0.1]
+unfinished = Unfinished(Path(sys.argv[1]))
+result = stabilise(atoms, calculator, supercell_matrix=np.diag([2, 2, 2]), unfinished=unfinished)
+print(json.dumps([calculator.calls, result.describe(), result.atoms.positions.tolist()]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize("finished", [1, 3])
+def test_a_run_that_was_killed_for_real_goes_on_where_it_was(tmp_path, finished):
+    def start(folder, pause):
+        command = [sys.executable, "-c", _KILLED, str(tmp_path / folder), str(pause)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def kept():
+        return {path: path.stat().st_mtime_ns for path in (tmp_path / "killed").rglob("[rs]*.npz")}
+
+    whole = json.loads(start("whole", 0).communicate(timeout=120)[0])
+    run = start("killed", 0.05)
+    deadline = time.monotonic() + 120
+    while len(kept()) < finished and time.monotonic() < deadline:
+        time.sleep(0.01)
+    run.kill()
+    assert run.communicate() == ("", None)
+    assert run.returncode == -signal.SIGKILL
+    before = kept()
+    assert finished <= len(before) < len(list((tmp_path / "whole").rglob("[rs]*.npz")))
+    again = json.loads(start("killed", 0).communicate(timeout=120)[0])
+    assert before.items() <= kept().items()
+    assert again[0] < whole[0]
+    assert again[1:] == whole[1:]
+    assert again[1]["stable"]
+    assert again[1]["trail"][-1]["energy_per_atom"][1] == pytest.approx(-1 / 4000, abs=1e-6)
+
+
 def test_the_trail_is_plain_data():
     described = stabilise(caesium_chloride(), antiferroelectric(), supercell_matrix=TWO).describe()
     assert plain(described) == described
@@ -412,6 +577,53 @@ def test_a_line_that_falls_for_ever_ends_where_it_must():
 def test_settings_that_make_no_sense_are_refused(wrong, message):
     with pytest.raises(SettingsError, match=message):
         stabilise(caesium_chloride(), ferroelectric(), supercell_matrix=ONE, **wrong)
+
+
+WRONG = [
+    (Rattle, {"sigma": -0.01}, "standard deviation of -0.01 A: it must be positive and at most 1 A"),
+    (Rattle, {"sigma": 0.0}, "standard deviation of 0 A"),
+    (Rattle, {"sigma": np.nan}, "standard deviation of nan A"),
+    (Rattle, {"sigma": 2.0}, "standard deviation of 2 A"),
+    (Follow, {"largest": -1.0}, "a displacement of -1 A"),
+    (Follow, {"largest": np.inf}, "a displacement of inf A"),
+    (Follow, {"largest_strain": 0.0}, "a strain of 0: it must be positive and at most 0.5. Give 0.2."),
+    (Follow, {"largest_strain": 1.0}, "a strain of 1"),
+    (Dynamics, {"temperature": -10.0}, "a temperature of -10 K"),
+    (Dynamics, {"temperature": 0.0}, "a temperature of 0 K"),
+    (Dynamics, {"temperature": 1e6}, "at most 1000 K"),
+    (Dynamics, {"temperature": np.nan}, "a temperature of nan K"),
+    (Dynamics, {"steps": 0}, "0 steps"),
+    (Dynamics, {"timestep": -1.0}, "a time step of -1 fs"),
+    (Dynamics, {"timestep": 100.0}, "at most 10 fs"),
+    (Dynamics, {"held": ("Zq",)}, "Held atoms 'Zq'"),
+    (Dynamics, {"held": "Zr"}, "Held atoms 'Z'"),
+]
+
+
+@pytest.mark.parametrize(("method", "wrong", "message"), WRONG)
+def test_methods_with_settings_that_make_no_sense_cannot_be_made(method, wrong, message):
+    with pytest.raises(SettingsError, match=message.replace(".", r"\.")):
+        method(**wrong)
+
+
+@pytest.mark.parametrize(("held", "why"), [(("Zr",), "no Zr in the structure"), (("Cs", "Cl"), "no others")])
+def test_atoms_to_be_held_must_be_there_and_others_as_well(held, why):
+    with pytest.raises(SettingsError, match=why):
+        stabilise(caesium_chloride(), ferroelectric(), supercell_matrix=ONE, methods=[Dynamics(held=held)])
+
+
+@pytest.mark.parametrize("result", [np.nan, 1e9])
+def test_dynamics_that_break_down_are_a_rejected_step(result):
+    class Breakable(DoubleWells):
+        def calculate(self, atoms=None, properties=("energy",), system_changes=()):
+            super().calculate(atoms, properties, system_changes)
+            if np.abs(self.displacements(atoms)).max() > 1e-3:
+                self.results["forces"][:] = result
+
+    calculator = Breakable((5, 5, -1))
+    result = stabilise(caesium_chloride(), calculator, supercell_matrix=ONE, methods=["md"], cell="fixed")
+    assert not result.stable
+    assert "atoms fly apart at 10 K in steps of 1 fs" in result.trail[1].reason
 
 
 def proposals(method, calculator):
