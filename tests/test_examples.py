@@ -13,8 +13,8 @@ from phonopy_mlp.cli.command import COMMANDS
 from phonopy_mlp.cli.main import main, phonopy_main
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
 OURS = ("phonopy_mlp", "mace_mof_calc")
+SCRIPTS = [path for path in sorted((ROOT / "examples").glob("*.py")) if any(name in path.read_text() for name in OURS)]
 
 
 def commands() -> list:
