@@ -14,7 +14,11 @@ from phonopy_mlp.cli.main import main, phonopy_main
 
 ROOT = Path(__file__).parents[1]
 OURS = ("phonopy_mlp", "mace_mof_calc")
-SCRIPTS = [path for path in sorted((ROOT / "examples").glob("*.py")) if any(name in path.read_text() for name in OURS)]
+SCRIPTS = [
+    path
+    for path in sorted((ROOT / "examples").glob("*.py"))
+    if re.search(rf"^from ({'|'.join(OURS)})", path.read_text(), re.M)
+]
 
 
 def commands() -> list:
