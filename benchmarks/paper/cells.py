@@ -16,15 +16,14 @@ from phonopy_mlp.compare import compare_structures
 def run(study: Study) -> None:
     """Write ``table2.csv``, ``fig3.csv`` and ``fig3.png``."""
     rows, deviations = [], []
-    for name in study.names():
-        own = study.relaxed(name)
-        if own is None:
-            continue
-        rows += list(_rows(name, {study.model: own}))
-        if study.reference.knows(name):
-            reference = study.reference.minimum(name)
-            rows += list(_rows(name, {NAME: reference}))
-            deviations.append(_deviation(name, study.model, NAME, reference, own))
+    for name in study.frameworks:
+        with study.trying(name, "cells"):
+            own = study.relaxed(name)
+            rows += list(_rows(name, {study.title: own}))
+            if study.reference.knows(name):
+                reference = study.reference.minimum(name)
+                rows += list(_rows(name, {NAME: reference}))
+                deviations.append(_deviation(name, study.title, NAME, reference, own))
         published = study.published.structures(name)
         rows += list(_rows(name, {f"{method} (paper's structure)": atoms for method, atoms in published.items()}))
         for method, atoms in published.items():

@@ -20,12 +20,11 @@ STRAIN = "0.0045"
 def run(study: Study) -> None:
     """Write ``table6.csv`` and ``expansion.png``."""
     rows, curves = [], {}
-    for name in study.names(*CRYSTALS):
+    for name in filter(study.frameworks.__contains__, CRYSTALS):
         options = ["--dim", *study.dim, "--mesh", *map(str, study.mesh), "--tmax", "350"]
-        folder = study.run(name, "qha", *options, "--qha-strain", STRAIN, "--qha-imaginary", "exclude")
-        if folder is None:
-            continue
-        curves[name] = np.loadtxt(folder / "thermal_expansion.dat")[:, :2].T
+        with study.trying(name, "expansion"):
+            folder = study.run(name, "qha", *options, "--qha-strain", STRAIN, "--qha-imaginary", "exclude")
+            curves[name] = np.loadtxt(folder / "thermal_expansion.dat")[:, :2].T
     for row in study.published.table("table6_cte_1e-6_per_K"):
         temperature = float(row["T_K"])
         volumetric = float(np.interp(temperature, *curves[row["mof"]])) if row["mof"] in curves else float("nan")
@@ -33,8 +32,8 @@ def run(study: Study) -> None:
             {
                 "framework": row["mof"],
                 "T_K": temperature,
-                f"{study.model}, volumetric": 1e6 * volumetric,
-                f"{study.model}, linear": 1e6 * volumetric / 3,
+                f"{study.title}, volumetric": 1e6 * volumetric,
+                f"{study.title}, linear": 1e6 * volumetric / 3,
                 "MACE-MP-MOF0-v2 (paper)": row["MACE_MP_MOF0_v2"],
                 "DFT (paper)": row["DFT"],
                 "simulation (paper)": row["simulation"],
@@ -49,8 +48,8 @@ def run(study: Study) -> None:
                     {
                         "framework": name,
                         "T_K": temperature,
-                        f"{study.model}, volumetric": value,
-                        f"{study.model}, linear": value / 3,
+                        f"{study.title}, volumetric": value,
+                        f"{study.title}, linear": value / 3,
                     }
                 )
     study.write_table("table6", rows)
@@ -63,7 +62,7 @@ def _draw(study: Study, curves: dict[str, np.ndarray]) -> Figure:
     published = study.published.table("NegativeThermalExpansion")
     for (name, (temperatures, expansion)), colour in zip(curves.items(), ("#0072b2", "#d55e00"), strict=False):
         shown = temperatures > 0
-        axes.plot(temperatures[shown], 1e6 * expansion[shown] / 3, color=colour, label=f"{name}, {study.model}, linear")
+        axes.plot(temperatures[shown], 1e6 * expansion[shown] / 3, color=colour, label=f"{name}, {study.title}, linear")
         points = [(float(row["Temperature"]), float(row[COLUMN.format(name)])) for row in published]
         if points:
             axes.plot(*zip(*points, strict=True), "--", color=colour, label=f"{name}, MACE-MP-MOF0-v2 (paper)")

@@ -24,28 +24,27 @@ def run(study: Study) -> None:
     """
     rows = []
     for name in study.labelled():
-        reference, own = study.reference.phonons(name), study.relaxed(name)
-        if own is None:
-            continue
-        found = compare_frequencies(reference, _same_supercell(study, own, reference), mesh=_mesh(reference))
-        for pairing in ("overlap", "order"):
-            full, low = (found.deviation(pairing, below=below) for below in (None, found.cut))
-            assert full is not None
-            assert low is not None
-            rows.append(
-                {
-                    "framework": name,
-                    "model": study.model,
-                    "against": NAME,
-                    "paired_by": "eigenvector" if pairing == "overlap" else "order",
-                    "q_points": " ".join(map(str, found.mesh)),
-                    "rmsd_THz": full.rmsd,
-                    f"rmsd_below_{found.cut:g}_THz": low.rmsd,
-                    "largest_THz": full.largest,
-                }
-            )
-        title = f"{name} at the q-points of the labelled cell, each at its own minimum"
-        study.write_figure(f"fig7-8-{name}", plot_frequencies(found, (NAME, study.model), title))
+        with study.trying(name, "frequencies"):
+            reference, own = study.reference.phonons(name), study.relaxed(name)
+            found = compare_frequencies(reference, _same_supercell(study, own, reference), mesh=_mesh(reference))
+            for pairing in ("overlap", "order"):
+                full, low = (found.deviation(pairing, below=below) for below in (None, found.cut))
+                assert full is not None
+                assert low is not None
+                rows.append(
+                    {
+                        "framework": name,
+                        "model": study.title,
+                        "against": NAME,
+                        "paired_by": "eigenvector" if pairing == "overlap" else "order",
+                        "q_points": " ".join(map(str, found.mesh)),
+                        "rmsd_THz": full.rmsd,
+                        f"rmsd_below_{found.cut:g}_THz": low.rmsd,
+                        "largest_THz": full.largest,
+                    }
+                )
+            title = f"{name} at the q-points of the labelled cell, each at its own minimum"
+            study.write_figure(f"fig7-8-{name}", plot_frequencies(found, (NAME, study.title), title))
     for row in study.published.table("table5_phonon_rmsd_THz"):
         for column, model in _COLUMNS.items():
             rows.append(

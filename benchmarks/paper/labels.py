@@ -22,7 +22,7 @@ def run(study: Study) -> None:
         assert stresses is not None
         rows.append(
             {
-                "model": study.model,
+                "model": study.title,
                 "against": NAME,
                 "framework": name,
                 "configurations": found.structures,
@@ -45,4 +45,4 @@ def run(study: Study) -> None:
         )
     study.write_table("table4", rows)
     if study.labelled():
-        study.write_figure("table4", plot_labels(found, (NAME, study.model), "Configurations that training never saw"))
+        study.write_figure("table4", plot_labels(found, (NAME, study.title), "Configurations that training never saw"))

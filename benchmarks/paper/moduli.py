@@ -13,13 +13,14 @@ from paper.study import Study
 def run(study: Study) -> None:
     """Write ``fig6.csv`` and ``fig6.png``: ours, and the published values of the same frameworks beside."""
     rows: list[dict[str, Any]] = []
-    for name in study.names():
-        folder = study.run(name, "eos", "--relax")
-        if folder is None:
-            continue
-        found = yaml.safe_load((folder / "eos.yaml").read_text(encoding="utf-8"))
-        modulus, error = found["bulk_modulus"]
-        rows.append({"framework": name, "method": study.model, "bulk_modulus_GPa": modulus, "uncertainty_GPa": error})
+    for name in study.frameworks:
+        with study.trying(name, "moduli"):
+            folder = study.run(name, "eos", "--relax")
+            found = yaml.safe_load((folder / "eos.yaml").read_text(encoding="utf-8"))
+            modulus, error = found["bulk_modulus"]
+            rows.append(
+                {"framework": name, "method": study.title, "bulk_modulus_GPa": modulus, "uncertainty_GPa": error}
+            )
     for table, columns in (
         ("fig6a_bulk_modulus_DFT", {"dft (GPa)": "DFT"}),
         (
@@ -38,7 +39,7 @@ def run(study: Study) -> None:
                     }
                 )
     study.write_table("fig6", rows)
-    study.write_figure("fig6", _draw(rows, study.names()))
+    study.write_figure("fig6", _draw(rows, list(study.frameworks)))
 
 
 def _draw(rows: list[dict[str, Any]], frameworks: Any) -> Figure:
