@@ -7,6 +7,7 @@ from ase import Atoms
 from phonopy import Phonopy
 
 from paper.gfn1 import NAME
+from paper.pairs import written_as
 from paper.study import Study
 from phonopy_mlp.compare import compare_frequencies
 from phonopy_mlp.compare.plots import plot_frequencies
@@ -25,7 +26,8 @@ def run(study: Study) -> None:
     rows = []
     for name in study.labelled():
         with study.trying(name, "frequencies"):
-            reference, own = study.reference.phonons(name), study.relaxed(name)
+            reference = study.reference.phonons(name)
+            own = written_as(study.reference.minimum(name), study.relaxed(name))
             found = compare_frequencies(reference, _same_supercell(study, own, reference), mesh=_mesh(reference))
             for pairing in ("overlap", "order"):
                 full, low = (found.deviation(pairing, below=below) for below in (None, found.cut))
