@@ -144,6 +144,20 @@ def test_a_strained_crystal_in_a_small_cell_is_found_in_a_large_one():
     assert written.get_volume() == pytest.approx(2 * strained.get_volume())
 
 
+def test_cells_and_displacements_of_table_2(published):
+    checked = 0
+    for row in published.table("table2_cells"):
+        structure = published.structures(row["mof"]).get(row["method"])
+        if structure is not None:
+            found = cells.describe(row["mof"], row["method"], structure)
+            for name in cells.CELL:
+                assert found[name] == pytest.approx(float(row[name]), abs=6e-4)
+            assert found["space_group_1e-2"] == row["space_group"]
+            assert found["displacements_1e-5"] == int(row["n_disp"])
+            checked += 1
+    assert checked == 15
+
+
 def test_the_published_expansion_curve_gives_table_6(published):
     curve = {float(row["Temperature"]): row for row in published.table("NegativeThermalExpansion")}
     for row in published.table("table6_cte_1e-6_per_K"):
