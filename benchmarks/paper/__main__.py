@@ -49,6 +49,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--structures", type=Path, nargs="+", help="structure files, named as the frameworks (default: four)"
     )
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="DIR",
+        help="extxyz files, one for each framework, with energies, forces, stresses; tables call them as the folder "
+        "(default: those of GFN1-xTB)",
+    )
     parser.add_argument("--only", choices=DRIVERS, action="append", help="one driver; may be repeated")
     parser.add_argument("--quick", action="store_true", help="small meshes and supercells, to see that all runs")
     parser.add_argument("--published", type=Path, default=ROOT.parent / "shared" / "reference", help="reference data")
@@ -63,7 +70,7 @@ def make_study(options: argparse.Namespace) -> Study:
     Raises
     ------
     SettingsError
-        Structures that are not there, or two frameworks of one name.
+        Structures or labels that are not there, or two frameworks of one name.
     CalculatorError
         A model that is not there.
 
@@ -76,6 +83,8 @@ def make_study(options: argparse.Namespace) -> Study:
             raise SettingsError(f"Structure file '{path}' was not found", "there is no such file", "Check its name")
         if names.count(path.stem) > 1:
             raise SettingsError(f"Two structure files are called '{path.stem}'", "results go by name", "Rename one")
+    if options.labels is not None and not list(options.labels.glob("*.extxyz")):
+        raise SettingsError(f"'{options.labels}' has no labels", "there is no .extxyz in it", "Give another folder")
     model = str(Path(options.model).resolve()) if is_model_file(options.model) else options.model
     find_calculator(model)
     for folder in (options.work, options.out):
@@ -88,6 +97,7 @@ def make_study(options: argparse.Namespace) -> Study:
         published=Published(options.published.resolve() if options.published.is_dir() else None),
         reference=Reference(options.work.resolve() / "gfn1"),
         quick=options.quick,
+        labels=None if options.labels is None else options.labels.resolve(),
     )
 
 

@@ -56,6 +56,8 @@ class Study:
         GFN1-xTB.
     quick : bool
         Smaller meshes and supercells, to see that everything runs.
+    labels : Path or None
+        Folder of labelled configurations, instead of GFN1-xTB's.
     failures : dict
         What could not be done, and why: rows of ``failures.csv``, by framework and command.
 
@@ -68,6 +70,7 @@ class Study:
     published: Published
     reference: Reference
     quick: bool
+    labels: Path | None = None
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @property

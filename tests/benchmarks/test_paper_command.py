@@ -1,12 +1,15 @@
 """The whole of ``make paper`` on crystals that take no time, what it refuses, and how it goes on after failures."""
 
 import csv
+from dataclasses import replace
 
 import pytest
 import yaml
 from ase.build import bulk
+from ase.calculators.emt import EMT
 from ase.io import write
 from paper import __main__ as command
+from paper import labels
 from paper.gfn1 import Reference
 from paper.published import Published
 from paper.study import NotDone, Study
@@ -25,6 +28,7 @@ def read(folder, name):
     [
         (("--structures", "a/Cu.cif", "b/Cu.cif"), "called 'Cu'"),
         (("--structures", "c/Cu.cif"), "was not found"),
+        (("--labels", "a"), "no .extxyz"),
         (("--model", "mono"), "Did you mean"),
     ],
 )
@@ -113,3 +117,28 @@ def test_an_interrupted_run_stops_all(study, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         study.run("Cu", "eos", "--relax")
     assert not study.failures
+
+
+def test_labels_of_a_folder_take_the_place_of_gfn1_xtbs(study, tmp_path):
+    frames = []
+    for seed in range(3):
+        atoms = bulk("Cu", cubic=True)
+        atoms.rattle(0.05, seed=seed)
+        atoms.calc = EMT()
+        atoms.get_forces()
+        frames.append(atoms)
+    folder = tmp_path / "DFT"
+    folder.mkdir()
+    for name, own in (("one", frames), ("without", frames[:1])):
+        write(folder / f"{name}.extxyz", own)
+    for atoms in frames:
+        del atoms.calc.results["stress"]
+    write(folder / "without.extxyz", frames[:1])
+    (folder / "broken.extxyz").write_text("nothing")
+    labels.run(replace(study, labels=folder))
+    rows = {row["framework"]: row for row in read(study.out, "table4")}
+    assert [rows[name]["configurations"] for name in ("one", "without", "all")] == ["3", "1", "4"]
+    assert all(row["against"] == "DFT" for row in rows.values())
+    assert float(rows["one"]["rmsd_forces_eV_per_A"]) == pytest.approx(0, abs=1e-6)
+    assert rows["one"]["rmsd_stress_meV_per_A3"] != rows["all"]["rmsd_stress_meV_per_A3"] == ""
+    assert "does not parse" in study.failures["broken", "labels"]
