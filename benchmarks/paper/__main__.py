@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from paper import expansion
 from paper.drivers import DRIVERS, run
 from paper.gfn1 import Reference
 from paper.published import Published
@@ -56,6 +57,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="extxyz files, one for each framework, with energies, forces, stresses; tables call them as the folder "
         "(default: those of GFN1-xTB)",
     )
+    parser.add_argument(
+        "--qha-strain",
+        type=float,
+        metavar="S",
+        help=f"largest strain of the cell lengths (default: {expansion.STRAINS['mini']:g} for mini, else "
+        f"{expansion.STRAIN:g})",
+    )
     parser.add_argument("--only", choices=DRIVERS, action="append", help="one driver; may be repeated")
     parser.add_argument("--quick", action="store_true", help="small meshes and supercells, to see that all runs")
     parser.add_argument("--published", type=Path, default=ROOT.parent / "shared" / "reference", help="reference data")
@@ -98,6 +106,7 @@ def make_study(options: argparse.Namespace) -> Study:
         reference=Reference(options.work.resolve() / "gfn1"),
         quick=options.quick,
         labels=None if options.labels is None else options.labels.resolve(),
+        qha_strain=options.qha_strain,
     )
 
 

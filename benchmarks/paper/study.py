@@ -58,6 +58,8 @@ class Study:
         Smaller meshes and supercells, to see that everything runs.
     labels : Path or None
         Folder of labelled configurations, instead of GFN1-xTB's.
+    qha_strain : float or None
+        Largest strain of the cell lengths in the expansion; None for the model's default.
     failures : dict
         What could not be done, and why: rows of ``failures.csv``, by framework and command.
 
@@ -71,6 +73,7 @@ class Study:
     reference: Reference
     quick: bool
     labels: Path | None = None
+    qha_strain: float | None = None
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @property

@@ -9,7 +9,7 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.io import write
 from paper import __main__ as command
-from paper import labels
+from paper import expansion, labels
 from paper.gfn1 import Reference
 from paper.published import Published
 from paper.study import NotDone, Study
@@ -142,3 +142,9 @@ def test_labels_of_a_folder_take_the_place_of_gfn1_xtbs(study, tmp_path):
     assert float(rows["one"]["rmsd_forces_eV_per_A"]) == pytest.approx(0, abs=1e-6)
     assert rows["one"]["rmsd_stress_meV_per_A3"] != rows["all"]["rmsd_stress_meV_per_A3"] == ""
     assert "does not parse" in study.failures["broken", "labels"]
+
+
+def test_only_mini_has_a_strain_of_its_own(study):
+    assert expansion.strain(study) == expansion.STRAIN
+    assert expansion.strain(replace(study, model="mini")) == 0.0045
+    assert expansion.strain(replace(study, model="mini", qha_strain=0.01)) == 0.01
