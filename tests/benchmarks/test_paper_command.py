@@ -29,6 +29,7 @@ def read(folder, name):
         (("--structures", "a/Cu.cif", "b/Cu.cif"), "called 'Cu'"),
         (("--structures", "c/Cu.cif"), "was not found"),
         (("--labels", "a"), "no .extxyz"),
+        (("--jobs", "0"), "at least one"),
         (("--model", "mono"), "Did you mean"),
     ],
 )
@@ -54,7 +55,7 @@ def test_failures_are_written_also_where_a_driver_breaks(toy, crystals, tmp_path
         raise RuntimeError("broken")
 
     monkeypatch.setattr("paper.moduli.run", fail)
-    words = ["--model", toy, "--structures", crystals / "Cu.cif", "--only", "moduli"]
+    words = ["--model", toy, "--structures", crystals / "Cu.cif", "--only", "moduli", "--jobs", "1"]
     words += ["--work", tmp_path / "work", "--out", tmp_path / "out"]
     with pytest.raises(RuntimeError, match="broken"):
         command.main(list(map(str, words)))
