@@ -14,9 +14,11 @@ from pathlib import Path
 from paper import expansion
 from paper.drivers import DRIVERS, run
 from paper.gfn1 import Reference
+from paper.machine import describe_machine
 from paper.published import Published
 from paper.study import Study
 from phonopy_mlp.errors import PhonopyMlpError, SettingsError
+from phonopy_mlp.files import write_yaml
 from phonopy_mlp.registry import find_calculator, is_model_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,13 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         study = make_study(options)
         chosen = options.only or list(DRIVERS)
         try:
-            run(study, chosen, options.jobs)
+            seconds = run(study, chosen, options.jobs)
         finally:
             rows = [{"framework": f, "command": c, "reason": reason} for (f, c), reason in study.failures.items()]
             study.write_table("failures", rows or [{"framework": "", "command": "", "reason": "none"}])
     except PhonopyMlpError as error:
         print(f"paper: error: {error}", file=sys.stderr)
         return 2
+    write_yaml(study.out / "machine.yaml", {**describe_machine(), "processes": options.jobs, "seconds": seconds})
     for row in rows:
         print(f"{row['framework']}, {row['command']}: {row['reason']}")
     return 0

@@ -31,17 +31,22 @@ RUNS: Mapping[str, Callable[[Study, str], object]] = {
 """What the drivers need of each framework, and what takes nearly all of the time."""
 
 
-def run(study: Study, chosen: Sequence[str], jobs: int) -> None:
-    """Do the runs on the frameworks that drivers need, several at a time, and run the drivers."""
+def run(study: Study, chosen: Sequence[str], jobs: int) -> dict[str, float]:
+    """Run drivers and return the seconds that each took, and before them the runs on the frameworks."""
+    seconds = {}
+    started = time.perf_counter()
     if jobs > 1 and RUNS.keys() & set(chosen):
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
             tasks = [pool.submit(_compute, study, framework, chosen) for framework in study.frameworks]
             for task in tasks:
                 study.failures.update(task.result())
+        seconds["runs"] = round(time.perf_counter() - started)
     for name in chosen:
         started = time.perf_counter()
         DRIVERS[name].run(study)
-        print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
+        seconds[name] = round(time.perf_counter() - started)
+        print(f"{name}: {seconds[name]} s", flush=True)
+    return seconds
 
 
 def _compute(study: Study, framework: str, chosen: Sequence[str]) -> dict[tuple[str, str], str]:
