@@ -1,7 +1,11 @@
 """The whole of ``make paper`` on crystals that take no time, what it refuses, and how it goes on after failures."""
 
 import csv
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -13,14 +17,122 @@ from paper import expansion, labels
 from paper.gfn1 import Reference
 from paper.published import Published
 from paper.study import NotDone, Study
+from toys import EDGE
 
 from phonopy_mlp.errors import CalculatorError
 from phonopy_mlp.unfinished import UNFINISHED_FOLDER
+
+# Of torch, D3 and tblite, where speed is measured.
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore:{beginning}")
+    for beginning in ("The TorchScript type system", "`torch.jit", "Creating a tensor from a list", "The cell is")
+]
+
+FIGURES = {"fig3", "table4", "table5", "fig6", "expansion", "fig4-5-Cu", "fig4-Cu", "fig5-Cu", "fig4-5-CuAu"}
 
 
 def read(folder, name):
     with (folder / f"{name}.csv").open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def out(toy, crystals, publication, tmp_path_factory):
+    """Tables and figures of all drivers, in two processes; iron is not among the calculator's elements."""
+    folder = tmp_path_factory.mktemp("paper")
+    write(folder / "Fe.cif", bulk("Fe", cubic=True))
+    files = [folder / "Fe.cif", crystals / "Cu.cif", crystals / "CuAu.cif"]
+    words = ["--model", toy, "--structures", *files, "--published", publication, "--quick", "--jobs", "2"]
+    words += ["--qha-strain", "0.01", "--work", folder / "work", "--out", folder / "out"]
+    assert command.main(list(map(str, words))) == 0
+    return folder / "out"
+
+
+def test_every_driver_writes_its_table_and_figures(out):
+    assert {path.stem for path in out.glob("*.png")} == FIGURES
+    tables = {"table2", "fig3", "table4", "table5", "table6", "table7", "fig4-5", "fig6", "speed", "failures"}
+    assert {path.stem for path in out.glob("*.csv")} == tables
+
+
+def test_one_framework_that_fails_is_the_only_one_missing(out):
+    (failure,) = read(out, "failures")
+    assert (failure["framework"], failure["command"]) == ("Fe", "relax")
+    assert "Fe" in failure["reason"]
+    assert {row["framework"] for row in read(out, "fig6") if row["method"] == "toy"} == {"Cu", "CuAu"}
+
+
+def test_our_minimum_is_beside_the_published_cells(out):
+    rows = {row["method"]: row for row in read(out, "fig3")}
+    assert len(rows) == 5
+    ours = next(row for row in read(out, "table2") if row["method"] == "toy" and row["framework"] == "Cu")
+    expected = 100 * (float(ours["a"]) / EDGE - 1)
+    assert float(rows["toy"]["mean_length_deviation_percent"]) == pytest.approx(expected, abs=3e-4)
+    theirs = rows["MACE-MP-0b (paper's structures)"]
+    assert float(theirs["mean_length_deviation_percent"]) == pytest.approx(100 * 0.02 / EDGE, abs=1e-4)
+    assert float(read(out, "table7")[0]["rmsd"]) == pytest.approx(0, abs=1e-6)
+
+
+def test_expansion_is_that_of_cubic_crystals_over_the_strain_that_was_asked_for(out):
+    rows = read(out, "table6")
+    assert [(row["framework"], row["T_K"], row["strain"]) for row in rows] == [
+        ("Cu", "300", "0.01"),
+        ("Cu", "350", "0.01"),
+    ]
+    assert [row["experiment (paper)"] for row in rows] == ["4 to 5", ""]
+    for row in rows:
+        assert float(row["toy, volumetric"]) == pytest.approx(3 * float(row["toy, linear"]), rel=1e-5)
+        assert 5 < float(row["toy, linear"]) < 50
+
+
+def test_densities_of_states_are_measured_against_dfts(out):
+    ours, dft, theirs = (row for row in read(out, "fig4-5") if row["framework"] == "Cu")
+    assert [row["model"] for row in (ours, dft, theirs)] == ["toy", "DFT (paper)", "MACE-MP-MOF0 (paper)"]
+    assert float(theirs["lowest_modes_rmsd_THz"]) == 0
+    assert 0 < float(ours["lowest_modes_rmsd_THz"]) < 1
+    assert dft["lowest_modes_rmsd_THz"] == ""
+    for column in ("highest_THz", "zero_point_kJ_per_mol", "heat_capacity_300_K_J_per_K_mol"):
+        # Of four atoms ours, whose cell has one: the primitive one counts.
+        assert float(ours[column]) == pytest.approx(float(theirs[column]), rel=0.15)
+
+
+def test_published_moduli_come_once_each_with_the_source_of_dft(out):
+    rows = [row for row in read(out, "fig6") if row["method"].endswith("(paper)")]
+    names = [(row["framework"], row["method"]) for row in rows]
+    assert len(set(names)) == len(names) == 8
+    assert [row["source_of_dft"] for row in rows if row["framework"] == "Cu"] == ["SELF", "", "", ""]
+
+
+def test_speed_has_what_the_paper_says(out):
+    rows = {row["method"]: row for row in read(out, "speed")}
+    assert rows["MACE-MP-0b + D3 (paper)"]["over_MACE_mace_itself"] == "1.5"
+    assert rows["GFN1-xTB (paper)"]["time_saved_percent"] == "90"
+    ours = rows["MACE-MP-0b + D3, mace itself"]
+    saved = 100 * (1 - 1 / float(ours["over_MACE_mace_itself"]))
+    assert float(ours["time_saved_percent"]) == pytest.approx(saved, abs=1e-3)
+
+
+def test_the_machine_is_described_without_telling_whose_it_is(out):
+    text = (out / "machine.yaml").read_text()
+    found = yaml.safe_load(text)
+    assert found.keys() == {"processor", "cores", "memory_GB", "OMP_NUM_THREADS", "versions", "processes", "seconds"}
+    assert found["seconds"].keys() == {"runs", *command.DRIVERS}
+    assert found["versions"]["phonopy"]
+    assert not {os.uname().nodename, str(Path.home())} & set(text.split())
+
+
+def test_the_command_itself_with_one_driver(toy, crystals, tmp_path):
+    words = ["--model", toy, "--structures", crystals / "Cu.cif", "--only", "moduli", "--quick"]
+    words += ["--published", tmp_path / "none", "--work", tmp_path / "work", "--out", tmp_path / "out"]
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "paper", *map(str, words)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    (row,) = read(tmp_path / "out", "fig6")
+    assert (row["framework"], row["method"]) == ("Cu", "toy")
+    assert read(tmp_path / "out", "failures")[0]["reason"] == "none"
 
 
 @pytest.mark.parametrize(
