@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from ase import Atoms
-from matplotlib.figure import Figure
 
+from paper.bars import draw_bars
 from paper.gfn1 import NAME
+from paper.pairs import Pair, find_pairs
 from paper.study import Study
-from phonopy_mlp.compare import compare_structures
+from phonopy_mlp.compare.structures import compare_structures, count_displacements
+from phonopy_mlp.symmetry import LOOSE, TIGHT, find_space_group
+
+CELL = ("a", "b", "c", "alpha", "beta", "gamma")
 
 
 def run(study: Study) -> None:
     """Write ``table2.csv``, ``fig3.csv`` and ``fig3.png``."""
     rows, deviations = [], []
-    for name in study.names():
-        own = study.relaxed(name)
-        if own is None:
-            continue
-        rows += list(_rows(name, {study.model: own}))
+    for name in study.frameworks:
+        with study.trying(name, "cells"):
+            rows.append(describe(name, study.title, study.relaxed(name)))
         if study.reference.knows(name):
-            reference = study.reference.minimum(name)
-            rows += list(_rows(name, {NAME: reference}))
-            deviations.append(_deviation(name, study.model, NAME, reference, own))
-        published = study.published.structures(name)
-        rows += list(_rows(name, {f"{method} (paper's structure)": atoms for method, atoms in published.items()}))
-        for method, atoms in published.items():
-            if method != "DFT":
-                deviations.append(_deviation(name, f"{method} (paper)", "DFT (paper)", published["DFT"], atoms))
+            rows.append(describe(name, NAME, study.reference.minimum(name)))
+        for method, atoms in study.published.structures(name).items():
+            rows.append(describe(name, f"{method} (paper's structure)", atoms))
+        deviations += [_deviation(name, pair) for pair in find_pairs(study, name)]
     for row in study.published.table("table2_cells"):
         rows.append(
             {
                 "framework": row["mof"],
                 "method": f"{row['method']} (paper)",
-                **{key: float(row[key]) for key in ("a", "b", "c", "alpha", "beta", "gamma")},
+                **{key: float(row[key]) for key in CELL},
                 "space_group_1e-2": row["space_group"],
                 "displacements_1e-5": int(row["n_disp"]),
             }
@@ -43,49 +40,35 @@ def run(study: Study) -> None:
     study.write_table("table2", rows)
     study.write_table("fig3", deviations)
     if deviations:
-        study.write_figure("fig3", _draw(deviations))
+        values = {
+            (f"{each['method']} against {each['against'].removesuffix(' (paper)')}", each["framework"]): each[
+                "mean_length_deviation_percent"
+            ]
+            for each in deviations
+        }
+        study.write_figure("fig3", draw_bars({"Deviation of the mean cell length (%)": values}))
 
 
-def _deviation(framework: str, method: str, against: str, reference: Atoms, atoms: Atoms) -> dict[str, Any]:
-    found = compare_structures(reference, atoms)
+def describe(framework: str, method: str, atoms: Atoms) -> dict[str, Any]:
+    """Return a row of Table 2."""
     return {
         "framework": framework,
         "method": method,
-        "against": against,
-        "mean_length_deviation_percent": found.mean_length_deviation,
-        "volume_deviation_percent": found.volume_deviation,
+        **dict(zip(CELL, map(float, atoms.cell.cellpar()), strict=True)),
+        "volume": atoms.get_volume(),
+        "space_group_1e-5": find_space_group(atoms, TIGHT).symbol,
+        "space_group_1e-2": find_space_group(atoms, LOOSE).symbol,
+        "displacements_1e-5": count_displacements(atoms, TIGHT),
+        "displacements_1e-2": count_displacements(atoms, LOOSE),
     }
 
 
-def _rows(framework: str, structures: dict[str, Atoms]) -> Iterator[dict[str, Any]]:
-    for method, atoms in structures.items():
-        found = compare_structures(atoms, atoms)
-        tight, loose = found.symmetry_a
-        yield {
-            "framework": framework,
-            "method": method,
-            **dict(zip(("a", "b", "c", "alpha", "beta", "gamma"), map(float, found.cell_a), strict=True)),
-            "volume": atoms.get_volume(),
-            "space_group_1e-5": tight.group.symbol,
-            "space_group_1e-2": loose.group.symbol,
-            "displacements_1e-5": tight.displacements,
-            "displacements_1e-2": loose.displacements,
-        }
-
-
-def _draw(deviations: list[dict[str, Any]]) -> Figure:
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    frameworks = list(dict.fromkeys(each["framework"] for each in deviations))
-    methods = list(dict.fromkeys((each["method"], each["against"]) for each in deviations))
-    width = 0.8 / len(methods)
-    for k, (method, against) in enumerate(methods):
-        found = [each for each in deviations if (each["method"], each["against"]) == (method, against)]
-        places = [frameworks.index(each["framework"]) + (k - (len(methods) - 1) / 2) * width for each in found]
-        label = f"{method} against {against.removesuffix(' (paper)')}"
-        axes.bar(places, [each["mean_length_deviation_percent"] for each in found], width, label=label)
-    axes.axhline(0, color="0.4", linewidth=0.6)
-    axes.set_xticks(range(len(frameworks)), frameworks)
-    axes.set_ylabel("Deviation of the mean cell length (%)")
-    axes.legend(frameon=False, fontsize="small")
-    return figure
+def _deviation(framework: str, pair: Pair) -> dict[str, Any]:
+    found = compare_structures(pair.reference, pair.atoms)
+    return {
+        "framework": framework,
+        "method": pair.method,
+        "against": pair.against,
+        "mean_length_deviation_percent": found.mean_length_deviation,
+        "volume_deviation_percent": found.volume_deviation,
+    }

@@ -2,73 +2,99 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from paper.study import Study
-
-CRYSTALS = ("MOF-5", "UiO-66")
-"""The cubic ones, whose linear coefficient is a third of the volumetric one."""
+from phonopy_mlp.plot import cycle
+from phonopy_mlp.qha.volumes import STRAIN
+from phonopy_mlp.symmetry import LOOSE, find_space_group
 
 COLUMN = "{} x 10^(6) K^-1"
 """Columns of the published curve."""
 
-STRAIN = "0.0045"
-"""Over larger strains the linkers buckle with the embedded model."""
+STRAINS = {"mini": 0.0045}
+"""By model, where it is not the command's own: over larger ones the linkers buckle with the embedded model."""
+
+TEMPERATURES = (300.0, 350.0)
+"""Those of the published table, in K."""
+
+Curve = NDArray[Any]
+"""Temperatures (K) and volumetric coefficients (1/K). shape=(2, temperatures)."""
 
 
 def run(study: Study) -> None:
     """Write ``table6.csv`` and ``expansion.png``."""
-    rows, curves = [], {}
-    for name in study.names(*CRYSTALS):
-        options = ["--dim", *study.dim, "--mesh", *map(str, study.mesh), "--tmax", "350"]
-        folder = study.run(name, "qha", *options, "--qha-strain", STRAIN, "--qha-imaginary", "exclude")
-        if folder is None:
-            continue
-        curves[name] = np.loadtxt(folder / "thermal_expansion.dat")[:, :2].T
-    for row in study.published.table("table6_cte_1e-6_per_K"):
-        temperature = float(row["T_K"])
-        volumetric = float(np.interp(temperature, *curves[row["mof"]])) if row["mof"] in curves else float("nan")
-        rows.append(
-            {
-                "framework": row["mof"],
-                "T_K": temperature,
-                f"{study.model}, volumetric": 1e6 * volumetric,
-                f"{study.model}, linear": 1e6 * volumetric / 3,
-                "MACE-MP-MOF0-v2 (paper)": row["MACE_MP_MOF0_v2"],
-                "DFT (paper)": row["DFT"],
-                "simulation (paper)": row["simulation"],
-                "experiment (paper)": row["experiment"],
-            }
-        )
-    if not rows:
-        for name, (temperatures, expansion) in curves.items():
-            for temperature in (300.0, 350.0):
-                value = 1e6 * float(np.interp(temperature, temperatures, expansion))
-                rows.append(
-                    {
-                        "framework": name,
-                        "T_K": temperature,
-                        f"{study.model}, volumetric": value,
-                        f"{study.model}, linear": value / 3,
-                    }
-                )
-    study.write_table("table6", rows)
-    study.write_figure("expansion", _draw(study, curves))
+    curves: dict[str, Curve] = {}
+    for name in study.frameworks:
+        with study.trying(name, "expansion"):
+            curve = compute(study, name)
+            if curve is not None:
+                curves[name] = curve
+    published = {(row["mof"], float(row["T_K"])): row for row in study.published.table("table6_cte_1e-6_per_K")}
+    places = [(name, temperature) for name in curves for temperature in TEMPERATURES]
+    study.write_table(
+        "table6", [_row(study, curves, published, *place) for place in dict.fromkeys([*published, *places])]
+    )
+    if curves:
+        study.write_figure("expansion", _draw(study, curves))
 
 
-def _draw(study: Study, curves: dict[str, np.ndarray]) -> Figure:
+def compute(study: Study, name: str) -> Curve | None:
+    """Return the expansion of a crystal that is cubic, so that its linear coefficient is a third; None of others."""
+    if not find_space_group(study.relaxed(name), LOOSE).is_cubic:
+        return None
+    options = ["--dim", *study.dim, "--mesh", *map(str, study.mesh), "--tmax", f"{TEMPERATURES[-1]:g}"]
+    folder = study.run(name, "qha", *options, "--qha-strain", f"{strain(study):g}", "--qha-imaginary", "exclude")
+    return np.loadtxt(folder / "thermal_expansion.dat")[:, :2].T
+
+
+def strain(study: Study) -> float:
+    """Return the largest strain of the cell lengths."""
+    return STRAINS.get(study.model, STRAIN) if study.qha_strain is None else study.qha_strain
+
+
+def _row(
+    study: Study, curves: dict[str, Curve], published: dict[tuple[str, float], dict[str, str]], name: str, kelvin: float
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"framework": name, "T_K": kelvin}
+    if name in curves:
+        volumetric = 1e6 * float(np.interp(kelvin, *curves[name]))
+        row |= {
+            "strain": strain(study),
+            f"{study.title}, volumetric": volumetric,
+            f"{study.title}, linear": volumetric / 3,
+        }
+    if (name, kelvin) in published:
+        paper = published[name, kelvin]
+        row |= {
+            "MACE-MP-MOF0-v2 (paper)": paper["MACE_MP_MOF0_v2"],
+            "DFT (paper)": paper["DFT"],
+            "simulation (paper)": paper["simulation"],
+            "experiment (paper)": paper["experiment"],
+        }
+    return row
+
+
+def _draw(study: Study, curves: dict[str, Curve]) -> Figure:
     figure = Figure(figsize=(6.5, 4.5), layout="constrained")
     axes = figure.subplots()
     published = study.published.table("NegativeThermalExpansion")
-    for (name, (temperatures, expansion)), colour in zip(curves.items(), ("#0072b2", "#d55e00"), strict=False):
+    for (name, (temperatures, expansion)), colour in zip(curves.items(), cycle(len(curves)), strict=True):
         shown = temperatures > 0
-        axes.plot(temperatures[shown], 1e6 * expansion[shown] / 3, color=colour, label=f"{name}, {study.model}, linear")
-        points = [(float(row["Temperature"]), float(row[COLUMN.format(name)])) for row in published]
+        axes.plot(temperatures[shown], 1e6 * expansion[shown] / 3, color=colour, label=f"{name}, {study.title}, linear")
+        points = [
+            (float(row["Temperature"]), float(row[COLUMN.format(name)]))
+            for row in published
+            if COLUMN.format(name) in row
+        ]
         if points:
             axes.plot(*zip(*points, strict=True), "--", color=colour, label=f"{name}, MACE-MP-MOF0-v2 (paper)")
     axes.axhline(0, color="0.4", linewidth=0.6)
-    axes.set_xlim(0, 350)
+    axes.set_xlim(0, TEMPERATURES[-1])
     axes.set_xlabel("Temperature (K)")
     axes.set_ylabel(r"Expansion coefficient ($10^{-6}$/K)")
     axes.legend(frameon=False)
