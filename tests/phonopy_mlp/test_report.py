@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from ase import Atoms
 from ase.build import bulk
 from ase.io import write
+from rewriting import TURN, rewritten
 
 from phonopy_mlp.cli.main import main
 from phonopy_mlp.elasticity import tensor
@@ -25,6 +27,7 @@ from phonopy_mlp.report.markup import details, facts, nested, table
 from phonopy_mlp.report.page import FORMATS, write_report
 from phonopy_mlp.report.sections.bands import plain_label
 from phonopy_mlp.report.sections.elastic import young_surface
+from phonopy_mlp.report.sections.structure import same_cell
 
 HOSTILE = "<script>alert(1)$\\frac$<_script>.cif"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
@@ -243,13 +246,38 @@ def test_what_the_run_that_computed_the_forces_did_is_shown(registered, workdir)
         assert text in page
 
 
+def structures_of(folder: Path) -> list[str]:
+    return [each["label"] for each in data_of(page_of(write_report(folder).parent))["structures"]]
+
+
 def test_an_input_that_has_changed_since_is_not_shown(registered, workdir):
     assert command("run --mlp emt Cu.cif --relax --dim 1 1 1 --mesh 3 3 3 -q") == 0
-    shown = [each["label"] for each in data_of(page_of(write_report(workdir).parent))["structures"]]
-    assert shown == ["phonons", "Cu.cif"]
+    assert structures_of(workdir) == ["phonons", "Cu.cif"]
     write("Cu.cif", bulk("Cu", a=4))
-    shown = [each["label"] for each in data_of(page_of(write_report(workdir).parent))["structures"]]
-    assert shown == ["phonons"]
+    assert structures_of(workdir) == ["phonons"]
+
+
+def test_structures_that_no_record_tells_of_are_not_shown(registered, workdir):
+    write("relaxed.cif", bulk("Ni"))
+    assert command("elastic --mlp emt Cu.cif -q") == 0
+    assert structures_of(workdir) == ["Cu.cif"]
+    assert command("relax --mlp emt Cu.cif -q") == 0
+    assert structures_of(workdir) == ["relaxed", "Cu.cif"]
+    write("relaxed.cif", bulk("Ni"))
+    assert structures_of(workdir) == ["Cu.cif"]
+
+
+def test_a_structure_is_shown_once_however_it_is_oriented_and_ordered(registered, workdir):
+    places = [[0.01, 0, 0], [0.5, 0.5, 0.02], [0.5, 0, 0.5], [0, 0.5, 0.5]]
+    cell = [[3.7, 0.1, 0], [0, 3.75, 0.2], [0.15, 0, 3.72]]
+    atoms = Atoms("CuAuCu2", scaled_positions=places, cell=cell, pbc=True)
+    write("turned.vasp", atoms[[3, 1, 0, 2]], format="vasp")
+    assert command("run --mlp emt turned.vasp --relax --relax-fmax 1e-3 --dim 1 1 1 --mesh 3 3 3 -q") == 0
+    assert structures_of(workdir) == ["phonons", "turned.vasp"]
+    turned, _ = rewritten(atoms, basis=np.eye(3, dtype=int), order=[2, 3, 0, 1], origin=(0, 0, 0), rotation=TURN)
+    assert same_cell(atoms, turned)
+    turned.positions[0] += 0.01
+    assert not same_cell(atoms, turned)
 
 
 def test_health_and_domain_of_a_record_are_shown(registered, workdir):

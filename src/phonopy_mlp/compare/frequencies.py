@@ -326,17 +326,19 @@ def _of_sets(squared: Array, frequencies_a: Array, frequencies_b: Array) -> tupl
         the smaller one. shape of each=(bands, bands)
 
     """
-    starts, numbers, sizes = [], [], []
-    for frequencies in (frequencies_a, frequencies_b):
-        first = np.diff(frequencies, prepend=-np.inf) > DEGENERATE
-        starts.append(np.flatnonzero(first))
-        numbers.append(np.cumsum(first) - 1)
-        sizes.append(np.bincount(numbers[-1]))
-    sums = np.add.reduceat(np.add.reduceat(squared, starts[0], axis=0), starts[1], axis=1)
-    pairs, smaller = np.multiply.outer(*sizes), np.minimum.outer(*sizes)
-    everywhere = np.ix_(*numbers)
+    (starts_a, numbers_a, sizes_a), (starts_b, numbers_b, sizes_b) = map(_sets, (frequencies_a, frequencies_b))
+    sums = np.add.reduceat(np.add.reduceat(squared, starts_a, axis=0), starts_b, axis=1)
+    pairs, smaller = np.multiply.outer(sizes_a, sizes_b), np.minimum.outer(sizes_a, sizes_b)
+    everywhere = np.ix_(numbers_a, numbers_b)
     # Rounded, for the last digits, which depend on the basis, would decide between sets that share as much.
     return np.round(sums / pairs, _DIGITS)[everywhere], (sums / smaller)[everywhere]
+
+
+def _sets(frequencies: Array) -> tuple[Array, Array, Array]:
+    """Return where each set of degenerate modes starts, which of them each mode is of, and how many are in each."""
+    first = np.diff(frequencies, prepend=-np.inf) > DEGENERATE
+    numbers = np.cumsum(first) - 1
+    return np.flatnonzero(first), numbers, np.bincount(numbers)
 
 
 def _in_frame_of_a(vectors: Array, match: CrystalMatch) -> Array:

@@ -7,15 +7,13 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ase.io import write
-
 from phonopy_mlp.cli.arguments import RelaxOptions
 from phonopy_mlp.cli.progress import RelaxationBar, bar
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.steps.start import Array, Start, given_options
 from phonopy_mlp.errors import SettingsError
-from phonopy_mlp.files import replacing, write_yaml
-from phonopy_mlp.output import STABILISED_FILE, TRAIL_FILE
+from phonopy_mlp.files import write_yaml
+from phonopy_mlp.output import STABILISED_FILE, TRAIL_FILE, write_cif
 from phonopy_mlp.stability.dynamics import Dynamics
 from phonopy_mlp.stability.proposals import Method, find_images
 from phonopy_mlp.stability.rattle import Rattle
@@ -103,10 +101,9 @@ class StabiliseStep:
         fixed = tuple(find_images(relaxation.fixed, start.atoms, result.atoms).tolist())
         start.relaxation = replace(start.relaxation, fixed=fixed)
         start.atoms, start.supercell_matrix = result.atoms, result.supercell_matrix
-        with replacing(record.folder / STABILISED_FILE) as path:
-            write(path, result.atoms, format="cif")
+        digest = write_cif(result.atoms, record.folder / STABILISED_FILE)
         write_yaml(record.folder / TRAIL_FILE, result.describe())
-        record.add("stabilise", result.describe(), seconds)
+        record.add("stabilise", {**result.describe(), "file_digest": digest}, seconds)
         record.say(_describe(result))
         if self.required and not result.stable:
             raise not_stable(result)
