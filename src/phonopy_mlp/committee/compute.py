@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
@@ -75,7 +76,7 @@ def run_committee(
     Raises
     ------
     SettingsError
-        There are fewer than two members, or mesh or temperatures make no sense.
+        There are fewer than two members, the supercell is one atom, or mesh or temperatures make no sense.
     ConvergenceError, StructureError, CalculatorError, ImaginaryModesError
         What a member's calculation raises, with its name; or two members' crystals are not the same.
 
@@ -83,6 +84,12 @@ def run_committee(
     members = expand(calculators)
     if len(members) < 2:
         raise SettingsError("A committee of one model", "it has no spread", "Name another model, or several")
+    if len(atoms) * round(abs(float(np.linalg.det(supercell_matrix)))) == 1:
+        raise SettingsError(
+            "A committee on a supercell of one atom",
+            "all modes that it represents are translations",
+            "Give a larger supercell, for example --dim 2 2 2",
+        )
     keeps: Sequence[Unfinished | None] = unfinished if unfinished is not None else [None] * len(members)
     computed: list[Computed] = []
     goal: dict[str, Any] = {"fmax": fmax, "max_steps": max_steps, "on_step": on_step}
