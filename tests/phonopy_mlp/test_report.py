@@ -300,35 +300,77 @@ def test_health_and_domain_of_a_record_are_shown(registered, workdir):
         assert text in page
 
 
-ALL_STEPS = {"eos": {"seconds": 1}, "elastic_stress_strain": {"seconds": 1}, "sscha": {"seconds": 1}}
+STEPS = {"eos": {}, "elastic_stress_strain": {}, "sscha": {}, "committee": {}}
+WAYS = {"expansion_tensor.yaml": {}, "axial_thermal_expansion.dat": {"a (A)": []}}
+EOS = {
+    "points": [{"volume": 10.0 + k, "energy": (k - 3) ** 2, "energy_minus_fit": 0.0} for k in range(7)],
+    **{name: [1.0, 0.1] for name in ("volume", "energy", "bulk_modulus", "bulk_modulus_derivative")},
+    "equation": "vinet",
+}
+MEMBERS = [{"name": name, "lowest_frequency": 1.0} for name in "ab"]
+VOLUME = {"volume": {"members": [1.0, 2.0], "mean": 1.5, "difference": 1.0}}
+FREQUENCIES = {"frequencies": [{"members": [[1.0, 2.0], [1.0, 3.0]]}]}
 
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("phonopy_mlp.yaml", None, "holds no finished run"),
-        ("phonopy_mlp.yaml", "a: 1", "not a record"),
-        ("eos.yaml", "points: []", "'eos.yaml' cannot be read"),
-        ("eos.yaml", "- 1", "'eos.yaml' cannot be read"),
-        ("elastic.yaml", "stress_strain: {}", "'elastic.yaml' cannot be read"),
-        ("thermal_properties.yaml", "a: [", "'thermal_properties.yaml' cannot be read"),
-        ("thermal_expansion.dat", "hot", "'thermal_expansion.dat' cannot be read"),
-        ("helmholtz-volume.dat", "hot", "'helmholtz-volume.dat' cannot be read"),
-        ("sscha.yaml", "temperatures: [{}]", "'sscha.yaml' cannot be read"),
-        ("expansion_tensor.yaml", "temperatures: [{}]", "'expansion_tensor.yaml' cannot be read"),
+DAMAGED = {
+    "eos.yaml": ["points: []", "- 1", "a: [", yaml.safe_dump(EOS), b"\xff"],
+    "elastic.yaml": ["stress_strain: {}", "a: 1"],
+    "thermal_properties.yaml": ["a: [", "thermal_properties: []", "thermal_properties: [{}]"],
+    "thermal_expansion.dat": ["hot", "", "# T alpha\n", "1\n2\n", "1 2\n3\n"],
+    "helmholtz-volume.dat": [
+        "hot",
+        "",
+        "# Temperature: 0\n# Parameters: 1 2 3 4\n1 2\nhot 3\n",
+        "# Temperature: 0\n# Parameters: 1\n1 2\n2 3\n",
     ],
-)
-def test_bad_input_is_one_sentence_and_leaves_nothing(workdir, capsys, name, text, message):
-    if text is not None:
-        way = {"T (K)": []} if name == "expansion_tensor.yaml" else {"V (A^3)": []}
-        Path("phonopy_mlp.yaml").write_text(yaml.safe_dump({"phonopy_mlp": {"steps": {**ALL_STEPS, "qha": way}}}))
-        Path(name).write_text(text)
-    before = sorted(workdir.iterdir())
+    "sscha.yaml": ["temperatures: [{}]", "temperatures: []", "temperatures:"],
+    "expansion_tensor.yaml": ["temperatures: [{}]", "temperatures: []"],
+    "axial_thermal_expansion.dat": ["0 1\n1 2\n"],
+    "committee.yaml": [
+        yaml.safe_dump({"members": MEMBERS, **VOLUME, **FREQUENCIES}),
+        yaml.safe_dump({"members": MEMBERS, "spread": "difference", **VOLUME, "frequencies": []}),
+        yaml.safe_dump({"members": MEMBERS, "spread": "difference", **FREQUENCIES, "volume": {}}),
+    ],
+    "committee_dos.dat": ["# from_THz to_THz dos:1:a\n0 1 1\n"],
+}
+RECORDS = {
+    "a: 1": "not a record",
+    "phonopy_mlp: {steps: [1]}": "its 'steps' is not a mapping",
+    "phonopy_mlp: {steps: {relax: }}": "its 'steps: relax' is not a mapping",
+    "phonopy_mlp: {settings: 3}": "its 'settings' is not a mapping",
+    "phonopy_mlp: {warnings: 3}": "its 'warnings' are not a list",
+    "phonopy_mlp: {steps: {stabilise: {stable: true}}}": "section 'stability'",
+    "phonopy_mlp: {steps: {stabilise: {stable: false}}}": "section 'stability'",
+}
+
+
+def fails_in_a_sentence(folder: Path, message: str, capsys) -> None:
+    before = sorted(folder.iterdir())
     assert main(["report"]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert len(error.strip().splitlines()) == 1
-    assert sorted(workdir.iterdir()) == before
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(("name", "content"), [(name, text) for name, texts in DAMAGED.items() for text in texts])
+def test_a_damaged_file_is_one_sentence_that_names_it_and_leaves_nothing(workdir, capsys, name, content):
+    steps = {**STEPS, "qha": WAYS.get(name, {"V (A^3)": []})}
+    Path("phonopy_mlp.yaml").write_text(yaml.safe_dump({"phonopy_mlp": {"steps": steps}}))
+    if name == "committee_dos.dat":
+        sound = {"members": MEMBERS, "spread": "difference", **VOLUME, **FREQUENCIES}
+        Path("committee.yaml").write_text(yaml.safe_dump(sound))
+    Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    fails_in_a_sentence(workdir, f"'{name}' cannot be read", capsys)
+
+
+@pytest.mark.parametrize(("text", "message"), RECORDS.items())
+def test_a_damaged_record_is_one_sentence_and_leaves_nothing(workdir, capsys, text, message):
+    Path("phonopy_mlp.yaml").write_text(text)
+    fails_in_a_sentence(workdir, message, capsys)
+
+
+def test_a_folder_without_a_record_is_one_sentence(workdir, capsys):
+    fails_in_a_sentence(workdir, "holds no finished run", capsys)
     assert main(["report", "nowhere"]) == 2
     assert "there is no such folder" in capsys.readouterr().err
 

@@ -12,7 +12,7 @@ from phonopy_mlp.committee.output import COMMITTEE_FILE
 from phonopy_mlp.committee.spread import Measure, Spread
 from phonopy_mlp.plot import COLOURS
 from phonopy_mlp.report.chart import Curve, draw_chart
-from phonopy_mlp.report.folder import FinishedRun, unreadable
+from phonopy_mlp.report.folder import FinishedRun
 from phonopy_mlp.report.markup import paragraph, table
 from phonopy_mlp.report.section import Figure, Section
 
@@ -39,13 +39,9 @@ def make(run: FinishedRun) -> Section | None:
     content = run.read_yaml(COMMITTEE_FILE) if run.did("committee") else None
     if content is None:
         return None
-    try:
-        names = [member["name"] for member in content["members"]]
-        rows = _rows(content)
-        modes = [Spread.of(point["members"]) for point in content["frequencies"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise unreadable(run.folder / COMMITTEE_FILE, f"it lacks {error}") from error
+    names = [member["name"] for member in content["members"]]
     word = _WORDS[content["spread"]]
+    figure = _draw_modes([Spread.of(point["members"]) for point in content["frequencies"]], word)
     bars = "The bars end at the two models." if len(names) == 2 else "The bars are standard deviations."
     return Section(
         "committee",
@@ -54,8 +50,8 @@ def make(run: FinishedRun) -> Section | None:
             f"Each of {', '.join(names)} at its own minimum. {bars} Models that agree may be wrong together: the "
             f"{word} tells what the training data leave undecided, not the error."
         )
-        + table(rows, head=("", *names, "mean", word)),
-        figures=(_draw_modes(modes, word), *_from_tables(run)),
+        + table(_rows(content), head=("", *names, "mean", word)),
+        figures=(figure, *_from_tables(run)),
     )
 
 
@@ -89,14 +85,11 @@ def _from_tables(run: FinishedRun) -> list[Figure]:
         columns = run.read_columns(file)
         if columns is None:
             continue
-        try:
-            x, title = _abscissa(columns)
-            for quantity, name, caption, axis, factor in quantities:
-                spread = Spread.of([factor * own for own in _members(columns, quantity)])
-                curve = Curve(x, spread.mean, errors=spread.upper - spread.mean, colour=COLOURS[0])
-                figures.append(draw_chart(name, f"{caption}, mean and spread.", title, axis, [curve]))
-        except KeyError as error:
-            raise unreadable(run.folder / file, f"it lacks {error}") from error
+        x, title = _abscissa(columns)
+        for quantity, name, caption, axis, factor in quantities:
+            spread = Spread.of([factor * own for own in _members(columns, quantity)])
+            curve = Curve(x, spread.mean, errors=spread.upper - spread.mean, colour=COLOURS[0])
+            figures.append(draw_chart(name, f"{caption}, mean and spread.", title, axis, [curve]))
     return figures
 
 
