@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,9 @@ from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.steps.start import Array, Start, given_options
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.files import write_yaml
+from phonopy_mlp.health import assess_health
 from phonopy_mlp.output import STABILISED_FILE, TRAIL_FILE, write_cif
+from phonopy_mlp.registry import describe
 from phonopy_mlp.stability.dynamics import Dynamics
 from phonopy_mlp.stability.proposals import Method, find_images
 from phonopy_mlp.stability.rattle import Rattle
@@ -103,8 +106,12 @@ class StabiliseStep:
         start.atoms, start.supercell_matrix = result.atoms, result.supercell_matrix
         digest = write_cif(result.atoms, record.folder / STABILISED_FILE)
         write_yaml(record.folder / TRAIL_FILE, result.describe())
-        record.add("stabilise", {**result.describe(), "file_digest": digest}, seconds)
-        record.say(_describe(result))
+        health = assess_health(result.check.force_constants, None, describe(start.calculator))
+        found = {**result.describe(), "health": health.describe(), "file_digest": digest}
+        record.add("stabilise", found, seconds)
+        record.say(f"{_describe(result)}\n{health.summary}")
+        for message in health.warnings:
+            warnings.warn(message, stacklevel=2)
         if self.required and not result.stable:
             raise not_stable(result)
 

@@ -27,6 +27,7 @@ _HEAD = (
     "mesh modes left out (%)",
     "unstable long waves",
     "unstable strains",
+    "doubtful",
 )
 
 _TABLES = {
@@ -214,6 +215,7 @@ def _cells(point: Mapping[str, Any]) -> tuple[Any, ...]:
         f"{100 * point['share_of_mesh_modes_left_out']:.2g}",
         point["unstable_long_waves"],
         point["unstable_strains"],
+        ", ".join(name.replace("_", " ") for name in point["doubtful"]),
     )
 
 
