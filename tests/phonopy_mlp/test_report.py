@@ -174,6 +174,10 @@ def test_warnings_stand_at_the_top(runs):
     places = [html.unescape(page).find(text) for text in warnings]
     assert all(0 < place < html.unescape(page).find('id="structure"') for place in places)
     assert "no warnings" in page_of(runs[0])
+    health = read(runs[1], "phonopy_mlp.yaml")["phonopy_mlp"]["steps"]["force_constants"]["health"]
+    imaginary = next(row for row in rows_of(page) if row[:2] == ["force constants", "imaginary modes"])
+    assert imaginary[2].startswith(f"{health['imaginary_modes']['value']:.2g} share")
+    assert imaginary[3:] == ["0", "doubtful"]
 
 
 def test_names_from_outside_are_never_markup(runs):
@@ -280,24 +284,42 @@ def test_a_structure_is_shown_once_however_it_is_oriented_and_ordered(registered
     assert not same_cell(atoms, turned)
 
 
-def test_health_and_domain_of_a_record_are_shown(registered, workdir):
+def rows_of(page: str) -> list[list[str]]:
+    """Return the cells of every row of the tables."""
+    rows = re.findall(r"<tr>(.*?)</tr>", page)
+    return [[html.unescape(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", row)] for row in rows]
+
+
+def test_health_and_domain_of_a_record_are_tables(registered, workdir):
+    def judged(value, sound):
+        return {"net_force": {"value": value, "unit": "eV/angstrom", "limit": 1e-4, "sound": sound}}
+
+    outside = {"kind": "contact", "atoms": list(range(10)), "message": "<b>Too close.</b>"}
     record = {
         "command": ["phonopy"],
-        "health": {"verdict": "doubtful", "drift": 0.25},
-        "steps": {"force_constants": {"domain": ["Cu 1 is far from the training set"]}},
+        "calculator": {"name": "mini"},
+        "domain": {
+            "checked": ["element", "contact"],
+            "findings": [],
+            "others": {"maxi": {"checked": ["contact"], "findings": [outside]}},
+        },
+        "steps": {
+            "force_constants": {"health": judged(0.02, sound=False)},
+            "committee": {"members": [{"name": "maxi", "health": judged(None, sound=True)}]},
+        },
         "warnings": ["<b>late</b>"],
     }
     Path("phonopy_mlp.yaml").write_text(yaml.safe_dump({"phonopy_mlp": record}))
-    page = page_of(write_report(workdir).parent)
-    assert sections_of(page) == ["health", "method"]
-    for text in (
-        "doubtful",
-        "0.25",
-        "far from the training set",
-        "Domain (force constants)",
-        "&lt;b&gt;late&lt;/b&gt;",
+    page = page_of(write_report(workdir).parent).partition('<section id="method"')[0]
+    for row in (
+        ["force constants", "net force", "0.02 eV/Å", "0.0001", "doubtful"],
+        ["committee: maxi", "net force", "unknown eV/Å", "0.0001", "sound"],
+        ["maxi", "contact", "0 1 2 3 4 5 6 7 and 2 more", "<b>Too close.</b>"],
     ):
-        assert text in page
+        assert row in rows_of(page)
+    assert "mini looked for element, contact: the structure is inside its domain." in page
+    assert "&lt;b&gt;late&lt;/b&gt;" in page
+    assert "<b>" not in page.partition("<section")[2]
 
 
 STEPS = {"eos": {}, "elastic_stress_strain": {}, "sscha": {}, "committee": {}}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from phonopy_mlp.report.folder import FinishedRun
-from phonopy_mlp.report.markup import details, facts, nested, paragraph
+from phonopy_mlp.report.markup import facts, paragraph, table
 from phonopy_mlp.report.section import Section
 
-_CHECKS = ("health", "domain")
-"""Entries of a record, or of a step of it, that judge the run."""
+_MOST_ATOMS = 8
+"""Atoms of a finding that are listed; the record has all."""
 
 _FORCE_CONSTANTS = {
     "lowest_commensurate_frequency": "Lowest commensurate frequency, translations left out (THz)",
@@ -24,8 +23,10 @@ def make(run: FinishedRun) -> Section:
     if not parts:
         parts.append(paragraph("The commands gave no warnings.", kind="good"))
     parts += [paragraph(text, kind="note") for text in _notes(run)]
-    for name, check in _checks(run):
-        parts.append(details(name, nested(check)))
+    checks = list(_checks(run))
+    if checks:
+        parts.append(table(checks, head=("force constants of", "check", "value", "sound up to", "")))
+    parts += _domains(run)
     step = run.steps().get("force_constants")
     if step:
         parts.append(facts((label, step[key]) for key, label in _FORCE_CONSTANTS.items() if key in step))
@@ -51,11 +52,44 @@ def _notes(run: FinishedRun) -> Iterator[str]:
     return (f"Model {name}: {text}" for name, text in notes.items())
 
 
-def _checks(run: FinishedRun) -> Iterator[tuple[str, Any]]:
+def _checks(run: FinishedRun) -> Iterator[tuple[str, ...]]:
+    """Return a row for each check of numerical health, of steps and of the members of a committee."""
     for record in run.records.values():
-        holders = {"": record, **(record.get("steps") or {})}
-        for step, holder in holders.items():
-            for check in _CHECKS:
-                if isinstance(holder, Mapping) and holder.get(check):
-                    of = f" ({step.replace('_', ' ')})" if step else ""
-                    yield f"{check.capitalize()}{of}", holder[check]
+        for name, step in record["steps"].items():
+            members = {f"{name}: {member['name']}": member for member in step.get("members") or ()}
+            for label, holder in {name: step, **members}.items():
+                for check, found in (holder.get("health") or {}).items():
+                    value = " ".join((_number(found["value"]), found["unit"].replace("angstrom", "Å")))
+                    verdict = "sound" if found["sound"] else "doubtful"
+                    yield _words(label), _words(check), value, _number(found["limit"]), verdict
+
+
+def _domains(run: FinishedRun) -> list[str]:
+    """Return what each model looked for in its structure, and a table of what it found."""
+    parts, rows = [], []
+    for record in run.records.values():
+        domain = record.get("domain") or {}
+        asked = {str(record["calculator"].get("name", "unknown")): domain, **(domain.get("others") or {})}
+        for model, found in asked.items():
+            rows += [
+                (model, each["kind"], _atoms(each["atoms"]), each["message"]) for each in found.get("findings", ())
+            ]
+            if found.get("checked") and not found["findings"]:
+                text = f"{model} looked for {', '.join(found['checked'])}: the structure is inside its domain."
+                parts.append(paragraph(text, kind="good"))
+    if rows:
+        parts.append(table(rows, head=("outside of the domain of", "finding", "atoms", "message")))
+    return list(dict.fromkeys(parts))
+
+
+def _atoms(indices: Sequence[int]) -> str:
+    more = len(indices) - _MOST_ATOMS
+    return " ".join(map(str, indices[:_MOST_ATOMS])) + (f" and {more} more" if more > 0 else "")
+
+
+def _number(value: float | str | None) -> str:
+    return f"{value:.2g}" if isinstance(value, float) else "unknown" if value is None else str(value)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
