@@ -125,6 +125,17 @@ def test_committee_has_error_bars_to_both_models(runs):
     np.testing.assert_allclose(volume["error_y"]["array"], np.abs(table[4] - table[3]) / 2, atol=1e-5)
     (expansion,) = figures["committee_expansion"]["data"]
     np.testing.assert_allclose(expansion["y"], 1e6 * table[5], rtol=1e-6)
+    for name, column, factor in (
+        ("volume_temperature", 1, 1),
+        ("thermal_expansion", 5, 1e6),
+        ("linear_expansion", 5, 1e6 / 3),
+        ("bulk_modulus", 9, 1),
+    ):
+        own, spread = figures[name]["data"]
+        assert (own["name"], spread["name"]) == ("this run", "mean and spread of the models")
+        np.testing.assert_allclose(spread["y"], factor * table[column], rtol=1e-6)
+        bars = factor * np.abs(table[column + 3] - table[column + 2]) / 2
+        np.testing.assert_allclose(spread["error_y"]["array"], bars, rtol=1e-4, atol=1e-5)
     (modes,) = figures["committee_modes"]["data"]
     np.testing.assert_allclose(modes["y"], np.concatenate([q["difference"] for q in content["frequencies"]]), rtol=1e-6)
     assert f"{content['bulk_modulus']['difference']:.6g}" in page

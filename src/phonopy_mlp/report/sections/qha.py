@@ -15,6 +15,7 @@ from phonopy_mlp.report.chart import Array, Curve, draw_chart
 from phonopy_mlp.report.folder import FinishedRun
 from phonopy_mlp.report.markup import paragraph, table
 from phonopy_mlp.report.section import INK, Figure, Section
+from phonopy_mlp.report.sections.committee import expansion_curve
 
 HELMHOLTZ_FILE = "helmholtz-volume.dat"
 VOLUME_FILE = "volume-temperature.dat"
@@ -54,6 +55,14 @@ _TABLES = {
     "gruneisen-temperature.dat": ("gruneisen", "Thermodynamic Grüneisen parameter.", "γ", 1.0),
 }
 """Name, caption, axis, and factor to the axis's unit of each file of two columns."""
+
+_SPREADS = {
+    VOLUME_FILE: ("V_A^3", 1.0),
+    "thermal_expansion.dat": ("alpha_V_1/K", 1e6),
+    LINEAR_FILE: ("alpha_V_1/K", 1e6 / 3),
+    "bulk_modulus-temperature.dat": ("B_GPa", 1.0),
+}
+"""Of some of these files: which column of a committee's has it, and factor to the axis's unit."""
 
 _AXES = {
     "lattice_parameters-temperature.dat": ("lengths", "Lengths of the lattice at zero pressure.", "Length (Å)", 1.0),
@@ -131,7 +140,10 @@ def _from_tables(run: FinishedRun, files: Iterable[str]) -> list[Figure]:
         columns = run.read_table(file)
         if columns is None:
             continue
-        figures.append(draw_chart(name, caption, _T, title, [Curve(columns[0], factor * columns[1])]))
+        curves = [Curve(columns[0], factor * columns[1], "this run")]
+        if file in _SPREADS and (spread := expansion_curve(run, *_SPREADS[file])) is not None:
+            curves.append(spread)
+        figures.append(draw_chart(name, caption, _T, title, curves))
     return figures
 
 
