@@ -240,11 +240,14 @@ def test_files_of_an_earlier_calculation_are_not_shown_as_those_of_a_run(registe
     assert command(f"run --mlp emt Cu.cif --relax {sampling} -t --eos --qha --qha-tensor") == 0
     before = page_of(write_report(workdir).parent)
     assert {"eos", "qha", "thermal"} < {*sections_of(before)}
+    assert Path("report_figures/eos.png").exists()
+    Path("report_figures/notes.txt").write_text("mine")
     shutil.copy("Cu.cif", "again.cif")
     assert command(f"run --mlp twice again.cif --relax {sampling}") == 0
     page = page_of(write_report(workdir).parent)
     assert sections_of(page) == ["health", "structure", "relaxation", "bands", "thermal", "method"]
     assert "thermal_properties.yaml" not in page
+    assert {path.stem for path in Path("report_figures").iterdir()} == {*data_of(page)["figures"], "notes"}
     figures = [data_of(each)["figures"]["free_energy"]["data"][0] for each in (before, page)]
     at_zero = [figure["y"][figure["x"].index(0)] for figure in figures]
     assert at_zero[1] == pytest.approx(np.sqrt(2) * at_zero[0], rel=1e-3)
@@ -467,34 +470,42 @@ const waiting = setInterval(() => {
     select.dispatchEvent(new Event("change"));
   });
   document.getElementById("theme").click();
-  setTimeout(() => document.body.append(Object.assign(document.createElement("pre"), { id: "found",
-    textContent: JSON.stringify({
-      plots: plots.length, drawn, errors: seen,
+  setTimeout(() => parent.postMessage(JSON.stringify({
+      plots: plots.length, drawn, errors: seen, width: innerWidth,
+      play: [...document.querySelectorAll("#modes-viewer button")].map((button) => button.textContent),
       canvases: [...document.querySelectorAll(".viewer canvas")].map((canvas) => canvas.width * canvas.height),
       viewers: document.querySelectorAll(".viewer").length,
       loaded: performance.getEntriesByType("resource").map((entry) => entry.name),
       buttons: [...document.querySelectorAll(".modebar-btn")].map((button) => button.dataset.title),
       overflow: document.documentElement.scrollWidth - innerWidth,
       failed: document.getElementById("failed").textContent,
-    }) })), 1500);
+    }), "*"), 1500);
 }, 200);
 </script>"""
 
+# No window of a browser is as narrow as a phone; a frame may be. It is as high as the page: figures are drawn when they
+# come near the screen.
+FRAME = """<!doctype html><iframe src="page.html" style="border: 0; width: {width}px; height: 12000px"></iframe>
+<script>
+addEventListener("message", (event) => document.body.append(Object.assign(document.createElement("pre"), {{
+  id: "found", textContent: event.data }})));
+</script>"""
 
-@pytest.mark.parametrize(("which", "width"), [(0, 1200), (1, 500)])
-def test_it_opens_in_a_browser_without_an_error(runs, which, width, tmp_path):
+
+@pytest.mark.parametrize(("which", "width", "still"), [(0, 1200, True), (1, 390, True), (1, 1200, False)])
+def test_it_opens_in_a_browser_without_an_error(runs, which, width, still, tmp_path):
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         pytest.skip(f"no browser was found: none of {', '.join(BROWSERS)} is on the path")
     page = page_of(runs[which]).replace("<script ", WATCH + "<script ", 1).replace("</body>", LOOK + "</body>")
-    # The window is as high as the page: figures are drawn when they come near it.
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    (tmp_path / "frame.html").write_text(FRAME.format(width=width), encoding="utf-8")
     done = subprocess.run(
         [
             *(browser, "--headless", "--no-sandbox", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage"),
-            "--force-prefers-reduced-motion",
-            *(f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},12000", "--dump-dom"),
-            *("--virtual-time-budget=20000", (tmp_path / "page.html").as_uri()),
+            *(["--force-prefers-reduced-motion"] if still else []),
+            *(f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1300,12000", "--dump-dom"),
+            *("--virtual-time-budget=20000", (tmp_path / "frame.html").as_uri()),
         ],
         capture_output=True,
         text=True,
@@ -505,8 +516,10 @@ def test_it_opens_in_a_browser_without_an_error(runs, which, width, tmp_path):
     found = json.loads(html.unescape(text))
     assert found["errors"] == []
     assert found["failed"] == ""
+    assert found["width"] == width
     assert found["drawn"] == found["plots"] == len(data_of(page_of(runs[which]))["figures"])
     assert len(found["canvases"]) == found["viewers"] == 1 + which
+    assert found["play"] == [["Play"] if still else ["Pause"], []][which == 0]
     assert min(found["canvases"]) > 0
     assert all(address.startswith(("blob:", "data:")) for address in found["loaded"])
     assert found["overflow"] <= 0

@@ -62,7 +62,7 @@ _HERE = Path(__file__).parent
 def write_report(folder: Path) -> Path:
     """Write ``report.html`` on the run in a folder, and ``report_figures`` with each figure as PNG, SVG and PDF.
 
-    The page holds all it needs: it opens from a file, without a network.
+    Other figures in that folder are removed. The page holds all it needs: it opens from a file, without a network.
 
     Parameters
     ----------
@@ -86,10 +86,7 @@ def write_report(folder: Path) -> Path:
     run = read_folder(folder)
     sections = [section for section in (_make(module, run) for module in _SECTIONS) if section is not None]
     page = render(run, sections)
-    check_folder(folder / FIGURES_FOLDER)
-    for section in sections:
-        for figure in section.figures:
-            _write_figure(figure, folder / FIGURES_FOLDER)
+    _write_figures([figure for section in sections for figure in section.figures], folder / FIGURES_FOLDER)
     with replacing(folder / REPORT_FILE) as path:
         path.write_text(page, encoding="utf-8")
     return folder / REPORT_FILE
@@ -161,6 +158,17 @@ def _render(section: Section) -> str:
 def _plotly(figure: Figure) -> Mapping[str, Any]:
     views = [{"label": view.label, "visible": view.visible, "layout": view.layout} for view in figure.views]
     return {"data": figure.data, "layout": figure.layout, "views": views}
+
+
+def _write_figures(figures: Sequence[Figure], folder: Path) -> None:
+    """Write all figures, and remove what an earlier report has left besides."""
+    check_folder(folder)
+    for figure in figures:
+        _write_figure(figure, folder)
+    names = {figure.name for figure in figures}
+    for path in folder.iterdir():
+        if path.suffix.removeprefix(".") in FORMATS and path.stem not in names:
+            path.unlink()
 
 
 def _write_figure(figure: Figure, folder: Path) -> None:
