@@ -277,7 +277,7 @@ def test_an_input_that_has_changed_since_is_not_shown(registered, workdir):
 
 def test_structures_that_no_record_tells_of_are_not_shown(registered, workdir):
     write("relaxed.cif", bulk("Ni"))
-    assert command("elastic --mlp emt Cu.cif -q") == 0
+    assert command("eos --mlp emt Cu.cif -q") == 0
     assert structures_of(workdir) == ["Cu.cif"]
     assert command("relax --mlp emt Cu.cif -q") == 0
     assert structures_of(workdir) == ["relaxed", "Cu.cif"]

@@ -17,6 +17,7 @@ from phonopy_mlp.eos import run_eos
 from phonopy_mlp.errors import PhonopyMlpError, SettingsError
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
+from phonopy_mlp.imaginary import check_size
 from phonopy_mlp.phonons import MESH
 from phonopy_mlp.protocols import SupportsMembers
 from phonopy_mlp.qha.volumes import run_mlp_qha
@@ -84,12 +85,7 @@ def run_committee(
     members = expand(calculators)
     if len(members) < 2:
         raise SettingsError("A committee of one model", "it has no spread", "Name another model, or several")
-    if len(atoms) * round(abs(float(np.linalg.det(supercell_matrix)))) == 1:
-        raise SettingsError(
-            "A committee on a supercell of one atom",
-            "all modes that it represents are translations",
-            "Give a larger supercell, for example --dim 2 2 2",
-        )
+    check_size(len(atoms) * round(abs(float(np.linalg.det(supercell_matrix)))))
     keeps: Sequence[Unfinished | None] = unfinished if unfinished is not None else [None] * len(members)
     computed: list[Computed] = []
     goal: dict[str, Any] = {"fmax": fmax, "max_steps": max_steps, "on_step": on_step}
