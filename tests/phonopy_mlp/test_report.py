@@ -337,10 +337,10 @@ def test_health_and_domain_of_a_record_are_tables(registered, workdir):
 
 
 STEPS = {"eos": {}, "elastic_stress_strain": {}, "sscha": {}, "committee": {}}
-WAYS = {"expansion_tensor.yaml": {}, "axial_thermal_expansion.dat": {"a (A)": []}}
+WAYS = {"expansion_tensor.yaml": {"T (K)": []}, "axial_thermal_expansion.dat": {"a (A)": []}}
 EOS = {
     "points": [{"volume": 10.0 + k, "energy": (k - 3) ** 2, "energy_minus_fit": 0.0} for k in range(7)],
-    **{name: [1.0, 0.1] for name in ("volume", "energy", "bulk_modulus", "bulk_modulus_derivative")},
+    **{name: [4.0, 0.1] for name in ("volume", "energy", "bulk_modulus", "bulk_modulus_derivative")},
     "equation": "vinet",
 }
 MEMBERS = [{"name": name, "lowest_frequency": 1.0} for name in "ab"]
@@ -472,7 +472,7 @@ const waiting = setInterval(() => {
   document.getElementById("theme").click();
   setTimeout(() => parent.postMessage(JSON.stringify({
       plots: plots.length, drawn, errors: seen, width: innerWidth,
-      play: [...document.querySelectorAll("#modes-viewer button")].map((button) => button.textContent),
+      buttons_of_modes: [...document.querySelectorAll("#modes-viewer button")].map((button) => button.textContent),
       canvases: [...document.querySelectorAll(".viewer canvas")].map((canvas) => canvas.width * canvas.height),
       viewers: document.querySelectorAll(".viewer").length,
       loaded: performance.getEntriesByType("resource").map((entry) => entry.name),
@@ -519,7 +519,7 @@ def test_it_opens_in_a_browser_without_an_error(runs, which, width, still, tmp_p
     assert found["width"] == width
     assert found["drawn"] == found["plots"] == len(data_of(page_of(runs[which]))["figures"])
     assert len(found["canvases"]) == found["viewers"] == 1 + which
-    assert found["play"] == [["Play"] if still else ["Pause"], []][which == 0]
+    assert found["buttons_of_modes"] == ([] if which == 0 else ["Play" if still else "Pause"])
     assert min(found["canvases"]) > 0
     assert all(address.startswith(("blob:", "data:")) for address in found["loaded"])
     assert found["overflow"] <= 0

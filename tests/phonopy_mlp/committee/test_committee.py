@@ -114,7 +114,8 @@ def test_expansion_is_that_of_each_member():
     alone = run_mlp_qha(cell, committee[1], **options)
     assert_allclose(result.expansion.volumetric_expansion.members[1], alone.volumetric_expansion, rtol=1e-5)
     assert_allclose(result.expansion.bulk_modulus.members[1], alone.bulk_modulus, rtol=1e-5)
-    curves = {axes.get_title(): axes.lines[1].get_ydata() for axes in plot_committee(result, "Cu").axes if axes.lines}
+    panels = [axes for axes in plot_committee(result, "Cu").axes if axes.get_title()]
+    curves = {axes.get_title(): axes.lines[1].get_ydata() for axes in panels}
     assert_allclose(curves[r"V ($\mathrm{\AA}^3$)"], alone.volume, rtol=1e-5)
     assert_allclose(curves["B (GPa)"], alone.bulk_modulus, rtol=1e-5)
     # The coefficient is proportional to gamma where the expansion is small.
