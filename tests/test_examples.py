@@ -13,8 +13,12 @@ from phonopy_mlp.cli.command import COMMANDS
 from phonopy_mlp.cli.main import main, phonopy_main
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
 OURS = ("phonopy_mlp", "mace_mof_calc")
+SCRIPTS = [
+    path
+    for path in sorted((ROOT / "examples").glob("*.py"))
+    if re.search(rf"^from ({'|'.join(OURS)})", path.read_text(), re.M)
+]
 
 
 def commands() -> list:

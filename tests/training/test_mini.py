@@ -23,6 +23,7 @@ from phonopy_mlp.structures import from_phonopy
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "training" / "mini"))
 import archive
+import build
 import hessian
 import train
 from crystals import ELEMENTS, FRAMEWORKS, Framework
@@ -32,8 +33,6 @@ from hessian import diagonalise, load_all, setup
 from losses import WEIGHTS, Minimum, Scales, Targets, errors, scales, tempered
 from model import save
 from train import Gradients
-
-import build
 
 
 @pytest.fixture

@@ -31,8 +31,8 @@ MEMORY = 100_000_000
 TOGETHER = {"cpu": 1, "cuda": 3}
 """Directions of an atom that are computed at once on a kind of device.
 
-A GPU, which spends most of its time on starting operations, takes all that an atom usually has; on a CPU they would
-only leave its caches. Memory grows with them.
+A GPU, which spends most of its time on starting operations, takes all that an atom usually has. A CPU gains nothing
+from it (benchmarks/README.md), and memory grows with them.
 """
 
 FOLDED = 8

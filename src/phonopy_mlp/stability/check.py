@@ -168,7 +168,7 @@ def check_stability(
         )
     phonon = make_phonopy(atoms, matrix, primitive_matrix=np.eye(3), symprec=symprec)
     result = compute_force_constants(phonon, calculator, progress=progress, unfinished=unfinished)
-    scatter = measure_scatter(atoms, calculator)
+    scatter = measure_scatter(atoms, calculator, unfinished)
     error = estimate_force_constant_error(result, scatter.forces)
     bending = curvature_noise(scatter.energy * len(atoms))
     modes = compute_commensurate_modes(phonon)

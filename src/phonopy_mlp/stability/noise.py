@@ -15,6 +15,7 @@ from phonopy_mlp.evaluator import calling
 from phonopy_mlp.force_constants import ForceConstantsResult
 from phonopy_mlp.registry import describe
 from phonopy_mlp.structures import bare
+from phonopy_mlp.unfinished import Unfinished
 
 STIFFENING = 6.0
 """Relative change of a bond's stiffness with its length in 1/A: 3 a for a Morse bond with its usual a of 2 / A."""
@@ -53,12 +54,14 @@ class Scatter:
     energy: float
 
 
-def measure_scatter(atoms: Atoms, calculator: BaseCalculator) -> Scatter:
+def measure_scatter(atoms: Atoms, calculator: BaseCalculator, unfinished: Unfinished | None = None) -> Scatter:
     """Return how far the numbers of a calculator scatter: as it declares, or as is seen, whichever is more.
 
     A calculator need not say in which precision it computes. A crystal is evaluated as it is, and shifted as a whole
     with its atoms jittered, by as much in both directions: to first order both changes of a force or an energy cancel,
     and what is left is rounding. An energy that float32 holds exactly was rounded to it, which alike energies hide.
+
+    `unfinished` keeps the result, and has that of a run that was killed.
 
     Raises
     ------
@@ -66,6 +69,19 @@ def measure_scatter(atoms: Atoms, calculator: BaseCalculator) -> Scatter:
         The calculator failed.
 
     """
+    if unfinished is None:
+        return _measure(atoms, calculator)
+    where = {"numbers": atoms.numbers, "positions": atoms.positions, "lattice": atoms.cell.array}
+    section = unfinished.section(calculator, method="scatter", **where)
+    kept = section.get("scatter")
+    if kept is not None:
+        return Scatter(float(kept["forces"]), float(kept["energy"]))
+    scatter = _measure(atoms, calculator)
+    section.keep("scatter", forces=scatter.forces, energy=scatter.energy)
+    return scatter
+
+
+def _measure(atoms: Atoms, calculator: BaseCalculator) -> Scatter:
     random = np.random.default_rng(0)
 
     def evaluate(shifts: Array | float) -> tuple[float, Array]:

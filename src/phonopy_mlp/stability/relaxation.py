@@ -97,8 +97,8 @@ class Relaxation:
         return energy + self.pressure * GPa * float(atoms.get_volume())
 
 
-def estimate_energy_noise(atoms: Atoms, calculator: BaseCalculator) -> float:
-    """Return the difference of energies in eV per atom that means nothing.
+def estimate_energy_noise(atoms: Atoms, calculator: BaseCalculator, unfinished: Unfinished | None = None) -> float:
+    """Return the difference of energies in eV per atom that means nothing; as `measure_scatter`.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def estimate_energy_noise(atoms: Atoms, calculator: BaseCalculator) -> float:
         The calculator failed.
 
     """
-    scatter = measure_scatter(atoms, calculator)
+    scatter = measure_scatter(atoms, calculator, unfinished)
     return max(ENERGY_NOISE, _NOISE_DISTANCE * scatter.forces, SIGMAS * float(np.sqrt(2)) * scatter.energy)
 
 

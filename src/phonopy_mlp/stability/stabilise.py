@@ -123,7 +123,7 @@ def stabilise(
     for method in chosen:
         if isinstance(method, Dynamics):
             method.check_held(atoms)
-    noise = estimate_energy_noise(atoms, calculator)
+    noise = estimate_energy_noise(atoms, calculator, unfinished)
     relaxation = Relaxation(calculator, fmax, max_steps, cell, pressure, unfinished, noise, on_step)
     trail: list[Step] = []
 

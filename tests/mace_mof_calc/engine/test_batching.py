@@ -1,6 +1,5 @@
 """Batches of structures: bins, memory that does not suffice, failures, and the results of the calculator."""
 
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +11,7 @@ import torch
 from ase import Atoms
 from ase.build import bulk, molecule
 from numpy.testing import assert_allclose
+from processes import run_program
 from tiny_models import pack_variant
 
 from mace_mof_calc import MaceMOF, structures
@@ -155,26 +155,23 @@ def test_bins_stay_within_memory(backend: Backend, monkeypatch: pytest.MonkeyPat
 
 
 IN_MEMORY = """
-import resource
 from mace_mof_calc import structures
 from mace_mof_calc.engine.engine import Engine
 from mace_mof_calc.models.loading import load
+from processes import peak_memory
 
 engine = Engine(load("mini").module, backend="pytorch", memory=300_000_000)
 frames = [structures.load("MOF-5") for _ in range(16)]
 engine.evaluate_batch(frames[:1])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_memory()
 engine.evaluate_batch(frames)
-print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+print(peak_memory() - before)
 """
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts memory as Linux does")
 def test_a_batch_takes_the_memory_that_it_may() -> None:
-    command = [sys.executable, "-W", "ignore", "-c", IN_MEMORY]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    assert 0.3 < int(run.stdout) / 300_000_000 < 1.2
+    assert 0.3 < int(run_program(IN_MEMORY)) / 300_000_000 < 1.2
 
 
 def test_a_committee_takes_batches_and_has_the_mean_response_of_its_members(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Free energy over volumes: a crystal that is solved exactly, a metal beside phonopy-qha, and what goes wrong."""
 
-import os
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from lattices import ScalingSprings
 from numpy.testing import assert_allclose
 from phonopy.physical_units import get_physical_units
 from phonopy.qha.qha import run_qha
+from processes import ENVIRONMENT
 from scipy.optimize import minimize_scalar
 from springs import Springs
 
@@ -350,8 +350,7 @@ run_mlp_qha(bulk("Cu"), EMT(), unfinished=Unfinished(Path(sys.argv[1])), **eval(
 
 def test_a_process_that_is_killed_is_gone_on_with(tmp_path):
     settings = FEW | {"supercell_matrix": [[2, 0, 0], [0, 2, 0], [0, 0, 2]]}
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen([sys.executable, "-c", LONG, tmp_path, repr(settings)], env=environment)
+    process = subprocess.Popen([sys.executable, "-c", LONG, tmp_path, repr(settings)], env=ENVIRONMENT)
     while process.poll() is None and not list(tmp_path.rglob("phonons-*")):
         time.sleep(0.01)
     process.kill()

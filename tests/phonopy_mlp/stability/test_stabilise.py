@@ -13,6 +13,7 @@ from ase.calculators.emt import EMT
 from ase.units import GPa
 from double_wells import EDGES, SHEARED_EDGES, DoubleWells, Noisy, Shearing, Single, argon, caesium_chloride
 from numpy.testing import assert_allclose
+from processes import ENVIRONMENT
 from scipy.optimize import minimize
 
 from phonopy_mlp.errors import CalculatorError, ConvergenceError, SettingsError, StabilityError
@@ -516,7 +517,7 @@ print(json.dumps([calculator.calls, result.describe(), result.atoms.positions.to
 def test_a_run_that_was_killed_for_real_goes_on_where_it_was(tmp_path, finished):
     def start(folder, pause):
         command = [sys.executable, "-c", _KILLED, str(tmp_path / folder), str(pause)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
 
     def kept():
         return {path: path.stat().st_mtime_ns for path in (tmp_path / "killed").rglob("[rs]*.npz")}
