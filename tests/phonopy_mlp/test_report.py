@@ -186,9 +186,10 @@ def test_warnings_stand_at_the_top(runs):
     assert all(0 < place < html.unescape(page).find('id="structure"') for place in places)
     assert "no warnings" in page_of(runs[0])
     health = read(runs[1], "phonopy_mlp.yaml")["phonopy_mlp"]["steps"]["force_constants"]["health"]
-    imaginary = next(row for row in rows_of(page) if row[:2] == ["force constants", "imaginary modes"])
+    imaginary = next(row for row in rows_of(page) if row[:1] == ["imaginary modes"])
+    assert imaginary[1] == "doubtful"
     assert imaginary[2].startswith(f"{health['imaginary_modes']['value']:.2g} share")
-    assert imaginary[3:] == ["0", "doubtful"]
+    assert imaginary[3:] == ["0", "force constants"]
 
 
 def test_names_from_outside_are_never_markup(runs):
@@ -326,11 +327,12 @@ def test_health_and_domain_of_a_record_are_tables(registered, workdir):
     Path("phonopy_mlp.yaml").write_text(yaml.safe_dump({"phonopy_mlp": record}))
     page = page_of(write_report(workdir).parent).partition('<section id="method"')[0]
     for row in (
-        ["force constants", "net force", "0.02 eV/Å", "0.0001", "doubtful"],
-        ["committee: maxi", "net force", "unknown eV/Å", "0.0001", "sound"],
+        ["net force", "doubtful", "0.02 eV/Å", "0.0001", "force constants"],
+        ["net force", "sound", "unknown eV/Å", "0.0001", "maxi"],
         ["maxi", "contact", "0 1 2 3 4 5 6 7 and 2 more", "<b>Too close.</b>"],
     ):
         assert row in rows_of(page)
+    assert "Health of each model of the committee: 0 doubtful" in page
     assert "mini looked for element, contact: the structure is inside its domain." in page
     assert "&lt;b&gt;late&lt;/b&gt;" in page
     assert "<b>" not in page.partition("<section")[2]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from phonopy_mlp.report.folder import FinishedRun
-from phonopy_mlp.report.markup import facts, paragraph, table
+from phonopy_mlp.report.markup import details, facts, paragraph, table
 from phonopy_mlp.report.section import Section
 
 _MOST_ATOMS = 8
 """Atoms of a finding that are listed; the record has all."""
+
+_DOUBTFUL = "doubtful"
+_HEAD = ("check", "", "value", "sound up to", "of")
 
 _FORCE_CONSTANTS = {
     "lowest_commensurate_frequency": "Lowest commensurate frequency, translations left out (THz)",
@@ -23,9 +27,14 @@ def make(run: FinishedRun) -> Section:
     if not parts:
         parts.append(paragraph("The commands gave no warnings.", kind="good"))
     parts += [paragraph(text, kind="note") for text in _notes(run)]
-    checks = list(_checks(run))
+    steps = [(name, step) for record in run.records.values() for name, step in record["steps"].items()]
+    checks = [row for name, step in steps for row in _checks(_words(name), step)]
     if checks:
-        parts.append(table(checks, head=("force constants of", "check", "value", "sound up to", "")))
+        parts.append(table(checks, head=_HEAD))
+    members = [row for _, step in steps for each in step.get("members", ()) for row in _checks(each["name"], each)]
+    if members:
+        doubtful = sum(row[1] == _DOUBTFUL for row in members)
+        parts.append(details(f"Health of each model of the committee: {doubtful} doubtful", table(members, head=_HEAD)))
     parts += _domains(run)
     step = run.steps().get("force_constants")
     if step:
@@ -52,16 +61,12 @@ def _notes(run: FinishedRun) -> Iterator[str]:
     return (f"Model {name}: {text}" for name, text in notes.items())
 
 
-def _checks(run: FinishedRun) -> Iterator[tuple[str, ...]]:
-    """Return a row for each check of numerical health, of steps and of the members of a committee."""
-    for record in run.records.values():
-        for name, step in record["steps"].items():
-            members = {f"{name}: {member['name']}": member for member in step.get("members") or ()}
-            for label, holder in {name: step, **members}.items():
-                for check, found in (holder.get("health") or {}).items():
-                    value = " ".join((_number(found["value"]), found["unit"].replace("angstrom", "Å")))
-                    verdict = "sound" if found["sound"] else "doubtful"
-                    yield _words(label), _words(check), value, _number(found["limit"]), verdict
+def _checks(whose: str, holder: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Return a row for each check of numerical health of a step, or of a member of a committee."""
+    for check, found in (holder.get("health") or {}).items():
+        value = " ".join((_number(found["value"]), found["unit"].replace("angstrom", "Å")))
+        verdict = "sound" if found["sound"] else _DOUBTFUL
+        yield _words(check), verdict, value, _number(found["limit"]), whose
 
 
 def _domains(run: FinishedRun) -> list[str]:
