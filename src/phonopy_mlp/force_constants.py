@@ -144,6 +144,8 @@ def make_phonopy(
     # phonopy prints the cells when it cannot make one of the other.
     with redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore", PrimitiveMatrixAutoDefaultWarning)
+        # A supercell of lower symmetry than the crystal costs evaluations, and how many there are is told.
+        warnings.filterwarnings("ignore", message="Warning: Point group symmetries")
         try:
             phonon = Phonopy(
                 to_phonopy(atoms),

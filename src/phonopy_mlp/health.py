@@ -61,8 +61,8 @@ class Health:
     Attributes
     ----------
     checks : tuple of HealthCheck
-        ``residual_force``, ``net_force``, ``acoustic_sum_rule``, ``symmetrisation``, ``precision`` and
-        ``imaginary_modes``.
+        ``residual_force``, ``net_force``, ``acoustic_sum_rule``, ``symmetrisation``, ``precision`` and, where modes
+        were given, ``imaginary_modes``.
 
     """
 
@@ -72,6 +72,13 @@ class Health:
     def warnings(self) -> tuple[str, ...]:
         """What is not sound, a sentence or two each."""
         return tuple(check.warning for check in self.checks if not check.is_sound)
+
+    @property
+    def doubts(self) -> dict[str, dict[str, Any]]:
+        """The checks that are not sound by name: value and warning, as plain data."""
+        return {
+            check.name: {"value": check.value, "warning": check.warning} for check in self.checks if not check.is_sound
+        }
 
     @property
     def summary(self) -> str:
@@ -89,7 +96,7 @@ class Health:
 
 
 def assess_health(
-    result: ForceConstantsResult, modes: CommensurateModes, calculator: Mapping[str, Any] | None = None
+    result: ForceConstantsResult, modes: CommensurateModes | None, calculator: Mapping[str, Any] | None = None
 ) -> Health:
     """Judge force constants by what must hold whatever the crystal is.
 
@@ -97,8 +104,8 @@ def assess_health(
     ----------
     result : ForceConstantsResult
         Force constants.
-    modes : CommensurateModes
-        Their modes.
+    modes : CommensurateModes or None
+        Their modes; None where imaginary ones are told of elsewhere.
     calculator : mapping, optional
         What the calculator says of itself; its ``dtype`` is looked at, where it has one.
 
@@ -123,7 +130,7 @@ def assess_health(
             _error("acoustic_sum_rule", result.drift, result, "The acoustic sum rule, imposed since, was off"),
             _error("symmetrisation", result.change, result, "Symmetrisation changed force constants"),
             _precision(None if dtype is None else str(dtype)),
-            _imaginary(modes),
+            *(() if modes is None else (_imaginary(modes),)),
         )
     )
 

@@ -9,6 +9,7 @@ from phonopy import Phonopy
 from phonopy.harmonic.dynmat_to_fc import get_commensurate_points
 
 from phonopy_mlp.arrays import Array, frozen
+from phonopy_mlp.errors import SettingsError
 
 THRESHOLD = 1e-4
 """Modes below minus this (THz) count as imaginary, as in the paper."""
@@ -77,7 +78,15 @@ class CommensurateModes:
 
 
 def compute_commensurate_modes(phonon: Phonopy) -> CommensurateModes:
-    """Diagonalise the dynamical matrix at the commensurate q-points, translations projected out at Gamma."""
+    """Diagonalise the dynamical matrix at the commensurate q-points, translations projected out at Gamma.
+
+    Raises
+    ------
+    SettingsError
+        The supercell is one atom.
+
+    """
+    check_size(len(phonon.supercell))
     matrix = np.rint(np.linalg.inv(phonon.primitive_matrix) @ phonon.supercell_matrix).astype(int)
     qpoints = np.asarray(get_commensurate_points(matrix))
     rows, imaginary = [], []
@@ -93,6 +102,16 @@ def compute_commensurate_modes(phonon: Phonopy) -> CommensurateModes:
     # Rounding does not choose among equal modes, so that every machine follows the same one.
     imaginary.sort(key=lambda mode: round(mode.frequency, _TIED_DECIMALS))
     return CommensurateModes(frozen(qpoints), frozen(np.array(rows)), tuple(imaginary))
+
+
+def check_size(atoms: int) -> None:
+    """Raise `SettingsError` for a supercell of so many atoms that represents nothing but translations: of one."""
+    if atoms == 1:
+        raise SettingsError(
+            "A supercell of one atom",
+            "all modes that it represents are translations",
+            "Give a larger one, for example --dim 2 2 2",
+        )
 
 
 def dynamical_matrices(phonon: Phonopy, qpoints: Array) -> Array:

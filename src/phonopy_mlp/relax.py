@@ -284,9 +284,9 @@ def _optimise(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Leave out scipy's warnings of 1e-13 in the logarithm of the cell's deformation."""
+    """Leave out scipy's warnings of errors below 1e-8 in the logarithm of the cell's deformation."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="logm result may be inaccurate")
+        warnings.filterwarnings("ignore", message=r"logm result may be inaccurate, .* = \S+e-(09|[1-9]\d)$")
         yield
 
 

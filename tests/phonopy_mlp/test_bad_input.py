@@ -22,6 +22,7 @@ BAD_LINES = {
     "supercell": ("--mlp emt Cu.cif --dim 2 2", "3 or 9 integers"),
     "supercell of words": ("--mlp emt Cu.cif --dim a b c", "not all integers"),
     "supercell too large": ("--mlp emt Cu.cif --dim 500 500 500", "would not fit in memory"),
+    "supercell of one atom": ("--mlp emt one.cif --dim 1 1 1", "all modes that it represents are translations"),
     "overlap": ("--mlp emt overlap.extxyz", "on top of each other"),
     "not periodic": ("--mlp emt molecule.xyz", "not periodic"),
     "no atoms": ("--mlp emt empty.extxyz", "holds no atoms"),
@@ -113,6 +114,7 @@ _atom_site_fract_z
 @pytest.fixture(autouse=True)
 def _place(registered, workdir):
     copper = bulk("Cu", cubic=True)
+    write("one.cif", bulk("Cu"))
     write("gold.cif", bulk("Au", cubic=True))
     write("overlap.extxyz", Atoms("Cu2", positions=[[0, 0, 0], [0.1, 0, 0]], cell=[4, 4, 4], pbc=True))
     write("empty.extxyz", Atoms(cell=[3, 3, 3], pbc=True))

@@ -1,5 +1,7 @@
 """Structures outside of what a calculator was made for, on the command line."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 from ase.build import bulk
@@ -42,6 +44,20 @@ def test_strict_makes_it_an_error_of_one_sentence(line, capfd):
     error = capfd.readouterr().err
     assert "outside of what the model was trained on: Atoms 0 and 1 are too close. Leave out --strict" in error
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("name", ["run", "committee"])
+def test_the_other_models_of_a_committee_are_asked_before_any_of_them_computes(name, capfd):
+    line = f"{name} --mlp emt --committee twice,choosy near.cif --dim 1 1 1 --mesh 3 3 3 --tmax 0"
+    assert command(f"{line} --strict") == 2
+    assert "choosy: Atoms 0 and 1 are too close. Leave out --strict" in capfd.readouterr().err
+    assert not Path("committee.yaml").exists()
+    assert command(line) == 0
+    assert "Warning: choosy: Atoms 0 and 1 are too close." in capfd.readouterr().err
+    found = record(name)["domain"]
+    assert (found["checked"], found["findings"]) == ([], [])
+    assert list(found["others"]) == ["choosy"]
+    assert found["others"]["choosy"]["findings"][0]["atoms"] == [0, 1]
 
 
 def test_the_structure_that_counts_is_the_relaxed_one(capfd):

@@ -113,7 +113,6 @@ def test_constants_turn_with_the_crystal():
         assert_allclose(result.eigenvalues, as_it_was.eigenvalues, rtol=1e-3)
 
 
-@pytest.mark.filterwarnings("ignore:Warning. Point group symmetries of supercell and primitive")
 def test_the_cell_does_not_matter():
     springs = ExactSprings(K, R0, 1.2 * R0)
     conventional = bulk("Cu", "fcc", a=R0 * np.sqrt(2), cubic=True)

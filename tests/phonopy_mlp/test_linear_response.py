@@ -25,7 +25,6 @@ SUPERCELLS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:Warning. Point group symmetries of supercell")
 @pytest.mark.parametrize("cubic", [True, False])
 @pytest.mark.parametrize("name", SUPERCELLS)
 def test_it_is_what_displacements_give(name, cubic):

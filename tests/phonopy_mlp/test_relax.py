@@ -14,7 +14,7 @@ from springs import BondedSprings, Springs
 import phonopy_mlp.relax as relax_module
 from phonopy_mlp.errors import CalculatorError, ConvergenceError, SettingsError
 from phonopy_mlp.newton import make_newton
-from phonopy_mlp.relax import relax
+from phonopy_mlp.relax import quiet, relax
 from phonopy_mlp.stability.descent import descend
 
 
@@ -298,6 +298,12 @@ def test_rounding_in_the_logarithm_of_the_cells_deformation_is_no_warning(stiff_
     relax(moved, calculator, max_steps=40)
     descend(moved, calculator, below=np.inf, fmax=1e-3, cell="free", pressure=0.0, fixed=())
     assert asked
+
+
+@pytest.mark.parametrize("error", ["1.1e-08", "4e-05", "0.3", "nan"])
+def test_a_logarithm_that_is_far_off_is_a_warning(error):
+    with pytest.warns(RuntimeWarning, match=f"err = {error}"), quiet():
+        warnings.warn(f"logm result may be inaccurate, approximate err = {error}", RuntimeWarning, stacklevel=2)
 
 
 def test_without_linear_response_the_same_takes_many_steps(stiff_and_soft):

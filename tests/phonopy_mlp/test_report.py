@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from ase import Atoms
 from ase.build import bulk
 from ase.io import write
+from rewriting import TURN, rewritten
 
 from phonopy_mlp.cli.main import main
 from phonopy_mlp.elasticity import tensor
@@ -25,6 +27,7 @@ from phonopy_mlp.report.markup import details, facts, nested, table
 from phonopy_mlp.report.page import FORMATS, write_report
 from phonopy_mlp.report.sections.bands import plain_label
 from phonopy_mlp.report.sections.elastic import young_surface
+from phonopy_mlp.report.sections.structure import same_cell
 
 HOSTILE = "<script>alert(1)$\\frac$<_script>.cif"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
@@ -122,6 +125,17 @@ def test_committee_has_error_bars_to_both_models(runs):
     np.testing.assert_allclose(volume["error_y"]["array"], np.abs(table[4] - table[3]) / 2, atol=1e-5)
     (expansion,) = figures["committee_expansion"]["data"]
     np.testing.assert_allclose(expansion["y"], 1e6 * table[5], rtol=1e-6)
+    for name, column, factor in (
+        ("volume_temperature", 1, 1),
+        ("thermal_expansion", 5, 1e6),
+        ("linear_expansion", 5, 1e6 / 3),
+        ("bulk_modulus", 9, 1),
+    ):
+        own, spread = figures[name]["data"]
+        assert (own["name"], spread["name"]) == ("this run", "mean and spread of the models")
+        np.testing.assert_allclose(spread["y"], factor * table[column], rtol=1e-6)
+        bars = factor * np.abs(table[column + 3] - table[column + 2]) / 2
+        np.testing.assert_allclose(spread["error_y"]["array"], bars, rtol=1e-4, atol=1e-5)
     (modes,) = figures["committee_modes"]["data"]
     np.testing.assert_allclose(modes["y"], np.concatenate([q["difference"] for q in content["frequencies"]]), rtol=1e-6)
     assert f"{content['bulk_modulus']['difference']:.6g}" in page
@@ -171,6 +185,11 @@ def test_warnings_stand_at_the_top(runs):
     places = [html.unescape(page).find(text) for text in warnings]
     assert all(0 < place < html.unescape(page).find('id="structure"') for place in places)
     assert "no warnings" in page_of(runs[0])
+    health = read(runs[1], "phonopy_mlp.yaml")["phonopy_mlp"]["steps"]["force_constants"]["health"]
+    imaginary = next(row for row in rows_of(page) if row[:1] == ["imaginary modes"])
+    assert imaginary[1] == "doubtful"
+    assert imaginary[2].startswith(f"{health['imaginary_modes']['value']:.2g} share")
+    assert imaginary[3:] == ["0", "force constants"]
 
 
 def test_names_from_outside_are_never_markup(runs):
@@ -222,11 +241,14 @@ def test_files_of_an_earlier_calculation_are_not_shown_as_those_of_a_run(registe
     assert command(f"run --mlp emt Cu.cif --relax {sampling} -t --eos --qha --qha-tensor") == 0
     before = page_of(write_report(workdir).parent)
     assert {"eos", "qha", "thermal"} < {*sections_of(before)}
+    assert Path("report_figures/eos.png").exists()
+    Path("report_figures/notes.txt").write_text("mine")
     shutil.copy("Cu.cif", "again.cif")
     assert command(f"run --mlp twice again.cif --relax {sampling}") == 0
     page = page_of(write_report(workdir).parent)
     assert sections_of(page) == ["health", "structure", "relaxation", "bands", "thermal", "method"]
     assert "thermal_properties.yaml" not in page
+    assert {path.stem for path in Path("report_figures").iterdir()} == {*data_of(page)["figures"], "notes"}
     figures = [data_of(each)["figures"]["free_energy"]["data"][0] for each in (before, page)]
     at_zero = [figure["y"][figure["x"].index(0)] for figure in figures]
     assert at_zero[1] == pytest.approx(np.sqrt(2) * at_zero[0], rel=1e-3)
@@ -243,64 +265,150 @@ def test_what_the_run_that_computed_the_forces_did_is_shown(registered, workdir)
         assert text in page
 
 
+def structures_of(folder: Path) -> list[str]:
+    return [each["label"] for each in data_of(page_of(write_report(folder).parent))["structures"]]
+
+
 def test_an_input_that_has_changed_since_is_not_shown(registered, workdir):
     assert command("run --mlp emt Cu.cif --relax --dim 1 1 1 --mesh 3 3 3 -q") == 0
-    shown = [each["label"] for each in data_of(page_of(write_report(workdir).parent))["structures"]]
-    assert shown == ["phonons", "Cu.cif"]
+    assert structures_of(workdir) == ["phonons", "Cu.cif"]
     write("Cu.cif", bulk("Cu", a=4))
-    shown = [each["label"] for each in data_of(page_of(write_report(workdir).parent))["structures"]]
-    assert shown == ["phonons"]
+    assert structures_of(workdir) == ["phonons"]
 
 
-def test_health_and_domain_of_a_record_are_shown(registered, workdir):
+def test_structures_that_no_record_tells_of_are_not_shown(registered, workdir):
+    write("relaxed.cif", bulk("Ni"))
+    assert command("eos --mlp emt Cu.cif -q") == 0
+    assert structures_of(workdir) == ["Cu.cif"]
+    assert command("relax --mlp emt Cu.cif -q") == 0
+    assert structures_of(workdir) == ["relaxed", "Cu.cif"]
+    write("relaxed.cif", bulk("Ni"))
+    assert structures_of(workdir) == ["Cu.cif"]
+
+
+def test_a_structure_is_shown_once_however_it_is_oriented_and_ordered(registered, workdir):
+    places = [[0.01, 0, 0], [0.5, 0.5, 0.02], [0.5, 0, 0.5], [0, 0.5, 0.5]]
+    cell = [[3.7, 0.1, 0], [0, 3.75, 0.2], [0.15, 0, 3.72]]
+    atoms = Atoms("CuAuCu2", scaled_positions=places, cell=cell, pbc=True)
+    write("turned.vasp", atoms[[3, 1, 0, 2]], format="vasp")
+    assert command("run --mlp emt turned.vasp --relax --relax-fmax 1e-3 --dim 1 1 1 --mesh 3 3 3 -q") == 0
+    assert structures_of(workdir) == ["phonons", "turned.vasp"]
+    turned, _ = rewritten(atoms, basis=np.eye(3, dtype=int), order=[2, 3, 0, 1], origin=(0, 0, 0), rotation=TURN)
+    assert same_cell(atoms, turned)
+    turned.positions[0] += 0.01
+    assert not same_cell(atoms, turned)
+
+
+def rows_of(page: str) -> list[list[str]]:
+    """Return the cells of every row of the tables."""
+    rows = re.findall(r"<tr>(.*?)</tr>", page)
+    return [[html.unescape(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", row)] for row in rows]
+
+
+def test_health_and_domain_of_a_record_are_tables(registered, workdir):
+    def judged(value, sound):
+        return {"net_force": {"value": value, "unit": "eV/angstrom", "limit": 1e-4, "sound": sound}}
+
+    outside = {"kind": "contact", "atoms": list(range(10)), "message": "<b>Too close.</b>"}
     record = {
         "command": ["phonopy"],
-        "health": {"verdict": "doubtful", "drift": 0.25},
-        "steps": {"force_constants": {"domain": ["Cu 1 is far from the training set"]}},
+        "calculator": {"name": "mini"},
+        "domain": {
+            "checked": ["element", "contact"],
+            "findings": [],
+            "others": {"maxi": {"checked": ["contact"], "findings": [outside]}},
+        },
+        "steps": {
+            "force_constants": {"health": judged(0.02, sound=False)},
+            "committee": {"members": [{"name": "maxi", "health": judged(None, sound=True)}]},
+        },
         "warnings": ["<b>late</b>"],
     }
     Path("phonopy_mlp.yaml").write_text(yaml.safe_dump({"phonopy_mlp": record}))
-    page = page_of(write_report(workdir).parent)
-    assert sections_of(page) == ["health", "method"]
-    for text in (
-        "doubtful",
-        "0.25",
-        "far from the training set",
-        "Domain (force constants)",
-        "&lt;b&gt;late&lt;/b&gt;",
+    page = page_of(write_report(workdir).parent).partition('<section id="method"')[0]
+    for row in (
+        ["net force", "doubtful", "0.02 eV/Å", "0.0001", "force constants"],
+        ["net force", "sound", "unknown eV/Å", "0.0001", "maxi"],
+        ["maxi", "contact", "0 1 2 3 4 5 6 7 and 2 more", "<b>Too close.</b>"],
     ):
-        assert text in page
+        assert row in rows_of(page)
+    assert "Health of each model of the committee: 0 doubtful" in page
+    assert "mini looked for element, contact: the structure is inside its domain." in page
+    assert "&lt;b&gt;late&lt;/b&gt;" in page
+    assert "<b>" not in page.partition("<section")[2]
 
 
-ALL_STEPS = {"eos": {"seconds": 1}, "elastic_stress_strain": {"seconds": 1}, "sscha": {"seconds": 1}}
+STEPS = {"eos": {}, "elastic_stress_strain": {}, "sscha": {}, "committee": {}}
+WAYS = {"expansion_tensor.yaml": {"T (K)": []}, "axial_thermal_expansion.dat": {"a (A)": []}}
+EOS = {
+    "points": [{"volume": 10.0 + k, "energy": (k - 3) ** 2, "energy_minus_fit": 0.0} for k in range(7)],
+    **{name: [4.0, 0.1] for name in ("volume", "energy", "bulk_modulus", "bulk_modulus_derivative")},
+    "equation": "vinet",
+}
+MEMBERS = [{"name": name, "lowest_frequency": 1.0} for name in "ab"]
+VOLUME = {"volume": {"members": [1.0, 2.0], "mean": 1.5, "difference": 1.0}}
+FREQUENCIES = {"frequencies": [{"members": [[1.0, 2.0], [1.0, 3.0]]}]}
 
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("phonopy_mlp.yaml", None, "holds no finished run"),
-        ("phonopy_mlp.yaml", "a: 1", "not a record"),
-        ("eos.yaml", "points: []", "'eos.yaml' cannot be read"),
-        ("eos.yaml", "- 1", "'eos.yaml' cannot be read"),
-        ("elastic.yaml", "stress_strain: {}", "'elastic.yaml' cannot be read"),
-        ("thermal_properties.yaml", "a: [", "'thermal_properties.yaml' cannot be read"),
-        ("thermal_expansion.dat", "hot", "'thermal_expansion.dat' cannot be read"),
-        ("helmholtz-volume.dat", "hot", "'helmholtz-volume.dat' cannot be read"),
-        ("sscha.yaml", "temperatures: [{}]", "'sscha.yaml' cannot be read"),
-        ("expansion_tensor.yaml", "temperatures: [{}]", "'expansion_tensor.yaml' cannot be read"),
+DAMAGED = {
+    "eos.yaml": ["points: []", "- 1", "a: [", yaml.safe_dump(EOS), b"\xff"],
+    "elastic.yaml": ["stress_strain: {}", "a: 1"],
+    "thermal_properties.yaml": ["a: [", "thermal_properties: []", "thermal_properties: [{}]"],
+    "thermal_expansion.dat": ["hot", "", "# T alpha\n", "1\n2\n", "1 2\n3\n"],
+    "helmholtz-volume.dat": [
+        "hot",
+        "",
+        "# Temperature: 0\n# Parameters: 1 2 3 4\n1 2\nhot 3\n",
+        "# Temperature: 0\n# Parameters: 1\n1 2\n2 3\n",
     ],
-)
-def test_bad_input_is_one_sentence_and_leaves_nothing(workdir, capsys, name, text, message):
-    if text is not None:
-        way = {"T (K)": []} if name == "expansion_tensor.yaml" else {"V (A^3)": []}
-        Path("phonopy_mlp.yaml").write_text(yaml.safe_dump({"phonopy_mlp": {"steps": {**ALL_STEPS, "qha": way}}}))
-        Path(name).write_text(text)
-    before = sorted(workdir.iterdir())
+    "sscha.yaml": ["temperatures: [{}]", "temperatures: []", "temperatures:"],
+    "expansion_tensor.yaml": ["temperatures: [{}]", "temperatures: []"],
+    "axial_thermal_expansion.dat": ["0 1\n1 2\n"],
+    "committee.yaml": [
+        yaml.safe_dump({"members": MEMBERS, **VOLUME, **FREQUENCIES}),
+        yaml.safe_dump({"members": MEMBERS, "spread": "difference", **VOLUME, "frequencies": []}),
+        yaml.safe_dump({"members": MEMBERS, "spread": "difference", **FREQUENCIES, "volume": {}}),
+    ],
+    "committee_dos.dat": ["# from_THz to_THz dos:1:a\n0 1 1\n"],
+}
+RECORDS = {
+    "a: 1": "not a record",
+    "phonopy_mlp: {steps: [1]}": "its 'steps' is not a mapping",
+    "phonopy_mlp: {steps: {relax: }}": "its 'steps: relax' is not a mapping",
+    "phonopy_mlp: {settings: 3}": "its 'settings' is not a mapping",
+    "phonopy_mlp: {warnings: 3}": "its 'warnings' are not a list",
+    "phonopy_mlp: {steps: {stabilise: {stable: true}}}": "section 'stability'",
+    "phonopy_mlp: {steps: {stabilise: {stable: false}}}": "section 'stability'",
+}
+
+
+def fails_in_a_sentence(folder: Path, message: str, capsys) -> None:
+    before = sorted(folder.iterdir())
     assert main(["report"]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert len(error.strip().splitlines()) == 1
-    assert sorted(workdir.iterdir()) == before
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(("name", "content"), [(name, text) for name, texts in DAMAGED.items() for text in texts])
+def test_a_damaged_file_is_one_sentence_that_names_it_and_leaves_nothing(workdir, capsys, name, content):
+    steps = {**STEPS, "qha": WAYS.get(name, {"V (A^3)": []})}
+    Path("phonopy_mlp.yaml").write_text(yaml.safe_dump({"phonopy_mlp": {"steps": steps}}))
+    if name == "committee_dos.dat":
+        sound = {"members": MEMBERS, "spread": "difference", **VOLUME, **FREQUENCIES}
+        Path("committee.yaml").write_text(yaml.safe_dump(sound))
+    Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    fails_in_a_sentence(workdir, f"'{name}' cannot be read", capsys)
+
+
+@pytest.mark.parametrize(("text", "message"), RECORDS.items())
+def test_a_damaged_record_is_one_sentence_and_leaves_nothing(workdir, capsys, text, message):
+    Path("phonopy_mlp.yaml").write_text(text)
+    fails_in_a_sentence(workdir, message, capsys)
+
+
+def test_a_folder_without_a_record_is_one_sentence(workdir, capsys):
+    fails_in_a_sentence(workdir, "holds no finished run", capsys)
     assert main(["report", "nowhere"]) == 2
     assert "there is no such folder" in capsys.readouterr().err
 
@@ -364,34 +472,42 @@ const waiting = setInterval(() => {
     select.dispatchEvent(new Event("change"));
   });
   document.getElementById("theme").click();
-  setTimeout(() => document.body.append(Object.assign(document.createElement("pre"), { id: "found",
-    textContent: JSON.stringify({
-      plots: plots.length, drawn, errors: seen,
+  setTimeout(() => parent.postMessage(JSON.stringify({
+      plots: plots.length, drawn, errors: seen, width: innerWidth,
+      buttons_of_modes: [...document.querySelectorAll("#modes-viewer button")].map((button) => button.textContent),
       canvases: [...document.querySelectorAll(".viewer canvas")].map((canvas) => canvas.width * canvas.height),
       viewers: document.querySelectorAll(".viewer").length,
       loaded: performance.getEntriesByType("resource").map((entry) => entry.name),
       buttons: [...document.querySelectorAll(".modebar-btn")].map((button) => button.dataset.title),
       overflow: document.documentElement.scrollWidth - innerWidth,
       failed: document.getElementById("failed").textContent,
-    }) })), 1500);
+    }), "*"), 1500);
 }, 200);
 </script>"""
 
+# No window of a browser is as narrow as a phone; a frame may be. It is as high as the page: figures are drawn when they
+# come near the screen.
+FRAME = """<!doctype html><iframe src="page.html" style="border: 0; width: {width}px; height: 12000px"></iframe>
+<script>
+addEventListener("message", (event) => document.body.append(Object.assign(document.createElement("pre"), {{
+  id: "found", textContent: event.data }})));
+</script>"""
 
-@pytest.mark.parametrize(("which", "width"), [(0, 1200), (1, 500)])
-def test_it_opens_in_a_browser_without_an_error(runs, which, width, tmp_path):
+
+@pytest.mark.parametrize(("which", "width", "still"), [(0, 1200, True), (1, 390, True), (1, 1200, False)])
+def test_it_opens_in_a_browser_without_an_error(runs, which, width, still, tmp_path):
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         pytest.skip(f"no browser was found: none of {', '.join(BROWSERS)} is on the path")
     page = page_of(runs[which]).replace("<script ", WATCH + "<script ", 1).replace("</body>", LOOK + "</body>")
-    # The window is as high as the page: figures are drawn when they come near it.
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    (tmp_path / "frame.html").write_text(FRAME.format(width=width), encoding="utf-8")
     done = subprocess.run(
         [
             *(browser, "--headless", "--no-sandbox", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage"),
-            "--force-prefers-reduced-motion",
-            *(f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},12000", "--dump-dom"),
-            *("--virtual-time-budget=20000", (tmp_path / "page.html").as_uri()),
+            *(["--force-prefers-reduced-motion"] if still else []),
+            *(f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1300,12000", "--dump-dom"),
+            *("--virtual-time-budget=20000", (tmp_path / "frame.html").as_uri()),
         ],
         capture_output=True,
         text=True,
@@ -402,8 +518,10 @@ def test_it_opens_in_a_browser_without_an_error(runs, which, width, tmp_path):
     found = json.loads(html.unescape(text))
     assert found["errors"] == []
     assert found["failed"] == ""
+    assert found["width"] == width
     assert found["drawn"] == found["plots"] == len(data_of(page_of(runs[which]))["figures"])
     assert len(found["canvases"]) == found["viewers"] == 1 + which
+    assert found["buttons_of_modes"] == ([] if which == 0 else ["Play" if still else "Pause"])
     assert min(found["canvases"]) > 0
     assert all(address.startswith(("blob:", "data:")) for address in found["loaded"])
     assert found["overflow"] <= 0

@@ -237,11 +237,15 @@ def test_stabilise_writes_the_crystal_and_its_trail(capfd):
     assert command("stabilise --mlp emt bcc.cif --dim 2 2 2 --stabilise-methods rattle,follow --stabilise-seed 5") == 0
     steps = record("phonopy_mlp-stabilise.yaml")["steps"]["stabilise"]
     assert steps["stable"]
+    assert steps["health"]["residual_force"]["sound"]
+    assert "imaginary_modes" not in steps["health"]
     assert next(step["method"] for step in steps["trail"] if step["accepted"]) == "relax"
     after = read("stabilised.cif")
     after.calc = EMT()
     assert after.get_potential_energy() / len(after) < _bcc_energy() - 1e-3
-    assert "Stable" in capfd.readouterr().out
+    said = capfd.readouterr().out
+    assert "Stable" in said
+    assert "Health: residual force" in said
 
 
 def test_settings_of_the_methods_reach_them():

@@ -13,6 +13,7 @@ from phonopy import Phonopy
 from phonopy_mlp.cli.options import Options
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.force_constants import default_distance, displace, make_phonopy
+from phonopy_mlp.imaginary import check_size
 from phonopy_mlp.inputs import RunInput, check_order
 from phonopy_mlp.symmetry import TIGHT
 
@@ -35,6 +36,7 @@ def choose_cells(atoms: Atoms, supercell_matrix: Array, options: Options, given:
         is_symmetry=settings.is_symmetry,
     )
     check_order(phonon, given)
+    check_size(len(phonon.supercell))
     phonon.nac_params = given.nac_params
     if settings.masses is not None:
         if len(settings.masses) != len(phonon.primitive):

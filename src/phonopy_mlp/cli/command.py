@@ -162,7 +162,8 @@ def run(name: str, argv: Sequence[str]) -> int:
         if not (folder / about.name).exists():
             record.about = about
         atoms = prepare(given.atoms, calculator, options.relaxation, options.symmetrise, record)
-        check_domain(atoms, calculator, record, strict=options.calculator.strict)
+        others = committee.other_models([options.step])
+        check_domain(atoms, calculator, record, strict=options.calculator.strict, others=others)
         # A phonopy yaml brings them.
         symprec = options.symprec or given.tolerance or TIGHT
         supercell_matrix = options.supercell.choose(atoms, record.say, given.supercell_matrix)

@@ -20,7 +20,7 @@ from phonopy_mlp.compare.matching import in_setting_of
 from phonopy_mlp.compare.plots import plot_frequencies, plot_labels, plot_total_dos
 from phonopy_mlp.compare.reading import read_phonons
 from phonopy_mlp.compare.structures import StructureComparison, compare_structures
-from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.errors import SettingsError, StructureError
 from phonopy_mlp.files import write_yaml
 from phonopy_mlp.inputs import looks_like_yaml, plain_suffix
 from phonopy_mlp.phonons import MESH
@@ -148,6 +148,13 @@ def _compare_structures(options: argparse.Namespace) -> tuple[dict[str, Any], Ro
             write_figure(plot_labels(labels, _NAMES, _title(options)), options.figure)
         rows = [(name, _say(each, "")) for name, each in labels.deviations().items()]
         return {"labels": labels.describe()}, [("structures", str(labels.structures)), *rows]
+    for path, side in zip((options.a, options.b), labelled, strict=True):
+        if len(side) > 1:
+            raise StructureError(
+                f"'{path}' holds {len(side)} structures",
+                "without energies, forces or stresses of each in both files one structure is compared with one",
+                "Give files of one structure, or of the same ones with their results",
+            )
     if options.figure is not None:
         raise SettingsError("--figure with two structures", "there is nothing to draw", "Leave it out")
     structures = compare_structures(*(read_structure(path) for path in (options.a, options.b)))

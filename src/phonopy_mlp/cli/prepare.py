@@ -7,14 +7,12 @@ from dataclasses import replace
 
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
-from ase.io import write
 
 from phonopy_mlp.cli.arguments import RelaxOptions
 from phonopy_mlp.cli.messages import describe_relaxation
 from phonopy_mlp.cli.progress import RelaxationBar
 from phonopy_mlp.cli.record import RunRecord
-from phonopy_mlp.files import replacing
-from phonopy_mlp.output import RELAXED_FILE
+from phonopy_mlp.output import RELAXED_FILE, write_cif
 from phonopy_mlp.relax import relax
 from phonopy_mlp.symmetry import find_space_group, symmetrise
 
@@ -35,8 +33,8 @@ def prepare(
     if tolerance is not None:
         group = find_space_group(atoms, tolerance)
         atoms = symmetrise(atoms, tolerance)
-        _write(atoms, record)
-        record.add("symmetrise", {"tolerance": tolerance, "space_group": str(group)})
+        digest = _write(atoms, record)
+        record.add("symmetrise", {"tolerance": tolerance, "space_group": str(group), "file_digest": digest})
         record.say(f"Symmetrised to {group}.")
         if relaxation is not None:
             within = replace(relaxation, fix_symmetry=tolerance)
@@ -49,12 +47,10 @@ def _relax(atoms: Atoms, calculator: BaseCalculator, relaxation: RelaxOptions, n
     with RelaxationBar(relaxation.fmax) as show:
         result = relax(atoms, calculator, **relaxation.keywords(), on_step=show, unfinished=record.unfinished)
     seconds = time.perf_counter() - started
-    _write(result.atoms, record)
-    record.add_relaxation(name, result, seconds)
+    record.add_relaxation(name, result, seconds, _write(result.atoms, record))
     record.say(describe_relaxation(result))
     return result.atoms
 
 
-def _write(atoms: Atoms, record: RunRecord) -> None:
-    with replacing(record.folder / RELAXED_FILE) as path:
-        write(path, atoms, format="cif")
+def _write(atoms: Atoms, record: RunRecord) -> str:
+    return write_cif(atoms, record.folder / RELAXED_FILE)

@@ -111,8 +111,8 @@ class RunRecord:
         self.steps[name] = {**result, **({} if seconds is None else {"seconds": round(seconds, 2)})}
         self.write()
 
-    def add_relaxation(self, name: str, result: RelaxResult, seconds: float) -> None:
-        """Record a relaxation."""
+    def add_relaxation(self, name: str, result: RelaxResult, seconds: float, file_digest: str) -> None:
+        """Record a relaxation, with the digest of the file that it was written to."""
         found = {
             "fmax": result.fmax,
             "cell": result.cell,
@@ -125,6 +125,7 @@ class RunRecord:
             "residual_stress": result.residual_stress,
             "space_groups_before": [str(found) for found in result.initial_groups],
             "space_groups_after": [str(found) for found in result.final_groups],
+            "file_digest": file_digest,
         }
         self.add(name, found, seconds)
 

@@ -33,6 +33,7 @@ from phonopy_mlp.cli.options import Options
 from phonopy_mlp.cli.prepare import prepare
 from phonopy_mlp.cli.progress import bar
 from phonopy_mlp.cli.record import About, RunRecord
+from phonopy_mlp.cli.steps.committee import other_models
 from phonopy_mlp.cli.steps.start import Start
 from phonopy_mlp.force_constants import (
     ForceConstantsResult,
@@ -160,7 +161,7 @@ def _from_calculator(given: RunInput, options: Options, record: RunRecord, earli
     if options.stabilisation is not None and not options.dry_run:
         options.stabilisation.run(start, record)
     atoms = start.atoms
-    check_domain(atoms, calculator, record, strict=options.calculator.strict)
+    check_domain(atoms, calculator, record, strict=options.calculator.strict, others=other_models(options.steps))
     phonon = choose_cells(atoms, start.supercell_matrix, options, given)
     chosen = given.dataset is not None or options.chooses_displacements
     method = choose_method(calculator, options.method, given=chosen)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
@@ -16,6 +17,7 @@ from phonopy_mlp.eos import run_eos
 from phonopy_mlp.errors import PhonopyMlpError, SettingsError
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
+from phonopy_mlp.imaginary import check_size
 from phonopy_mlp.phonons import MESH
 from phonopy_mlp.protocols import SupportsMembers
 from phonopy_mlp.qha.volumes import run_mlp_qha
@@ -75,7 +77,7 @@ def run_committee(
     Raises
     ------
     SettingsError
-        There are fewer than two members, or mesh or temperatures make no sense.
+        There are fewer than two members, the supercell is one atom, or mesh or temperatures make no sense.
     ConvergenceError, StructureError, CalculatorError, ImaginaryModesError
         What a member's calculation raises, with its name; or two members' crystals are not the same.
 
@@ -83,6 +85,7 @@ def run_committee(
     members = expand(calculators)
     if len(members) < 2:
         raise SettingsError("A committee of one model", "it has no spread", "Name another model, or several")
+    check_size(len(atoms) * round(abs(float(np.linalg.det(supercell_matrix)))))
     keeps: Sequence[Unfinished | None] = unfinished if unfinished is not None else [None] * len(members)
     computed: list[Computed] = []
     goal: dict[str, Any] = {"fmax": fmax, "max_steps": max_steps, "on_step": on_step}

@@ -12,7 +12,7 @@ from phonopy_mlp.committee.result import CommitteeResult
 from phonopy_mlp.committee.spread import Spread
 from phonopy_mlp.files import replacing, write_yaml
 
-COMMITTEE_FILE = "committee.yaml"
+COMMITTEE_FILE, EXPANSION_FILE = "committee.yaml", "committee_expansion.dat"
 
 Array = np.ndarray[Any, Any]
 
@@ -64,7 +64,7 @@ def _tables(result: CommitteeResult) -> dict[str, tuple[str, Mapping[str, Array]
     }
     expansion = result.expansion
     if expansion is not None:
-        found["committee_expansion.dat"] = (
+        found[EXPANSION_FILE] = (
             "quasi-harmonic, per primitive cell, at zero pressure",
             {
                 "T_K": expansion.temperatures,

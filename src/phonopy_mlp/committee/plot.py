@@ -16,6 +16,9 @@ from phonopy_mlp.plot import cycle, draw_bands
 
 Array = np.ndarray[Any, Any]
 
+_STATIC = "static B (GPa)"
+"""Title of what has no temperature."""
+
 _SHADES = {"difference": "from one model to the other", "standard_deviation": "mean \u00b1 standard deviation"}
 
 
@@ -34,18 +37,19 @@ def plot_committee(result: CommitteeResult, title: str, *, low_frequency: float 
     Returns
     -------
     Figure
-        Bands and densities of states; thermal properties, and expansion where it was computed, with what is left of
-        each member without the mean.
+        Bands and densities of states; thermal properties, and volume, expansion and bulk modulus where they were
+        computed, with what is left of each member without the mean.
 
     """
     last = float(result.dos_edges[np.flatnonzero(result.dos.mean)[-1] + 1])
     highest = 1.02 * max(last, *(float(segment.upper.max()) for segment in result.band_frequencies))
     tops = (highest,) if highest < 2 * low_frequency else (highest, low_frequency)
-    figure = Figure(figsize=(9.5, 4 * len(tops) + 4.2), layout="constrained")
+    rows = _curves(result)
+    figure = Figure(figsize=(9.5, 4 * len(tops) + 4.2 * len(rows)), layout="constrained")
     FigureCanvasAgg(figure)
     names = " and ".join(str(member.description["name"]) for member in result.members)
     figure.suptitle(f"{title}\n{names}: {_SHADES[result.measure]}")
-    grid = figure.add_gridspec(len(tops) + 1, 1, height_ratios=(*(1 for _ in tops), 1))
+    grid = figure.add_gridspec(len(tops) + len(rows), 1)
     bottom = min(0.0, *(float(segment.lower.min()) for segment in result.band_frequencies))
     for row, top in enumerate(tops):
         left, right = figure.add_subfigure(grid[row]).subplots(1, 2, sharey=True, width_ratios=(3, 1))
@@ -55,23 +59,42 @@ def plot_committee(result: CommitteeResult, title: str, *, low_frequency: float 
         inside = (result.dos_edges[1:] > bottom) & (result.dos_edges[:-1] < top)
         right.set_xlim(0, 1.05 * float(result.dos.upper[inside].max()))
     right.set_xlabel("DOS (states/THz/primitive cell)")
-    curves = [
-        ("F (kJ/mol)", result.temperatures, result.free_energy),
-        ("S (J/K/mol)", result.temperatures, result.entropy),
-        (r"$C_V$ (J/K/mol)", result.temperatures, result.heat_capacity),
-    ]
-    if result.expansion is not None:
-        expansion = result.expansion.volumetric_expansion
-        scaled = Spread.of(1e6 * expansion.members)
-        curves.append((r"$\alpha_V$ ($10^{-6}$/K)", result.expansion.temperatures, scaled))
-    above, below = figure.add_subfigure(grid[-1]).subplots(2, len(curves), sharex=True, height_ratios=(3, 2))
-    for whole, rest, (label, temperatures, spread) in zip(above, below, curves, strict=True):
-        whole.set_title(label, fontsize="medium")
-        _draw_curve(whole, temperatures, spread)
-        _draw_curve(rest, temperatures, Spread.of(spread.members - spread.mean))
-        rest.set_xlabel("Temperature (K)")
-    below[0].set_ylabel("minus mean")
+    for k, curves in enumerate(rows, start=len(tops)):
+        above, below = figure.add_subfigure(grid[k]).subplots(
+            2, len(curves), sharex="col", height_ratios=(3, 2), squeeze=False
+        )
+        for whole, rest, (label, temperatures, spread) in zip(above, below, curves, strict=True):
+            whole.set_title(label, fontsize="medium")
+            _draw_curve(whole, temperatures, spread)
+            _draw_curve(rest, temperatures, Spread.of(spread.members - spread.mean))
+            if label == _STATIC:
+                rest.set_xticks([])
+            else:
+                rest.set_xlabel("Temperature (K)")
+        below[0].set_ylabel("minus mean")
     return figure
+
+
+def _curves(result: CommitteeResult) -> list[list[tuple[str, Array, Spread]]]:
+    """Return rows of curves: title, temperatures (of the static crystal a place), and quantity by each member."""
+    rows = [
+        [
+            ("F (kJ/mol)", result.temperatures, result.free_energy),
+            ("S (J/K/mol)", result.temperatures, result.entropy),
+            (r"$C_V$ (J/K/mol)", result.temperatures, result.heat_capacity),
+        ]
+    ]
+    lattice = []
+    if result.expansion is not None:
+        temperatures, expansion = result.expansion.temperatures, result.expansion.volumetric_expansion
+        lattice += [
+            (r"V ($\mathrm{\AA}^3$)", temperatures, result.expansion.volume),
+            (r"$\alpha_V$ ($10^{-6}$/K)", temperatures, Spread.of(1e6 * expansion.members)),
+            ("B (GPa)", temperatures, result.expansion.bulk_modulus),
+        ]
+    if result.bulk_modulus is not None:
+        lattice.append((_STATIC, np.zeros(1), Spread.of(result.bulk_modulus.members[:, None])))
+    return [*rows, lattice] if lattice else rows
 
 
 def _draw_bands(axes: Axes, result: CommitteeResult) -> None:
@@ -95,4 +118,8 @@ def _draw_curve(axes: Axes, temperatures: Array, spread: Spread) -> None:
     axes.fill_between(temperatures, spread.lower, spread.upper, color="#d55e00", alpha=0.3, linewidth=0)
     for own, colour in zip(spread.members, cycle(len(spread.members)), strict=True):
         axes.plot(temperatures, own, marker=marker, color=colour, linewidth=0.5)
-    axes.plot(temperatures, spread.mean, marker=marker, color="black", linewidth=1)
+    if len(temperatures) > 1:
+        axes.plot(temperatures, spread.mean, color="black", linewidth=1)
+    else:
+        ends = [spread.mean - spread.lower, spread.upper - spread.mean]
+        axes.errorbar(temperatures, spread.mean, ends, fmt="o", color="black", capsize=4)

@@ -91,8 +91,8 @@ class CommitteeResult:
         At `qpoints`, in THz, imaginary ones negative, translations NaN: bands ascend in the first member, those of the
         others are matched to them by eigenvector. shape=(members, q-points, bands)
     overlaps : ndarray
-        Squared overlap of each other member's eigenvectors with those of the first. shape=(members - 1, q-points,
-        bands)
+        Of the first member's modes with those of each other one, as in `FrequencyComparison`. shape=(members - 1,
+        q-points, bands)
     bands : BandStructure
         Of the first member.
     band_frequencies : tuple of Spread

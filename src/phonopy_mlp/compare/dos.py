@@ -8,6 +8,7 @@ modes. What is cumulated below the first such band is right, and no more.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,14 +121,20 @@ def read_total_dos(path: Path) -> TotalDos:
     """
     check_exists(path)
     try:
-        table = np.loadtxt(path, ndmin=2)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="loadtxt: input contained no data")
+            table = np.loadtxt(path, ndmin=2)
     except (ValueError, OSError, UnicodeDecodeError) as error:
         raise _no_dos(path, str(error).splitlines()[0]) from error
+    if not table.size:
+        raise _no_dos(path, "it holds no numbers")
     if table.shape[1:] != (2,) or len(table) < 2:
         raise _no_dos(path, f"it has {table.shape[-1]} columns and {len(table)} rows")
     pitches = np.diff(table[:, 0])
     if not (np.isfinite(table).all() and pitches.min() > 0 and np.allclose(pitches, pitches.mean(), rtol=1e-3)):
         raise _no_dos(path, "its frequencies do not ascend in equal steps")
+    if table[:, 1].max() <= 0:
+        raise _no_dos(path, "it holds no states")
     return TotalDos(frozen(table[:, 0]), frozen(table[:, 1]))
 
 
@@ -162,7 +169,8 @@ def compare_total_dos(a: TotalDos, b: TotalDos, *, cut: float | None = None) -> 
     Raises
     ------
     SettingsError
-        A cut that is not positive, below all modes, or beyond what the files can be trusted for.
+        A cut that is not positive, below all modes, or beyond what the files can be trusted for; or files that do not
+        agree on the lowest modes already.
 
     """
     trusted = trusted_frequency(a, b)
@@ -170,14 +178,15 @@ def compare_total_dos(a: TotalDos, b: TotalDos, *, cut: float | None = None) -> 
     if cut is not None and not (np.isfinite(cut) and cut > 0):
         raise SettingsError(f"Cut of {cut:g} THz", "it must be positive", "Give for example 5")
     integrals = (float(a.cumulated[-1]), float(b.cumulated[-1]))
-    if chosen > trusted or trusted <= 0:
-        raise SettingsError(
-            f"A comparison up to {chosen:g} THz of two densities of states",
-            f"above {trusted:.2f} THz bands flatter than the pitch are lost or counted twice (the files hold "
-            f"{integrals[0]:.1f} and {integrals[1]:.1f} states in all)",
-            "Compare force constants, or choose a lower cut",
-        )
     count = int(np.ceil(np.interp(chosen, a.frequencies, a.cumulated) - WHOLE))
+    if chosen > trusted or (cut is None and count < 1):
+        raise SettingsError(
+            f"A comparison up to {chosen:g} THz of two densities of states" if cut else "A comparison of the two files",
+            f"above {trusted:.2f} THz they do not hold whole numbers of modes, or not the same ones (they hold "
+            f"{integrals[0]:.1f} and {integrals[1]:.1f} states in all): bands flatter than the pitch are lost or "
+            "counted twice, or the cells are not of as many atoms",
+            "Compare force constants, or choose a lower cut" if cut else "Compare force constants of the same crystal",
+        )
     if count < 1:
         raise SettingsError(
             f"A comparison up to {chosen:g} THz of two densities of states",

@@ -25,6 +25,8 @@ CUT = 20.0
 """Default frequency (THz) below which deviations are stated besides those of the full range: what is above are
 stretching modes of C-C, C=O, C-H and O-H bonds."""
 
+_DIGITS = 9
+
 
 @dataclass(frozen=True, slots=True)
 class FrequencyComparison:
@@ -48,8 +50,9 @@ class FrequencyComparison:
         For each mode of A which of B at this q-point its eigenvector is most like, all pairs taken together.
         shape=(q-points, bands), dtype=int
     overlaps : ndarray
-        Share of A's eigenvector in its partner and in the modes of B that are degenerate with it, from 0 to 1. NaN
-        where `a` is. shape=(q-points, bands)
+        What A's mode and those degenerate with it share with its partner and those degenerate with that: the sum of
+        all squared overlaps over the number of modes in the smaller set, from 0 to 1. NaN where `a` is.
+        shape=(q-points, bands)
     element_weights_a, element_weights_b : dict of str to ndarray
         Share of an element's atoms in each mode of A and of B. shape of each=(q-points, bands)
     cut : float
@@ -201,6 +204,9 @@ class MatchedModes:
 def match_modes(a: Phonopy, b: Phonopy, qpoints: Array, match: CrystalMatch) -> MatchedModes:
     """Pair the modes of two crystals by their eigenvectors, so that the squared overlaps add up to most.
 
+    Eigenvectors of degenerate modes are an arbitrary basis of what they span, so each mode counts with the mean over
+    its set: what comes out is that of the spaces.
+
     Parameters
     ----------
     a, b : Phonopy
@@ -218,11 +224,11 @@ def match_modes(a: Phonopy, b: Phonopy, qpoints: Array, match: CrystalMatch) -> 
     for k, (ours, theirs) in enumerate(zip(vectors_a, vectors_b, strict=True)):
         bands = ours.shape[1]
         squared = np.abs(ours.conj().T @ _in_frame_of_a(theirs, match)) ** 2
-        rows, columns = linear_sum_assignment(squared, maximize=True)
+        means, shares = _of_sets(squared, frequencies_a[k, :bands], frequencies_b[k, :bands])
+        rows, columns = linear_sum_assignment(means, maximize=True)
         partners[k] = np.arange(len(partners[k]))
         partners[k, rows] = columns
-        same = np.abs(frequencies_b[k, :bands, None] - frequencies_b[k, None, :bands]) < DEGENERATE
-        overlaps[k, :bands] = (squared @ same)[rows, columns]
+        overlaps[k, :bands] = shares[rows, columns]
     return MatchedModes(
         a=frozen(frequencies_a),
         b=frozen(frequencies_b),
@@ -301,6 +307,38 @@ def _modes(phonon: Phonopy, qpoints: Array) -> tuple[Array, list[Array]]:
         frequencies[k, : len(values)] = np.sign(values) * np.sqrt(np.abs(values)) * phonon.unit_conversion_factor
         vectors.append(own)
     return frequencies, vectors
+
+
+def _of_sets(squared: Array, frequencies_a: Array, frequencies_b: Array) -> tuple[Array, Array]:
+    """Return the mean squared overlap of the sets of degenerate modes that two modes are of, and what the sets share.
+
+    Parameters
+    ----------
+    squared : ndarray
+        Squared overlaps of single modes. shape=(bands, bands)
+    frequencies_a, frequencies_b : ndarray
+        In THz, ascending. shape=(bands,)
+
+    Returns
+    -------
+    means, shares : ndarray
+        The sum of all squared overlaps between the two sets over the number of pairs, and over the number of modes in
+        the smaller one. shape of each=(bands, bands)
+
+    """
+    (starts_a, numbers_a, sizes_a), (starts_b, numbers_b, sizes_b) = map(_sets, (frequencies_a, frequencies_b))
+    sums = np.add.reduceat(np.add.reduceat(squared, starts_a, axis=0), starts_b, axis=1)
+    pairs, smaller = np.multiply.outer(sizes_a, sizes_b), np.minimum.outer(sizes_a, sizes_b)
+    everywhere = np.ix_(numbers_a, numbers_b)
+    # Rounded, for the last digits, which depend on the basis, would decide between sets that share as much.
+    return np.round(sums / pairs, _DIGITS)[everywhere], (sums / smaller)[everywhere]
+
+
+def _sets(frequencies: Array) -> tuple[Array, Array, Array]:
+    """Return where each set of degenerate modes starts, which of them each mode is of, and how many are in each."""
+    first = np.diff(frequencies, prepend=-np.inf) > DEGENERATE
+    numbers = np.cumsum(first) - 1
+    return np.flatnonzero(first), numbers, np.bincount(numbers)
 
 
 def _in_frame_of_a(vectors: Array, match: CrystalMatch) -> Array:

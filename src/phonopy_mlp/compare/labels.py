@@ -111,7 +111,7 @@ def compare_labels(a: Sequence[Atoms], b: Sequence[Atoms] | BaseCalculator) -> L
     Raises
     ------
     StructureError
-        The two are not the same structures, or have no quantity in common.
+        The two are not the same structures, have no quantity in common, or one that is not a finite number.
     CalculatorError
         The calculator failed.
 
@@ -130,6 +130,14 @@ def compare_labels(a: Sequence[Atoms], b: Sequence[Atoms] | BaseCalculator) -> L
             "there is nothing to compare",
             "Give files that both have them for every structure",
         )
+    for k, pair in enumerate(labels):
+        for name in known:
+            if not all(np.isfinite(side[name]).all() for side in pair):
+                raise StructureError(
+                    f"Number {k + 1} ({a[k].get_chemical_formula()}) cannot be compared",
+                    f"its {name} is not a finite number in both",
+                    "Leave the structure out, or compute it again",
+                )
     values = {name: [[side[name] for side in sides] for sides in zip(*labels, strict=True)] for name in known}
     energies = _parity(values["energy"]) if "energy" in known else None
     sizes = np.array([len(atoms) for atoms in a])

@@ -18,7 +18,7 @@ from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.errors import ConvergenceError, ImaginaryModesError, SettingsError
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.phonons import MESH
-from phonopy_mlp.qha.caveats import warn_of_deformations, warn_of_left_out
+from phonopy_mlp.qha.caveats import warn_of_deformations, warn_of_doubts, warn_of_left_out
 from phonopy_mlp.qha.crystal import Crystal, conventional_lattice, make_crystal
 from phonopy_mlp.qha.point import LatticePoint, compute_point, open_workshop, relax_lattice
 from phonopy_mlp.qha.thermal import check_temperatures, with_one_more
@@ -127,7 +127,8 @@ def run_axial_qha(
     -----
     StructureWarning
         Modes of a lattice are imaginary between the commensurate q-points, and left out of its free energy, or long
-        acoustic waves or homogeneous strains (Born's criteria) are unstable there.
+        acoustic waves or homogeneous strains (Born's criteria) are unstable there; or force constants are not sound
+        (`health`).
     RuntimeWarning
         phonopy's minimisation did not converge at some temperatures.
 
@@ -166,6 +167,7 @@ def run_axial_qha(
             raise _imaginary_modes(points[-1], place)
         warn_of_left_out(points[-1].thermal.left_out, place)
         warn_of_deformations(points[-1].unstable_waves, points[-1].unstable_strains, place)
+    warn_of_doubts([point.doubts for point in points])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = _minimise(relaxed, cells, points, every)

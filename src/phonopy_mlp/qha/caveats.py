@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from phonopy_mlp.errors import StructureWarning
 
@@ -53,6 +55,30 @@ def warn_of_deformations(waves: int | None, strains: int | None, place: str) -> 
             f"{waves or 0} long acoustic waves and {strains or 0} homogeneous strains lower the energy {place}, though "
             "no mode is imaginary at the q-points that the supercell represents exactly: the lattice is not stable "
             "there, and its free energy means little. Choose smaller strains, or remove the instability first.",
+            StructureWarning,
+            stacklevel=3,
+        )
+
+
+def warn_of_doubts(doubts: Sequence[Mapping[str, Mapping[str, Any]]]) -> None:
+    """Warn of force constants that are not sound, once for each check, with what it says where it is worst.
+
+    Parameters
+    ----------
+    doubts : sequence of mapping
+        Of each lattice, as of `Health.doubts`.
+
+    Warns
+    -----
+    StructureWarning
+        There are any.
+
+    """
+    for name in dict.fromkeys(name for each in doubts for name in each):
+        found = [each[name] for each in doubts if name in each]
+        worst = max(found, key=lambda doubt: doubt["value"])
+        warnings.warn(
+            f"At {len(found)} of {len(doubts)} lattices: {worst['warning']}",
             StructureWarning,
             stacklevel=3,
         )

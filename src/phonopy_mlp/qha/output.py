@@ -135,6 +135,7 @@ def write_expansion_tensor(result: ExpansionTensorResult, folder: Path) -> None:
         "share_of_mesh_modes_left_out": result.left_out,
         "unstable_long_waves": result.unstable_waves,
         "unstable_strains": result.unstable_strains,
+        "doubtful": list(result.doubts),
         "temperatures": [{name: value.tolist() for name, value in zip(columns, row, strict=True)} for row in rows],
     }
     write_yaml(folder / TENSOR_FILE, content)

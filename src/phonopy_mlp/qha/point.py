@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +10,14 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
-from phonopy import Phonopy
 
 from phonopy_mlp.arrays import Array, frozen
-from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
+from phonopy_mlp.force_constants import ForceConstantsResult, compute_force_constants, make_phonopy
+from phonopy_mlp.health import assess_health
 from phonopy_mlp.imaginary import THRESHOLD, CommensurateModes
 from phonopy_mlp.qha.crystal import Crystal
 from phonopy_mlp.qha.thermal import ThermalProperties, compute_thermal
+from phonopy_mlp.registry import describe
 from phonopy_mlp.relax import MAX_STEPS, Cell, relax
 from phonopy_mlp.stability.check import StabilityCheck, check_stability
 from phonopy_mlp.unfinished import Section, Unfinished
@@ -131,6 +133,8 @@ class LatticePoint:
         and energies; None where a mode at Gamma is imaginary, before which they mean nothing.
     thermal : ThermalProperties
         Vibrational free energy, entropy, heat capacity.
+    doubts : mapping
+        What is not sound about the force constants, as of `Health.doubts`.
     stabilisation : Stabilisation or None
         None where no imaginary modes had to be removed, here or nearer to the centre.
 
@@ -145,6 +149,7 @@ class LatticePoint:
     thermal: ThermalProperties
     unstable_waves: int | None
     unstable_strains: int | None
+    doubts: Mapping[str, Mapping[str, Any]]
     stabilisation: Stabilisation | None = None
 
     @property
@@ -173,6 +178,7 @@ class LatticePoint:
             "unstable_long_waves": self.unstable_waves,
             "unstable_strains": self.unstable_strains,
             "share_of_mesh_modes_left_out": self.thermal.left_out,
+            "doubtful": dict(self.doubts),
         }
 
 
@@ -197,10 +203,10 @@ def relax_lattice(workshop: Workshop, atoms: Atoms, cell: Cell, name: str) -> tu
     return found.atoms, found.energy
 
 
-def compute_lattice_phonons(workshop: Workshop, crystal: Crystal, inner: Unfinished | None) -> Phonopy:
-    """Return phonopy's object of a relaxed crystal, with force constants."""
+def compute_lattice_phonons(workshop: Workshop, crystal: Crystal, inner: Unfinished | None) -> ForceConstantsResult:
+    """Return the force constants of a relaxed crystal."""
     phonon = make_phonopy(crystal.atoms, crystal.supercell_matrix, primitive_matrix=np.eye(3), symprec=crystal.symprec)
-    return compute_force_constants(phonon, workshop.calculator, unfinished=inner).phonon
+    return compute_force_constants(phonon, workshop.calculator, unfinished=inner)
 
 
 def compute_point(workshop: Workshop, crystal: Crystal, cell: Cell, name: str) -> LatticePoint:
@@ -250,9 +256,15 @@ def measure(workshop: Workshop, check: StabilityCheck) -> dict[str, Array | floa
         "entropy": thermal.entropy,
         "heat_capacity": thermal.heat_capacity,
         "left_out": thermal.left_out,
+        "doubts": np.array(json.dumps(find_doubts(workshop, check.force_constants))),
     }
     counts = zip(("unstable_waves", "unstable_strains"), count_deformations(check), strict=True)
     return kept | {name: count for name, count in counts if count is not None}
+
+
+def find_doubts(workshop: Workshop, result: ForceConstantsResult) -> dict[str, dict[str, Any]]:
+    """Return what is not sound about force constants; imaginary modes have entries of their own."""
+    return assess_health(result, None, describe(workshop.calculator)).doubts
 
 
 def count_deformations(check: StabilityCheck) -> tuple[int | None, int | None]:
@@ -293,6 +305,7 @@ def make_point(
         thermal=thermal,
         unstable_waves=_count(kept, "unstable_waves"),
         unstable_strains=_count(kept, "unstable_strains"),
+        doubts=json.loads(str(kept["doubts"])),
         stabilisation=stabilisation,
     )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -14,11 +15,19 @@ from phonopy.physical_units import get_physical_units
 from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.errors import ImaginaryModesError, SettingsError
 from phonopy_mlp.evaluator import Progress, silent
+from phonopy_mlp.force_constants import ForceConstantsResult
 from phonopy_mlp.imaginary import CommensurateModes
 from phonopy_mlp.phonons import DEGENERATE, MESH
-from phonopy_mlp.qha.caveats import warn_of_deformations, warn_of_left_out
+from phonopy_mlp.qha.caveats import warn_of_deformations, warn_of_doubts, warn_of_left_out
 from phonopy_mlp.qha.crystal import Crystal, find_invariant_strains, make_crystal
-from phonopy_mlp.qha.point import Workshop, check_lattice, compute_lattice_phonons, count_deformations, relax_lattice
+from phonopy_mlp.qha.point import (
+    Workshop,
+    check_lattice,
+    compute_lattice_phonons,
+    count_deformations,
+    find_doubts,
+    relax_lattice,
+)
 from phonopy_mlp.qha.thermal import count_left_out, in_chunks, mode_properties, sample_mesh, without_translations
 from phonopy_mlp.relax import FMAX, MAX_STEPS
 from phonopy_mlp.symmetry import TIGHT
@@ -63,6 +72,8 @@ class ExpansionTensorResult:
         Share of the mesh's modes, besides the three translations, that is imaginary and so is not in the sums.
     unstable_waves, unstable_strains : int or None
         As of `LatticePoint`.
+    doubts : tuple of mapping
+        Of the lattice and of each strained one, as of `LatticePoint`.
 
     """
 
@@ -79,6 +90,7 @@ class ExpansionTensorResult:
     left_out: float
     unstable_waves: int | None
     unstable_strains: int | None
+    doubts: tuple[Mapping[str, Mapping[str, Any]], ...]
 
 
 def compute_expansion_tensor(
@@ -143,7 +155,8 @@ def compute_expansion_tensor(
     -----
     StructureWarning
         Modes are imaginary between the commensurate q-points, and left out of the sums, or long acoustic waves or
-        homogeneous strains (Born's criteria) are unstable by the force constants, whatever the compliances say.
+        homogeneous strains (Born's criteria) are unstable by the force constants, whatever the compliances say; or
+        force constants are not sound (`health`).
 
     References
     ----------
@@ -159,7 +172,7 @@ def compute_expansion_tensor(
     workshop = Workshop(calculator, fmax, mesh, asked, section, max_steps, on_step)
     strains = find_invariant_strains(crystal)
     steps = [np.zeros((3, 3)), *(sign * step * strain for strain in strains for sign in (1, -1))]
-    phonons: list[Phonopy] = []
+    results: list[ForceConstantsResult] = []
     for number, strain in enumerate(progress(steps, len(steps), "Strained cells")):
         moved = _relax_strained(workshop, crystal, strain, str(number))
         # The forces stay in the folder until the whole is finished: force constants would take no less room.
@@ -169,9 +182,12 @@ def compute_expansion_tensor(
             _check_stable(check.modes)
             waves, soft = count_deformations(check)
             warn_of_deformations(waves, soft, _PLACE)
-            phonons.append(check.force_constants.phonon)
+            results.append(check.force_constants)
         else:
-            phonons.append(compute_lattice_phonons(workshop, moved, inner))
+            results.append(compute_lattice_phonons(workshop, moved, inner))
+    phonons = [result.phonon for result in results]
+    doubts = tuple(find_doubts(workshop, result) for result in results)
+    warn_of_doubts(doubts)
     points = sample_mesh(phonons[0], mesh)
     frequencies, gammas = compute_mode_gruneisen(phonons[0], phonons[1::2], phonons[2::2], step, points.qpoints)
     missing, counted = count_left_out(frequencies, points.weights)
@@ -196,6 +212,7 @@ def compute_expansion_tensor(
         left_out=float(missing / counted),
         unstable_waves=waves,
         unstable_strains=soft,
+        doubts=doubts,
     )
 
 

@@ -17,7 +17,7 @@ from phonopy_mlp.eos.fit import Eos, check_name
 from phonopy_mlp.errors import ConvergenceError, ImaginaryModesError, SettingsError
 from phonopy_mlp.evaluator import Progress, silent
 from phonopy_mlp.phonons import MESH
-from phonopy_mlp.qha.caveats import warn_of_deformations, warn_of_left_out
+from phonopy_mlp.qha.caveats import warn_of_deformations, warn_of_doubts, warn_of_left_out
 from phonopy_mlp.qha.crystal import Crystal, make_crystal
 from phonopy_mlp.qha.fit import fit_volumes
 from phonopy_mlp.qha.point import (
@@ -187,7 +187,8 @@ def run_mlp_qha(
     -----
     StructureWarning
         Modes of a volume that is used are imaginary between the commensurate q-points, and left out of its free energy,
-        or long acoustic waves or homogeneous strains (Born's criteria) are unstable there.
+        or long acoustic waves or homogeneous strains (Born's criteria) are unstable there; or force constants of
+        volumes that are used are not sound (`health`).
 
     References
     ----------
@@ -216,6 +217,7 @@ def run_mlp_qha(
     half = volumes // 2
     ladder.climb(progress(sorted(range(-half, half + 1), key=abs), volumes, "Volumes"))
     ladder.extend(most_added, progress)
+    warn_of_doubts([point.doubts for point in ladder.used])
     fitted = fit_volumes(ladder.used, every, eos)
     return _make_result(ladder, fitted, every)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +54,15 @@ class FinishedRun:
         came from an earlier run that one's, too.
     harmonic : Harmonic or None
         None where there are no force constants.
+    opened : list of Path
+        Files that were read of it, in order.
 
     """
 
     folder: Path
     records: Mapping[str, Mapping[str, Any]]
     harmonic: Harmonic | None
+    opened: list[Path] = field(default_factory=list)
 
     @property
     def main(self) -> Mapping[str, Any]:
@@ -78,24 +81,42 @@ class FinishedRun:
         """Return whether any command did a step: files of that step without a record are another calculation's."""
         return any(name.startswith(step) for name in self.steps())
 
+    def read_text(self, name: str) -> str | None:
+        """Return what a file holds, or None where there is no such file.
+
+        Raises
+        ------
+        SettingsError
+            It is not text.
+
+        """
+        path = self.folder / name
+        if not path.is_file():
+            return None
+        self.opened.append(path)
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise unreadable(path, str(error)) from error
+
     def read_yaml(self, name: str) -> Mapping[str, Any] | None:
         """Return what a YAML file holds, or None where there is no such file.
 
         Raises
         ------
         SettingsError
-            It does not hold what such a file does.
+            It is not a mapping.
 
         """
-        path = self.folder / name
-        if not path.is_file():
+        text = self.read_text(name)
+        if text is None:
             return None
         try:
-            content = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise unreadable(path, " ".join(str(error).split())) from error
+            content = yaml.load(text, Loader=_LOADER)
+        except yaml.YAMLError as error:
+            raise unreadable(self.folder / name, " ".join(str(error).split())) from error
         if not isinstance(content, dict):
-            raise unreadable(path, "it is not a mapping")
+            raise unreadable(self.folder / name, "it is not a mapping")
         return content
 
     def read_table(self, name: str) -> Array | None:
@@ -107,13 +128,16 @@ class FinishedRun:
             It does not hold numbers.
 
         """
-        path = self.folder / name
-        if not path.is_file():
+        text = self.read_text(name)
+        if text is None:
             return None
+        rows = [line for line in text.splitlines() if line.partition("#")[0].strip()]
+        if not rows:
+            raise unreadable(self.folder / name, "it holds no numbers")
         try:
-            return np.atleast_2d(np.loadtxt(path)).T
-        except (ValueError, UnicodeDecodeError) as error:
-            raise unreadable(path, str(error)) from error
+            return np.loadtxt(rows, ndmin=2).T
+        except ValueError as error:
+            raise unreadable(self.folder / name, str(error)) from error
 
     def read_columns(self, name: str) -> dict[str, Array] | None:
         """Return the columns of a file whose last comment names them, or None where there is no such file.
@@ -124,11 +148,10 @@ class FinishedRun:
             It does not hold numbers, or not as many columns as names.
 
         """
-        columns = self.read_table(name)
-        if columns is None:
+        columns, text = self.read_table(name), self.read_text(name)
+        if columns is None or text is None:
             return None
-        lines = (self.folder / name).read_text(encoding="utf-8").splitlines()
-        names = [line for line in lines if line.startswith("#")][-1:]
+        names = [line for line in text.splitlines() if line.startswith("#")][-1:]
         found = names[0].removeprefix("#").split() if names else []
         if len(found) != len(columns):
             raise unreadable(self.folder / name, f"it has {len(columns)} columns and {len(found)} names")
@@ -155,13 +178,29 @@ def read_folder(folder: Path) -> FinishedRun:
         )
     records: dict[str, Mapping[str, Any]] = {}
     for name in names:
-        record = dict(read_record(folder / name))
-        steps = dict(record.get("steps") or {})
+        record = _checked(read_record(folder / name), folder / name)
+        steps = dict(record["steps"])
         origin = steps.pop("forces_from", None)
         records[name] = {**record, "steps": steps}
         if origin:
-            records[f"{name}, where its forces came from"] = origin
+            records[f"{name}, where its forces came from"] = _checked(origin, folder / name)
     return FinishedRun(folder, records, _read_harmonic(folder, records.get(PROVENANCE_FILE, {})))
+
+
+def _checked(record: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return a record with all that sections take for granted: mappings of what was done, and a list of warnings."""
+    found = {name: record.get(name) or {} for name in ("input", "calculator", "settings", "steps")}
+    warned = record.get("warnings") or []
+    for name, value in [*found.items(), *((f"steps: {step}", each) for step, each in _items(found["steps"]))]:
+        if not isinstance(value, Mapping):
+            raise unreadable(path, f"its '{name}' is not a mapping")
+    if not isinstance(warned, list):
+        raise unreadable(path, "its 'warnings' are not a list")
+    return {**record, **found, "warnings": warned}
+
+
+def _items(value: Any) -> Iterable[tuple[Any, Any]]:
+    return value.items() if isinstance(value, Mapping) else ()
 
 
 def unreadable(path: Path, reason: str) -> SettingsError:

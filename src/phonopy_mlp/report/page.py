@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
+from types import ModuleType
 from typing import Any
 
 from matplotlib import rc_context
@@ -17,7 +18,7 @@ from matplotlib import rc_context
 from phonopy_mlp.files import check_folder, replacing
 from phonopy_mlp.output import REPORT_FILE
 from phonopy_mlp.report.assets import check_installed, plotly_script, viewer_module
-from phonopy_mlp.report.folder import FinishedRun, read_folder
+from phonopy_mlp.report.folder import FinishedRun, read_folder, unreadable
 from phonopy_mlp.report.section import Figure, Section
 from phonopy_mlp.report.sections import (
     bands,
@@ -61,7 +62,7 @@ _HERE = Path(__file__).parent
 def write_report(folder: Path) -> Path:
     """Write ``report.html`` on the run in a folder, and ``report_figures`` with each figure as PNG, SVG and PDF.
 
-    The page holds all it needs: it opens from a file, without a network.
+    Other figures in that folder are removed. The page holds all it needs: it opens from a file, without a network.
 
     Parameters
     ----------
@@ -83,15 +84,27 @@ def write_report(folder: Path) -> Path:
     """
     check_installed()
     run = read_folder(folder)
-    sections = [section for section in (module.make(run) for module in _SECTIONS) if section is not None]
+    sections = [section for section in (_make(module, run) for module in _SECTIONS) if section is not None]
     page = render(run, sections)
-    check_folder(folder / FIGURES_FOLDER)
-    for section in sections:
-        for figure in section.figures:
-            _write_figure(figure, folder / FIGURES_FOLDER)
+    _write_figures([figure for section in sections for figure in section.figures], folder / FIGURES_FOLDER)
     with replacing(folder / REPORT_FILE) as path:
         path.write_text(page, encoding="utf-8")
     return folder / REPORT_FILE
+
+
+def _make(module: ModuleType, run: FinishedRun) -> Section | None:
+    """Return a section, or say in a sentence which file lacks what the section needs."""
+    run.opened.clear()
+    try:
+        found: Section | None = module.make(run)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise unreadable(
+            # Each file is looked at before the next one is read; a section that reads none is of the records.
+            run.opened[-1] if run.opened else run.folder / next(iter(run.records)),
+            f"it does not hold what section '{module.__name__.rpartition('.')[2]}' of a report shows "
+            f"({type(error).__name__}: {' '.join(str(error).split())})",
+        ) from error
+    return found
 
 
 def render(run: FinishedRun, sections: Sequence[Section]) -> str:
@@ -145,6 +158,17 @@ def _render(section: Section) -> str:
 def _plotly(figure: Figure) -> Mapping[str, Any]:
     views = [{"label": view.label, "visible": view.visible, "layout": view.layout} for view in figure.views]
     return {"data": figure.data, "layout": figure.layout, "views": views}
+
+
+def _write_figures(figures: Sequence[Figure], folder: Path) -> None:
+    """Write all figures, and remove what an earlier report has left besides."""
+    check_folder(folder)
+    for figure in figures:
+        _write_figure(figure, folder)
+    names = {figure.name for figure in figures}
+    for path in folder.iterdir():
+        if path.suffix.removeprefix(".") in FORMATS and path.stem not in names:
+            path.unlink()
 
 
 def _write_figure(figure: Figure, folder: Path) -> None:

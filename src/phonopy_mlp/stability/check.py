@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -167,10 +166,7 @@ def check_stability(
             "it must be 3 x 3 with a positive determinant",
             "Give np.diag([2, 2, 2])",
         )
-    with warnings.catch_warnings():
-        # A supercell of lower symmetry than the cell costs evaluations, and changes nothing.
-        warnings.filterwarnings("ignore", message="Warning: Point group symmetries")
-        phonon = make_phonopy(atoms, matrix, primitive_matrix=np.eye(3), symprec=symprec)
+    phonon = make_phonopy(atoms, matrix, primitive_matrix=np.eye(3), symprec=symprec)
     result = compute_force_constants(phonon, calculator, progress=progress, unfinished=unfinished)
     scatter = measure_scatter(atoms, calculator, unfinished)
     error = estimate_force_constant_error(result, scatter.forces)

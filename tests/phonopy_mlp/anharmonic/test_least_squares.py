@@ -27,7 +27,6 @@ CRYSTALS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:Warning. Point group symmetries of supercell")
 @pytest.mark.parametrize("name", CRYSTALS)
 def test_it_is_symfcs(name):
     atoms, supercell, snapshots = CRYSTALS[name]

@@ -72,6 +72,7 @@ BAD_LINES = {
     "alone": ("committee --mlp emt Cu.cif --dim 2 2 2", "A committee of one model"),
     "unknown": ("committee --mlp emt --committee emp Cu.cif --dim 2 2 2", "Unknown calculator 'emp'"),
     "no step": ("run --mlp emt Cu.cif --committee-eos", "--committee-eos without --committee"),
+    "one atom": ("committee --mlp emt --committee twice Cu.cif --dim 1 1 1 --mesh 3 3 3", "A supercell of one atom"),
     "temperatures": ("committee --mlp emt --committee twice Cu.cif --committee-qha --tmin 10", "ascend from 0 K"),
 }
 

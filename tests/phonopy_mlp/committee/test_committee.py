@@ -114,6 +114,10 @@ def test_expansion_is_that_of_each_member():
     alone = run_mlp_qha(cell, committee[1], **options)
     assert_allclose(result.expansion.volumetric_expansion.members[1], alone.volumetric_expansion, rtol=1e-5)
     assert_allclose(result.expansion.bulk_modulus.members[1], alone.bulk_modulus, rtol=1e-5)
+    panels = [axes for axes in plot_committee(result, "Cu").axes if axes.get_title()]
+    curves = {axes.get_title(): axes.lines[1].get_ydata() for axes in panels}
+    assert_allclose(curves[r"V ($\mathrm{\AA}^3$)"], alone.volume, rtol=1e-5)
+    assert_allclose(curves["B (GPa)"], alone.bulk_modulus, rtol=1e-5)
     # The coefficient is proportional to gamma where the expansion is small.
     assert np.divide(*result.expansion.volumetric_expansion.members[::-1, -1]) == pytest.approx(2.5 / 1.5, rel=0.05)
 
@@ -165,5 +169,11 @@ def test_files_and_figure_name_the_measure(result, tmp_path):
         mean, size = (heads.index(measured[0].replace(result.measure, kind)) for kind in ("mean", result.measure))
         members = table[:, size + 1 : size + 1 + len(result.members)]
         assert_allclose(table[:, mean], members.mean(axis=1), rtol=1e-5, atol=1e-6)
-    title = plot_committee(result, "Cu")._suptitle.get_text()
-    assert ("standard deviation" in title) == (len(result.members) == 3)
+    figure = plot_committee(result, "Cu")
+    assert ("standard deviation" in figure._suptitle.get_text()) == (len(result.members) == 3)
+    static = next(axes for axes in figure.axes if axes.get_title() == "static B (GPa)")
+    (bar,) = static.containers
+    ends = np.array(bar.lines[2][0].get_segments())[0, :, 1]
+    assert_allclose(ends, [result.bulk_modulus.lower, result.bulk_modulus.upper])
+    drawn = [float(line.get_ydata()[0]) for line in static.lines]
+    assert {*result.bulk_modulus.members.round(9)} <= {*np.round(drawn, 9)}

@@ -190,6 +190,9 @@ BAD = {
     "other crystals": ("one.cif Cu.cif", "other atoms"),
     "not a structure": ("one.cif broken.extxyz", "does not parse"),
     "other structures": ("a.extxyz fewer.extxyz", "3 of one and 2 of the other"),
+    "several structures": ("one.cif several.extxyz", "'several.extxyz' holds 2 structures: without energies"),
+    "results of one file alone": ("several.extxyz a.extxyz", "'several.extxyz' holds 2 structures"),
+    "energies that are no numbers": ("a.extxyz lost.extxyz", "its energy is not a finite number"),
     "no forces": ("run empty.yaml", "has no forces"),
     "not phonopy's": ("run plain.yaml", "not a phonopy yaml"),
     "another run's constants": ("run mixed", "does not belong"),
@@ -205,6 +208,7 @@ BAD = {
     "mesh of densities": ("total_dos.dat coarse.dat --mesh 3 3 3", "which state belongs to which"),
     "below all modes": ("total_dos.dat coarse.dat --cut 0.001 --figure x.png", "no mode of A begins below"),
     "no density": ("total_dos.dat broken.dat", "no density of states"),
+    "empty density": ("total_dos.dat empty.dat", "it holds no numbers"),
     "beyond the file": ("total_dos.dat lost.dat --cut 6", "flatter than the pitch"),
     "three": ("run run run", "unrecognized arguments"),
 }
@@ -215,6 +219,11 @@ def test_bad_input_is_one_message_and_status_2(case, capfd):
     line, message = BAD[case]
     write("Cu.cif", bulk("Cu"))
     write("fewer.extxyz", read("a.extxyz", ":2"))
+    write("several.extxyz", [alloy(), alloy()])
+    frames = read("a.extxyz", ":")
+    frames[1].calc.results["energy"] = np.nan
+    write("lost.extxyz", frames)
+    Path("empty.dat").write_text("")
     Path("broken.extxyz").write_text("2\nnothing\nCu 0\n")
     Path("broken.dat").write_text("nothing\n")
     table = np.loadtxt("total_dos.dat")

@@ -43,6 +43,11 @@ def test_the_same_modes_are_found_by_the_published_cut(published, mof, model):
     assert found.deviation().rmsd == pytest.approx({"MOF-5": 0.044, "MOF-74": 0.129}[mof], abs=2e-3)
 
 
+def test_published_files_of_mof_5_have_lost_and_invented_states(published):
+    states = [file.cumulated[-1] for model in FOLDERS for file in published["MOF-5", model]]
+    assert (round(min(states)), round(max(states))) == (263, 339)  # of 318
+
+
 def test_beyond_the_first_gap_with_a_fraction_of_a_mode_the_files_are_refused(published):
     a, b = published["MOF-5", "MACE-MP-MOF0"]
     assert trusted_frequency(a, b) == pytest.approx(7.55, abs=0.01)
@@ -90,6 +95,13 @@ def test_bands_that_one_file_lacks_end_the_comparison():
         compare_total_dos(a, boxes((1.0, 4.0, 2.5)), cut=2.0)
 
 
+def test_cells_of_other_numbers_of_atoms_disagree():
+    small, large = boxes((1.0, 4.0, 3)), boxes((1.0, 4.0, 6))
+    for pair in ((small, large), (large, small)):
+        with pytest.raises(SettingsError, match=r"not the same ones .* cells are not of as many atoms"):
+            compare_total_dos(*pair)
+
+
 @pytest.mark.parametrize("cut", [0.0, -1.0, np.nan])
 def test_a_cut_must_be_positive(cut):
     with pytest.raises(SettingsError, match="positive"):
@@ -100,6 +112,9 @@ def test_a_cut_must_be_positive(cut):
     ("text", "reason"),
     [
         ("1 2 3\n2 3 4\n", "3 columns"),
+        ("", "it holds no numbers"),
+        ("# nothing\n", "it holds no numbers"),
+        ("0 0\n0.1 0\n0.2 0\n", "it holds no states"),
         ("a b\n", "could not convert"),
         ("0 0\n0.1 0\n0.5 0\n", "equal steps"),
         ("0 0\n0.1 nan\n0.2 0\n", "equal steps"),

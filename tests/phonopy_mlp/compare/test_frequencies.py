@@ -7,12 +7,15 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from numpy.testing import assert_allclose
 from rewriting import BASES, TURN, rewritten
+from scipy.linalg import block_diag
 from springs import BondedSprings, ExactSprings, fcc_frequencies_at_x
 
-from phonopy_mlp.compare.frequencies import compare_bands, compare_frequencies
+from phonopy_mlp.compare.frequencies import _modes, compare_bands, compare_frequencies, match_modes
+from phonopy_mlp.compare.matching import match_crystals
 from phonopy_mlp.compare.reading import read_phonons
 from phonopy_mlp.errors import SettingsError, StructureError
 from phonopy_mlp.force_constants import compute_force_constants, force_constants_from_dataset, make_phonopy
+from phonopy_mlp.phonons import DEGENERATE
 from phonopy_mlp.structures import from_phonopy
 
 
@@ -80,6 +83,49 @@ def test_modes_are_paired_by_their_eigenvectors_where_their_order_changes():
     assert_allclose(found.paired("order")[corner], found.a[corner], rtol=1e-6)
     assert_allclose(found.paired("overlap")[corner], found.a[corner, ::-1], rtol=1e-6)
     assert_allclose(found.overlaps[corner], 1, atol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def alloys():
+    """Phonons of a cubic alloy, whose modes are degenerate, and of the same with a strain that parts them."""
+    places = [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
+    lattices = [3.708] * 3, [3.708, 3.7085, 3.709]
+    return [phonons(Atoms("AuCu3", scaled_positions=places, cell=lattice, pbc=True), EMT()) for lattice in lattices]
+
+
+def test_degenerate_modes_of_either_side_are_their_own_where_they_are_parted(alloys):
+    forth, back = (compare_frequencies(*pair, mesh=(3, 3, 3)) for pair in (alloys, alloys[::-1]))
+    for found in (forth, back):
+        assert np.nanmin(found.overlaps) > 0.999
+        assert found.deviation("overlap").rmsd < 0.01
+    assert forth.mean_overlap == pytest.approx(back.mean_overlap, abs=1e-9)
+    assert forth.deviation("overlap").rmsd == pytest.approx(back.deviation("overlap").rmsd, rel=1e-4)
+
+
+@pytest.mark.parametrize("turned", [0, 1])
+def test_the_basis_of_degenerate_modes_does_not_matter(alloys, turned, monkeypatch):
+    a, b = alloys
+    match = match_crystals(from_phonopy(a.primitive), from_phonopy(b.primitive))
+    qpoints = np.array([[0, 0, 0], [0.5, 0, 0], [0.5, 0.5, 0.5], [0.25, 0.25, 0]])
+    plain = match_modes(a, b, qpoints, match)
+    random = np.random.default_rng(0)
+
+    def modes_in_another_basis(phonon, points):
+        frequencies, vectors = _modes(phonon, points)
+        if phonon is not alloys[turned]:
+            return frequencies, vectors
+        found = []
+        for row, own in zip(frequencies, vectors, strict=True):
+            known = row[: own.shape[1]]
+            sets = np.split(np.arange(len(known)), np.flatnonzero(np.diff(known) > DEGENERATE) + 1)
+            turns = [np.linalg.qr(random.normal(size=(len(each), len(each))))[0] for each in sets]
+            found.append(own @ block_diag(*turns))
+        return frequencies, found
+
+    monkeypatch.setattr("phonopy_mlp.compare.frequencies._modes", modes_in_another_basis)
+    other = match_modes(a, b, qpoints, match)
+    assert_allclose(other.overlaps, plain.overlaps, atol=1e-9)
+    assert_allclose(other.paired, plain.paired)
 
 
 def test_shares_of_elements_add_up():

@@ -70,6 +70,7 @@ def test_a_calculator_computes_what_the_structures_have():
         (structures()[::-1], "number 1"),
         ([bulk("Cu")] * 4, "number 1"),
         (structures(lambda results: {}), "in common"),
+        (structures(lambda results: {"energy": np.nan}), r"Number 1 \(AuCu3\) .* its energy is not a finite number"),
     ],
 )
 def test_other_structures_are_refused(other, reason):

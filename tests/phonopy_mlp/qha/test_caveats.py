@@ -11,7 +11,9 @@ import yaml
 from lattices import EDGE, compliances, softening, square_frequencies
 from numpy.testing import assert_allclose
 
+from phonopy_mlp.errors import StructureWarning
 from phonopy_mlp.qha.axes import run_axial_qha
+from phonopy_mlp.qha.caveats import warn_of_doubts
 from phonopy_mlp.qha.output import write_axial_qha, write_expansion_tensor, write_qha
 from phonopy_mlp.qha.tensor import compute_expansion_tensor
 from phonopy_mlp.qha.volumes import run_mlp_qha
@@ -21,6 +23,7 @@ MESH = 9
 SETTINGS = {"supercell_matrix": np.diag([4, 4, 4]), "mesh": (MESH,) * 3, "temperatures": [0, 10]}
 STRAINS = np.linspace(-0.02, 0.02, 7)
 LENGTHS = tuple(STRAINS[1:-1])
+OVER_VOLUMES = {"strain": STRAINS[-1], "volumes": 7, "most_added": 0, "imaginary": "exclude"}
 
 
 def share(edge):
@@ -51,8 +54,7 @@ def told_of(calculate):
 @pytest.fixture(scope="module")
 def volumes():
     atoms, calculator = softening()
-    settings = {"strain": STRAINS[-1], "volumes": 7, "most_added": 0, "imaginary": "exclude"}
-    return told_of(lambda: run_mlp_qha(atoms, calculator, **settings, **SETTINGS))
+    return told_of(lambda: run_mlp_qha(atoms, calculator, **OVER_VOLUMES, **SETTINGS))
 
 
 def test_every_volume_tells_its_share_and_warns_once_if_it_is_used(volumes):
@@ -64,6 +66,36 @@ def test_every_volume_tells_its_share_and_warns_once_if_it_is_used(volumes):
     (message,) = told
     at = result.points[5].volume
     assert f"{100 * expected[5]:.2g} % of the mesh's modes are imaginary at a volume of {at:.3f} A^3" in message
+
+
+def test_unsound_force_constants_are_told_of_every_lattice_and_warned_of_once(workdir):
+    atoms, calculator = softening()
+    calculator.describe = lambda: {"name": "single", "dtype": "float32"}
+    stiff = compliances(*softening())
+    ways = {
+        "qha_volumes.yaml": lambda: run_mlp_qha(atoms, calculator, **OVER_VOLUMES, **SETTINGS),
+        "qha_lattices.yaml": lambda: run_axial_qha(atoms, calculator, strains=LENGTHS, **SETTINGS),
+        "expansion_tensor.yaml": lambda: compute_expansion_tensor(atoms, calculator, compliances=stiff, **SETTINGS),
+    }
+    writers = (write_qha, write_axial_qha, write_expansion_tensor)
+    # One of the seven volumes has imaginary modes, and is not used.
+    for (name, calculate), write, count, all_of_them in zip(ways.items(), writers, (6, 5, 3), (7, 5, 3), strict=True):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            write(calculate(), workdir)
+        (told,) = [str(each.message) for each in caught if "float32" in str(each.message)]
+        assert told.startswith(f"At {count} of {count} lattices: The model computed in float32")
+        content = yaml.safe_load(Path(name).read_text())
+        points = (
+            content.get("volumes") or content.get("lattices") or [{"doubtful": each} for each in content["doubtful"]]
+        )
+        assert [point["doubtful"]["precision"]["value"] for point in points] == ["float32"] * all_of_them
+
+
+def test_the_worst_of_doubts_is_told():
+    doubts = [{"net_force": {"value": value, "warning": f"{value} too much."}} for value in (0.1, 0.3, 0.2)]
+    with pytest.warns(StructureWarning, match=r"^At 3 of 4 lattices: 0\.3 too much\.$"):
+        warn_of_doubts([*doubts, {}])
 
 
 @pytest.fixture(scope="module")

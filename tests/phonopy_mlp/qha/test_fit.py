@@ -35,6 +35,7 @@ def points(energy):
             ThermalProperties(np.array([eos(volume, known(t)) for t in TEMPERATURES]), flat, flat, 0.0),
             0,
             0,
+            {},
         )
         for volume in VOLUMES
     ]

@@ -248,6 +248,8 @@ def test_noise_has_its_parts():
     result = compute_force_constants(make_phonopy(shifted, np.eye(3)), DoubleWells((5, 5, 1)))
     assert estimate_force_constant_error(result, 0.0) >= STIFFENING * 0.01
     assert frequency_noise(4.0, 1.0) == pytest.approx(2 * THZ)
+    # What a force of 1e-6 eV/A leaves, of carbon and of hydrogen.
+    assert [round(frequency_noise(STIFFENING * 1e-6, mass), 2) for mass in (12.011, 1.008)] == [0.01, 0.04]
 
 
 def test_the_scatter_of_single_precision_is_seen_where_nothing_is_declared():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from phonopy_mlp.cli.arguments import RelaxOptions
 from phonopy_mlp.cli.progress import RelaxationBar, bar
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.steps.qha import check_mesh
-from phonopy_mlp.cli.steps.start import Array, Start, check_relaxation, given_options
+from phonopy_mlp.cli.steps.start import Array, Start, Step, check_relaxation, given_options
 from phonopy_mlp.committee.compute import expand, run_committee
 from phonopy_mlp.committee.output import COMMITTEE_FILE, write_committee
 from phonopy_mlp.committee.plot import plot_committee
@@ -48,12 +48,16 @@ class CommitteeStep:
         if self.qha:
             check_temperatures(temperatures)
 
+    def make_models(self) -> Iterator[tuple[str, BaseCalculator]]:
+        """Make each model besides the one of ``--mlp``, with its name."""
+        for name in self.models:
+            yield name, get_calculator(name, device=self.device, dtype=self.dtype)
+
     def run(self, start: Start, record: RunRecord) -> None:
         """Write ``committee.yaml``, tables and ``committee.png``."""
         started = time.perf_counter()
         members: list[tuple[Mapping[str, Any], BaseCalculator]] = [({}, each) for each in expand([start.calculator])]
-        for name in self.models:
-            made = get_calculator(name, device=self.device, dtype=self.dtype)
+        for name, made in self.make_models():
             members += [(identify(name), each) for each in expand([made])]
         with RelaxationBar(start.relaxation.fmax) as show:
             result = run_committee(
@@ -99,6 +103,13 @@ def read(own: argparse.Namespace, *, wanted: bool = False) -> CommitteeStep | No
         return None
     models = tuple(name for name in (own.committee or "").split(",") if name)
     return CommitteeStep(device=own.device, dtype=own.dtype, models=models, **given)
+
+
+def other_models(steps: Iterable[Step | None]) -> Iterator[tuple[str, BaseCalculator]]:
+    """Make the models that committees among some steps ask besides the one of ``--mlp``."""
+    for step in steps:
+        if isinstance(step, CommitteeStep):
+            yield from step.make_models()
 
 
 def _summary(result: CommitteeResult) -> dict[str, Any]:

@@ -42,8 +42,9 @@ TMAX, TSTEP = 300.0, 10.0
 
 _OVER_VOLUMES = ("strain", "volumes", "added", "form", "imaginary", "seed")
 """Options of the way over volumes alone."""
-CAVEATS = ("share_of_mesh_modes_left_out", "unstable_long_waves", "unstable_strains")
-"""In the record: of each volume or lattice, in the order of its file, or of the one lattice of a tensor."""
+CAVEATS = ("share_of_mesh_modes_left_out", "unstable_long_waves", "unstable_strains", "doubtful")
+"""In the record: of each volume or lattice, in the order of its file, or of the one lattice of a tensor, but doubts of
+each strained one."""
 
 _TABLE_ROWS = 7
 
@@ -149,9 +150,8 @@ class QhaStep:
             **_axial(result.axial_expansion),
             "alpha_V (1e-6/K)": 1e6 * result.volumetric_expansion,
         }
-        return columns, dict(
-            zip(CAVEATS, (result.left_out, result.unstable_waves, result.unstable_strains), strict=True)
-        )
+        caveats = (result.left_out, result.unstable_waves, result.unstable_strains, list(result.doubts))
+        return columns, dict(zip(CAVEATS, caveats, strict=True))
 
 
 def add_options(group: Any) -> None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import argparse
 import time
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
-
-from ase.io import write
 
 from phonopy_mlp.cli.arguments import RelaxOptions
 from phonopy_mlp.cli.progress import RelaxationBar, bar
 from phonopy_mlp.cli.record import RunRecord
 from phonopy_mlp.cli.steps.start import Array, Start, given_options
 from phonopy_mlp.errors import SettingsError
-from phonopy_mlp.files import replacing, write_yaml
-from phonopy_mlp.output import STABILISED_FILE, TRAIL_FILE
+from phonopy_mlp.files import write_yaml
+from phonopy_mlp.health import assess_health
+from phonopy_mlp.output import STABILISED_FILE, TRAIL_FILE, write_cif
+from phonopy_mlp.registry import describe
 from phonopy_mlp.stability.dynamics import Dynamics
 from phonopy_mlp.stability.proposals import Method, find_images
 from phonopy_mlp.stability.rattle import Rattle
@@ -103,11 +104,14 @@ class StabiliseStep:
         fixed = tuple(find_images(relaxation.fixed, start.atoms, result.atoms).tolist())
         start.relaxation = replace(start.relaxation, fixed=fixed)
         start.atoms, start.supercell_matrix = result.atoms, result.supercell_matrix
-        with replacing(record.folder / STABILISED_FILE) as path:
-            write(path, result.atoms, format="cif")
+        digest = write_cif(result.atoms, record.folder / STABILISED_FILE)
         write_yaml(record.folder / TRAIL_FILE, result.describe())
-        record.add("stabilise", result.describe(), seconds)
-        record.say(_describe(result))
+        health = assess_health(result.check.force_constants, None, describe(start.calculator))
+        found = {**result.describe(), "health": health.describe(), "file_digest": digest}
+        record.add("stabilise", found, seconds)
+        record.say(f"{_describe(result)}\n{health.summary}")
+        for message in health.warnings:
+            warnings.warn(message, stacklevel=2)
         if self.required and not result.stable:
             raise not_stable(result)
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from phonopy_mlp.arrays import Array
-from phonopy_mlp.committee.output import COMMITTEE_FILE
+from phonopy_mlp.committee.output import COMMITTEE_FILE, EXPANSION_FILE
 from phonopy_mlp.committee.spread import Measure, Spread
 from phonopy_mlp.plot import COLOURS
 from phonopy_mlp.report.chart import Curve, draw_chart
-from phonopy_mlp.report.folder import FinishedRun, unreadable
+from phonopy_mlp.report.folder import FinishedRun
 from phonopy_mlp.report.markup import paragraph, table
 from phonopy_mlp.report.section import Figure, Section
 
@@ -25,7 +25,7 @@ _TABLES = {
         ("S_J/K/mol", "committee_entropy", "Vibrational entropy", "S (J/K/mol)", 1.0),
         ("Cv_J/K/mol", "committee_heat_capacity", "Heat capacity at constant volume", "Cᵥ (J/K/mol)", 1.0),
     ),
-    "committee_expansion.dat": (
+    EXPANSION_FILE: (
         ("V_A^3", "committee_volume", "Volume at zero pressure", "V (Å³/primitive cell)", 1.0),
         ("alpha_V_1/K", "committee_expansion", "Volumetric expansion coefficient", "Volumetric α (10⁻⁶/K)", 1e6),
         ("B_GPa", "committee_bulk_modulus", "Isothermal bulk modulus", "B (GPa)", 1.0),
@@ -39,13 +39,9 @@ def make(run: FinishedRun) -> Section | None:
     content = run.read_yaml(COMMITTEE_FILE) if run.did("committee") else None
     if content is None:
         return None
-    try:
-        names = [member["name"] for member in content["members"]]
-        rows = _rows(content)
-        modes = [Spread.of(point["members"]) for point in content["frequencies"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise unreadable(run.folder / COMMITTEE_FILE, f"it lacks {error}") from error
+    names = [member["name"] for member in content["members"]]
     word = _WORDS[content["spread"]]
+    figure = _draw_modes([Spread.of(point["members"]) for point in content["frequencies"]], word)
     bars = "The bars end at the two models." if len(names) == 2 else "The bars are standard deviations."
     return Section(
         "committee",
@@ -54,8 +50,8 @@ def make(run: FinishedRun) -> Section | None:
             f"Each of {', '.join(names)} at its own minimum. {bars} Models that agree may be wrong together: the "
             f"{word} tells what the training data leave undecided, not the error."
         )
-        + table(rows, head=("", *names, "mean", word)),
-        figures=(_draw_modes(modes, word), *_from_tables(run)),
+        + table(_rows(content), head=("", *names, "mean", word)),
+        figures=(figure, *_from_tables(run)),
     )
 
 
@@ -89,15 +85,26 @@ def _from_tables(run: FinishedRun) -> list[Figure]:
         columns = run.read_columns(file)
         if columns is None:
             continue
-        try:
+        for quantity, name, caption, axis, factor in quantities:
             x, title = _abscissa(columns)
-            for quantity, name, caption, axis, factor in quantities:
-                spread = Spread.of([factor * own for own in _members(columns, quantity)])
-                curve = Curve(x, spread.mean, errors=spread.upper - spread.mean, colour=COLOURS[0])
-                figures.append(draw_chart(name, f"{caption}, mean and spread.", title, axis, [curve]))
-        except KeyError as error:
-            raise unreadable(run.folder / file, f"it lacks {error}") from error
+            curve = _with_spread(x, columns, quantity, factor)
+            figures.append(draw_chart(name, f"{caption}, mean and spread.", title, axis, [curve]))
     return figures
+
+
+def expansion_curve(run: FinishedRun, quantity: str, factor: float) -> Curve | None:
+    """Return mean and spread of a quantity of the expansion against temperature, or None where no committee has it."""
+    columns = run.read_columns(EXPANSION_FILE) if run.did("committee") else None
+    if columns is None:
+        return None
+    return _with_spread(columns["T_K"], columns, quantity, factor, "mean and spread of the models", COLOURS[1])
+
+
+def _with_spread(
+    x: Array, columns: Mapping[str, Array], quantity: str, factor: float, label: str = "", colour: str = COLOURS[0]
+) -> Curve:
+    spread = Spread.of([factor * own for own in _members(columns, quantity)])
+    return Curve(x, spread.mean, label, colour, errors=spread.upper - spread.mean)
 
 
 def _abscissa(columns: Mapping[str, Array]) -> tuple[Array, str]:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure as StaticFigure
 from phonopy_mlp.elasticity import tensor
 from phonopy_mlp.output import ELASTIC_FILE
 from phonopy_mlp.report.chart import Array, rounded
-from phonopy_mlp.report.folder import FinishedRun, unreadable
+from phonopy_mlp.report.folder import FinishedRun
 from phonopy_mlp.report.markup import details, facts, paragraph, table
 from phonopy_mlp.report.section import Figure, Section
 
@@ -30,18 +30,13 @@ def make(run: FinishedRun) -> Section | None:
     if content is None:
         return None
     found = {name: content[name] for name in _METHODS if name in content}
-    try:
-        parts = [_describe(_METHODS[name], each) for name, each in found.items()]
-        parts[1:] = [
-            details(f"The same {_METHODS[name]}", part) for name, part in list(zip(found, parts, strict=True))[1:]
-        ]
-        first = next(iter(found.values()))
-        stiffness = np.array(first["stiffness_in_standard_axes"], dtype=float)
-        stable = bool(first["born_stable"])
-        figures = (_draw_young(stiffness),) if stable else ()
-        moduli = [f"{first['hill'][name]:.2f}" for name in ("bulk_modulus", "shear_modulus")] if stable else []
-    except (KeyError, TypeError, ValueError, StopIteration) as error:
-        raise unreadable(run.folder / ELASTIC_FILE, f"it lacks {error}") from error
+    parts = [_describe(_METHODS[name], each) for name, each in found.items()]
+    parts[1:] = [details(f"The same {_METHODS[name]}", part) for name, part in list(zip(found, parts, strict=True))[1:]]
+    first, *_ = found.values()
+    stiffness = np.array(first["stiffness_in_standard_axes"], dtype=float)
+    stable = bool(first["born_stable"])
+    figures = (_draw_young(stiffness),) if stable else ()
+    moduli = [f"{first['hill'][name]:.2f}" for name in ("bulk_modulus", "shear_modulus")] if stable else []
     if not stable:
         parts.insert(0, paragraph("Not elastically stable: some strain lowers the energy.", kind="warning"))
     shown = (("Bulk, shear modulus (Hill)", f"{', '.join(moduli)} GPa"),) if stable else ()

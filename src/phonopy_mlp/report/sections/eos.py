@@ -9,7 +9,7 @@ from phonopy.qha.eos import get_eos
 from phonopy_mlp.output import EOS_FILE
 from phonopy_mlp.plot import COLOURS
 from phonopy_mlp.report.chart import Curve, draw_chart
-from phonopy_mlp.report.folder import FinishedRun, unreadable
+from phonopy_mlp.report.folder import FinishedRun
 from phonopy_mlp.report.markup import facts
 from phonopy_mlp.report.section import Section
 
@@ -19,15 +19,12 @@ def make(run: FinishedRun) -> Section | None:
     eos = run.read_yaml(EOS_FILE) if run.did("eos") else None
     if eos is None:
         return None
-    try:
-        volumes, energies, left = np.array(
-            [[point[name] for name in ("volume", "energy", "energy_minus_fit")] for point in eos["points"]]
-        ).T
-        (volume, volume_error), (energy, _) = eos["volume"], eos["energy"]
-        (modulus, modulus_error), (derivative, derivative_error) = eos["bulk_modulus"], eos["bulk_modulus_derivative"]
-        form = eos["equation"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise unreadable(run.folder / EOS_FILE, f"it lacks {error}") from error
+    volumes, energies, left = np.array(
+        [[point[name] for name in ("volume", "energy", "energy_minus_fit")] for point in eos["points"]]
+    ).T
+    (volume, volume_error), (energy, _) = eos["volume"], eos["energy"]
+    (modulus, modulus_error), (derivative, derivative_error) = eos["bulk_modulus"], eos["bulk_modulus_derivative"]
+    form = eos["equation"]
     line = np.linspace(volumes[0], volumes[-1], 121)
     fitted = get_eos(form)(line, np.array([energy, modulus * GPa, derivative, volume]))
     name = form.replace("_", "-").title()

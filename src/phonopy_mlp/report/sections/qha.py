@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,10 @@ from phonopy.qha.eos import get_eos
 from phonopy_mlp.plot import COLOURS
 from phonopy_mlp.qha.output import LATTICES_FILE, LINEAR_FILE, TENSOR_FILE, VOLUMES_FILE
 from phonopy_mlp.report.chart import Array, Curve, draw_chart
-from phonopy_mlp.report.folder import FinishedRun, unreadable
+from phonopy_mlp.report.folder import FinishedRun
 from phonopy_mlp.report.markup import paragraph, table
 from phonopy_mlp.report.section import INK, Figure, Section
+from phonopy_mlp.report.sections.committee import expansion_curve
 
 HELMHOLTZ_FILE = "helmholtz-volume.dat"
 VOLUME_FILE = "volume-temperature.dat"
@@ -28,6 +28,7 @@ _HEAD = (
     "mesh modes left out (%)",
     "unstable long waves",
     "unstable strains",
+    "doubtful",
 )
 
 _TABLES = {
@@ -54,6 +55,14 @@ _TABLES = {
     "gruneisen-temperature.dat": ("gruneisen", "Thermodynamic Grüneisen parameter.", "γ", 1.0),
 }
 """Name, caption, axis, and factor to the axis's unit of each file of two columns."""
+
+_SPREADS = {
+    VOLUME_FILE: ("V_A^3", 1.0),
+    "thermal_expansion.dat": ("alpha_V_1/K", 1e6),
+    LINEAR_FILE: ("alpha_V_1/K", 1e6 / 3),
+    "bulk_modulus-temperature.dat": ("B_GPa", 1.0),
+}
+"""Of some of these files: which column of a committee's has it, and factor to the axis's unit."""
 
 _AXES = {
     "lattice_parameters-temperature.dat": ("lengths", "Lengths of the lattice at zero pressure.", "Length (Å)", 1.0),
@@ -96,12 +105,10 @@ def _ways(run: FinishedRun) -> set[str]:
 
 def _helmholtz(run: FinishedRun) -> list[Figure]:
     """Return F(V) at some temperatures, with the fit that gave the other curves."""
-    path = run.folder / HELMHOLTZ_FILE
-    if not path.is_file():
+    text = run.read_text(HELMHOLTZ_FILE)
+    if text is None:
         return []
-    blocks = re.findall(r"# Temperature: (.*)\n# Parameters: (.*)\n((?:[^#\n].*\n)+)", path.read_text(encoding="utf-8"))
-    if not blocks:
-        raise unreadable(path, "it is not phonopy's file of that name")
+    blocks = re.findall(r"# Temperature: (.*)\n# Parameters: (.*)\n((?:[^#\n].*\n)+)", text)
     chosen = np.unique(np.linspace(0, len(blocks) - 1, _CURVES).round().astype(int))
     form = _form(run)
     curves, minima = [], []
@@ -133,7 +140,10 @@ def _from_tables(run: FinishedRun, files: Iterable[str]) -> list[Figure]:
         columns = run.read_table(file)
         if columns is None:
             continue
-        figures.append(draw_chart(name, caption, _T, title, [Curve(columns[0], factor * columns[1])]))
+        curves = [Curve(columns[0], factor * columns[1], "this run")]
+        if file in _SPREADS and (spread := expansion_curve(run, *_SPREADS[file])) is not None:
+            curves.append(spread)
+        figures.append(draw_chart(name, caption, _T, title, curves))
     return figures
 
 
@@ -150,11 +160,10 @@ def _from_tensor(run: FinishedRun) -> list[Figure]:
     content = run.read_yaml(TENSOR_FILE)
     if content is None:
         return []
-    with _reading(run, TENSOR_FILE):
-        rows = content["temperatures"]
-        temperatures = np.array([row["temperature"] for row in rows], dtype=float)
-        axial = 1e6 * np.array([row["axial_expansion"] for row in rows], dtype=float).T
-        volumetric = 1e6 * np.array([row["volumetric_expansion"] for row in rows], dtype=float)
+    rows = content["temperatures"]
+    temperatures = np.array([row["temperature"] for row in rows], dtype=float)
+    axial = 1e6 * np.array([row["axial_expansion"] for row in rows], dtype=float).T
+    volumetric = 1e6 * np.array([row["volumetric_expansion"] for row in rows], dtype=float)
     return [
         draw_chart(
             "expansion_tensor",
@@ -177,11 +186,10 @@ def _describe_volumes(run: FinishedRun) -> str:
     content = run.read_yaml(VOLUMES_FILE)
     if content is None:
         return ""
-    with _reading(run, VOLUMES_FILE):
-        points = content["volumes"]
-        rows = [(f"{point['volume']:.3f}", *_cells(point), point["used"]) for point in points]
-        used = [point for point in points if point["used"]]
-        doubts = _warn_of(used)
+    points = content["volumes"]
+    rows = [(f"{point['volume']:.3f}", *_cells(point), point["used"]) for point in points]
+    used = [point for point in points if point["used"]]
+    doubts = _warn_of(used)
     out = len(points) - len(used)
     said = f"{out} of {len(points)} volumes have imaginary modes and were left out."
     head = ("V (Å³)", *_HEAD, "used")
@@ -197,10 +205,9 @@ def _describe_lattices(run: FinishedRun) -> str:
     content = run.read_yaml(LATTICES_FILE)
     if content is None:
         return ""
-    with _reading(run, LATTICES_FILE):
-        points = content["lattices"]
-        rows = [(*(f"{length:.4f}" for length in point["lengths"]), *_cells(point)) for point in points]
-        doubts = _warn_of(points)
+    points = content["lattices"]
+    rows = [(*(f"{length:.4f}" for length in point["lengths"]), *_cells(point)) for point in points]
+    doubts = _warn_of(points)
     return doubts + table(rows, head=("a (Å)", "b (Å)", "c (Å)", *_HEAD))
 
 
@@ -208,8 +215,7 @@ def _describe_tensor(run: FinishedRun) -> str:
     content = run.read_yaml(TENSOR_FILE)
     if content is None:
         return ""
-    with _reading(run, TENSOR_FILE):
-        return _warn_of([content])
+    return _warn_of([content])
 
 
 def _cells(point: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -221,6 +227,7 @@ def _cells(point: Mapping[str, Any]) -> tuple[Any, ...]:
         f"{100 * point['share_of_mesh_modes_left_out']:.2g}",
         point["unstable_long_waves"],
         point["unstable_strains"],
+        ", ".join(name.replace("_", " ") for name in point["doubtful"]),
     )
 
 
@@ -240,15 +247,6 @@ def _warn_of(lattices: Sequence[Mapping[str, Any]]) -> str:
             "their free energies mean little."
         )
     return "".join(paragraph(text, kind="warning") for text in said)
-
-
-@contextmanager
-def _reading(run: FinishedRun, name: str) -> Iterator[None]:
-    """Say of a file that it lacks something, in a sentence."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError) as error:
-        raise unreadable(run.folder / name, f"it lacks {error}") from error
 
 
 def _facts(run: FinishedRun) -> tuple[tuple[str, str], ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from phonopy_mlp.anharmonic.output import SSCHA_FILE
 from phonopy_mlp.plot import COLOURS
 from phonopy_mlp.report.chart import Curve, draw_chart
-from phonopy_mlp.report.folder import FinishedRun, unreadable
+from phonopy_mlp.report.folder import FinishedRun
 from phonopy_mlp.report.markup import paragraph, table
 from phonopy_mlp.report.section import Section
 
@@ -21,26 +21,23 @@ def make(run: FinishedRun) -> Section | None:
     if content is None:
         return None
     energies, frequencies, rows = [], [], []
-    try:
-        for point, colour in zip(content["temperatures"], COLOURS * len(content["temperatures"]), strict=False):
-            names = ("free_energy", "free_energy_error", "lowest_frequency", "mean_frequency")
-            columns = np.array([[each[name] for name in names] for each in point["iterations"]], dtype=float).T
-            numbers, label = np.arange(1, columns.shape[1] + 1), f"{point['temperature']:g} K"
-            departure = 1e3 * (columns[0] - point["free_energy"])
-            energies.append(Curve(numbers, departure, label, colour, "both", 1e3 * columns[1]))
-            frequencies.append(Curve(numbers, columns[2], label, colour, "both"))
-            rows.append(
-                (
-                    f"{point['temperature']:g}",
-                    f"{point['free_energy']:.5f} ± {point['free_energy_error']:.5f}",
-                    f"{point['lowest_frequency']:.4f}",
-                    point["imaginary_modes"],
-                    point["snapshots"],
-                    f"{len(numbers)}, the first {point['transient']} not counted",
-                )
+    for point, colour in zip(content["temperatures"], COLOURS * len(content["temperatures"]), strict=False):
+        names = ("free_energy", "free_energy_error", "lowest_frequency", "mean_frequency")
+        columns = np.array([[each[name] for name in names] for each in point["iterations"]], dtype=float).T
+        numbers, label = np.arange(1, columns.shape[1] + 1), f"{point['temperature']:g} K"
+        departure = 1e3 * (columns[0] - point["free_energy"])
+        energies.append(Curve(numbers, departure, label, colour, "both", 1e3 * columns[1]))
+        frequencies.append(Curve(numbers, columns[2], label, colour, "both"))
+        rows.append(
+            (
+                f"{point['temperature']:g}",
+                f"{point['free_energy']:.5f} ± {point['free_energy_error']:.5f}",
+                f"{point['lowest_frequency']:.4f}",
+                point["imaginary_modes"],
+                point["snapshots"],
+                f"{len(numbers)}, the first {point['transient']} not counted",
             )
-    except (KeyError, TypeError, ValueError) as error:
-        raise unreadable(run.folder / SSCHA_FILE, f"it lacks {error}") from error
+        )
     return Section(
         "sscha",
         "Self-consistent phonons",

@@ -12,6 +12,7 @@ from ase import Atoms
 from ase.data import covalent_radii
 from ase.data.colors import jmol_colors
 
+from phonopy_mlp.compare.matching import wrapped
 from phonopy_mlp.inputs import file_digest, looks_like_yaml
 from phonopy_mlp.output import RELAXED_FILE, STABILISED_FILE
 from phonopy_mlp.report.chart import rounded
@@ -22,14 +23,14 @@ from phonopy_mlp.structures import from_phonopy, read_structure
 from phonopy_mlp.symmetry import LOOSE, TIGHT, find_space_group
 
 _SAME = 1e-3
-"""Structures whose cells and positions differ by less (Å) are shown once."""
+"""Structures whose cells (Å and degrees) and positions (Å) differ by less are shown once."""
 
 
 def make(run: FinishedRun) -> Section | None:
     """Return the structures of the folder, each once, the one that phonons were computed of first."""
     found: dict[str, Atoms] = {}
     for name, atoms in _structures(run):
-        if not any(_same(atoms, other) for other in found.values()):
+        if not any(same_cell(atoms, other) for other in found.values()):
             found[name] = atoms
     if not found:
         return None
@@ -67,9 +68,11 @@ def viewed(atoms: Atoms) -> Mapping[str, Any]:
 def _structures(run: FinishedRun) -> Iterator[tuple[str, Atoms]]:
     if run.harmonic is not None:
         yield "phonons", from_phonopy(run.harmonic.phonon.unitcell)
-    for name in (RELAXED_FILE, STABILISED_FILE):
-        if (run.folder / name).is_file():
-            yield name.removesuffix(".cif"), _read(run.folder / name)
+    steps = [step for record in run.records.values() for step in (record.get("steps") or {}).values()]
+    written = {step.get("file_digest") for step in steps}
+    for path in (run.folder / RELAXED_FILE, run.folder / STABILISED_FILE):
+        if path.is_file() and file_digest(path) in written:
+            yield path.stem, _read(path)
     for record in run.records.values():
         given = record.get("input") or {}
         path = run.folder / str(given.get("file"))
@@ -84,11 +87,18 @@ def _read(path: Path) -> Atoms:
         return read_structure(path)
 
 
-def _same(one: Atoms, other: Atoms) -> bool:
-    if one.numbers.tolist() != other.numbers.tolist() or not np.allclose(one.cell, other.cell, atol=_SAME):
+def same_cell(one: Atoms, other: Atoms) -> bool:
+    """Return whether two cells are the same, in whatever orientation and order of atoms they are written."""
+    if sorted(one.numbers) != sorted(other.numbers):
         return False
-    difference = one.get_scaled_positions(wrap=False) - other.get_scaled_positions(wrap=False)
-    return bool(np.abs((difference - np.rint(difference)) @ other.cell.array).max() < _SAME)
+    if not np.allclose(one.cell.cellpar(), other.cell.cellpar(), rtol=0, atol=_SAME):
+        return False
+    for element in set(one.numbers):
+        ours, theirs = (each.get_scaled_positions(wrap=False)[each.numbers == element] for each in (one, other))
+        ways = wrapped(theirs[None] - ours[:, None]) @ other.cell.array
+        if np.linalg.norm(ways, axis=-1).min(axis=1).max() > _SAME:
+            return False
+    return True
 
 
 def _row(name: str, atoms: Atoms) -> tuple[str, ...]:

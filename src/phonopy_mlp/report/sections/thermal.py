@@ -6,7 +6,7 @@ import numpy as np
 
 from phonopy_mlp.plot import COLOURS
 from phonopy_mlp.report.chart import Array, Curve, Style, draw_chart
-from phonopy_mlp.report.folder import FinishedRun, unreadable
+from phonopy_mlp.report.folder import FinishedRun
 from phonopy_mlp.report.markup import paragraph, table
 from phonopy_mlp.report.section import Section
 
@@ -64,7 +64,4 @@ def _from_file(run: FinishedRun) -> Array | None:
     if content is None:
         return None
     names = ("temperature", "free_energy", "entropy", "heat_capacity")
-    try:
-        return np.array([[float(row[name]) for row in content["thermal_properties"]] for name in names])
-    except (KeyError, TypeError, ValueError) as error:
-        raise unreadable(run.folder / THERMAL_FILE, f"it lacks {error}") from error
+    return np.array([[float(row[name]) for row in content["thermal_properties"]] for name in names])
