@@ -19,8 +19,11 @@ COLUMN = "{} x 10^(6) K^-1"
 STRAINS = {"mini": 0.0045}
 """By model, where it is not the command's own: over larger ones the linkers buckle with the embedded model."""
 
-TEMPERATURES = (300.0, 350.0)
-"""Those of the published table, in K."""
+REACH = {"mini": 200.0}
+"""Highest temperature (K) by model, where F(V) has a minimum among stable volumes no further than that."""
+
+TEMPERATURES = (100.0, 200.0, 300.0, 350.0)
+"""Of the table, in K; the last two are the published one's."""
 
 Curve = NDArray[Any]
 """Temperatures (K) and volumetric coefficients (1/K). shape=(2, temperatures)."""
@@ -37,7 +40,7 @@ def run(study: Study) -> None:
     published = {(row["mof"], float(row["T_K"])): row for row in study.published.table("table6_cte_1e-6_per_K")}
     places = [(name, temperature) for name in curves for temperature in TEMPERATURES]
     study.write_table(
-        "table6", [_row(study, curves, published, *place) for place in dict.fromkeys([*published, *places])]
+        "table6", [make_row(study, curves, published, *place) for place in dict.fromkeys([*published, *places])]
     )
     if curves:
         study.write_figure("expansion", _draw(study, curves))
@@ -47,7 +50,10 @@ def compute(study: Study, name: str) -> Curve | None:
     """Return the expansion of a crystal that is cubic, so that its linear coefficient is a third; None of others."""
     if not find_space_group(study.relaxed(name), LOOSE).is_cubic:
         return None
-    options = ["--dim", *study.dim, "--mesh", *map(str, study.mesh), "--tmax", f"{TEMPERATURES[-1]:g}"]
+    highest = REACH.get(study.model, TEMPERATURES[-1])
+    options = ["--dim", *study.dim, "--mesh", *map(str, study.mesh), "--tmax", f"{highest:g}"]
+    # Vinet's equation has no value where B' is 1, and MOF-5's by mini goes through it.
+    options += ["--qha-form", "birch_murnaghan"]
     folder = study.run(name, "qha", *options, "--qha-strain", f"{strain(study):g}", "--qha-imaginary", "exclude")
     return np.loadtxt(folder / "thermal_expansion.dat")[:, :2].T
 
@@ -57,11 +63,12 @@ def strain(study: Study) -> float:
     return STRAINS.get(study.model, STRAIN) if study.qha_strain is None else study.qha_strain
 
 
-def _row(
+def make_row(
     study: Study, curves: dict[str, Curve], published: dict[tuple[str, float], dict[str, str]], name: str, kelvin: float
 ) -> dict[str, Any]:
+    """Return a row of the table, without ours where no curve reaches."""
     row: dict[str, Any] = {"framework": name, "T_K": kelvin}
-    if name in curves:
+    if name in curves and kelvin <= curves[name][0, -1]:
         volumetric = 1e6 * float(np.interp(kelvin, *curves[name]))
         row |= {
             "strain": strain(study),

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from ase.build import bulk
@@ -75,13 +76,19 @@ def test_our_minimum_is_beside_the_published_cells(out):
 def test_expansion_is_that_of_cubic_crystals_over_the_strain_that_was_asked_for(out):
     rows = read(out, "table6")
     assert [(row["framework"], row["T_K"], row["strain"]) for row in rows] == [
-        ("Cu", "300", "0.01"),
-        ("Cu", "350", "0.01"),
+        ("Cu", kelvin, "0.01") for kelvin in ("300", "100", "200", "350")
     ]
-    assert [row["experiment (paper)"] for row in rows] == ["4 to 5", ""]
+    assert [row["experiment (paper)"] for row in rows] == ["4 to 5", "", "", ""]
     for row in rows:
         assert float(row["toy, volumetric"]) == pytest.approx(3 * float(row["toy, linear"]), rel=1e-5)
         assert 5 < float(row["toy, linear"]) < 50
+
+
+def test_nothing_is_said_beyond_where_a_curve_ends(study):
+    curve = np.array([[0.0, 100.0, 200.0], [0.0, 1e-6, 2e-6]])
+    beyond, inside = (expansion.make_row(study, {"Cu": curve}, {}, "Cu", kelvin) for kelvin in (300.0, 200.0))
+    assert beyond == {"framework": "Cu", "T_K": 300.0}
+    assert inside["toy, volumetric"] == pytest.approx(2)
 
 
 def test_densities_of_states_are_measured_against_dfts(out):
