@@ -79,7 +79,7 @@ def encode_frames(frames: Sequence[Atoms]) -> bytes:
 
 def attach_labels(atoms: Atoms, labels: Labels) -> Atoms:
     """Return a copy of a structure that carries labels."""
-    labelled = atoms.copy()
+    labelled: Atoms = atoms.copy()
     labelled.info[ENERGY] = labels.energy
     labelled.arrays[FORCES] = np.array(labels.forces)
     if labels.stress is not None:

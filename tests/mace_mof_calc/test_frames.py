@@ -33,9 +33,11 @@ def test_labels_survive_a_file(labelled, tmp_path):
 
 
 def test_labels_are_those_that_mace_trains_on(labelled, tmp_path):
+    from mace_mof_calc.backend import import_mace
+
+    import_mace()
     from mace.data import KeySpecification
     from mace.data.utils import load_from_xyz
-    from mace.tools.utils import AtomicNumberTable  # noqa: F401  (imports what the next line needs)
 
     write_frames(tmp_path / "frames.extxyz", [labelled])
     keys = KeySpecification.from_defaults()
@@ -55,7 +57,7 @@ def test_labels_without_stress(labelled):
 def test_missing_and_broken_labels_are_told(labelled):
     bare = labelled.copy()
     del bare.info["REF_energy"], bare.arrays["REF_forces"]
-    with pytest.raises(FramesError, match="salt 1 has no REF_energy and no REF_forces.*mace-mof label"):
+    with pytest.raises(FramesError, match=r"salt 1 has no REF_energy and no REF_forces.*mace-mof label"):
         get_labels(bare)
     labelled.arrays["REF_forces"][0, 0] = np.nan
     with pytest.raises(FramesError, match="not finite"):

@@ -32,7 +32,9 @@ _PACKAGES = ("mace-mof-calc", "ase", "mace-torch", "torch", "numpy")
 class Track(Protocol):
     """How progress is shown: goes through a sequence, saying what is done with it."""
 
-    def __call__(self, sequence: Sequence[T], title: str) -> Iterator[T]: ...
+    def __call__(self, sequence: Sequence[T], title: str) -> Iterator[T]:
+        """Go through a sequence."""
+        ...
 
 
 def silently(sequence: Sequence[T], title: str) -> Iterator[T]:
@@ -263,8 +265,7 @@ def read_manifest(output: Path) -> Manifest:
     path = manifest_path(output)
     try:
         document = json.loads(path.read_bytes())
-        if document.pop("format") != _FORMAT:
-            raise ValueError("another format")
+        known = document.pop("format") == _FORMAT
         document["dropped"] = tuple(Dropped(**each) for each in document["dropped"])
         manifest = Manifest(**document)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -273,6 +274,8 @@ def read_manifest(output: Path) -> Manifest:
             f"{path}: {type(error).__name__}: {error}",
             "Name another file, or remove it",
         ) from error
+    if not known:
+        raise TrainingError(f"{path} is of another version", "", "Name another file, or remove it")
     if compute_digest(output, "sha256") != manifest.output:
         raise TrainingError(
             f"{output} was changed after it was made", f"{path} has another digest", "Name another file, or remove it"

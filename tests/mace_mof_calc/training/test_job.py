@@ -53,7 +53,7 @@ def test_what_was_made_or_begun_otherwise_is_refused(source, tmp_path):
     output = tmp_path / "out.extxyz"
     job = Job(output, "sample", [source], {"seed": 1, "sigma": [0.1]})
     part = job.do("a", lambda: Part([bulk("Cu")]))
-    with pytest.raises(TrainingError, match="begun otherwise.*seed was 1 and is 2"):
+    with pytest.raises(TrainingError, match=r"begun otherwise.*seed was 1 and is 2"):
         Job(output, "sample", [source], {"seed": 2, "sigma": [0.1]})
     job.finish([part])
     before = output.read_bytes()
@@ -120,6 +120,6 @@ def test_inputs(source, tmp_path):
 def test_nothing_left_is_an_error_that_says_why(source, tmp_path):
     job = Job(tmp_path / "out.extxyz", "sample", [source], {})
     part = job.do("a", lambda: Part([], [Dropped("a", "contact of 0.3 A")]))
-    with pytest.raises(TrainingError, match="a: contact of 0.3 A"):
+    with pytest.raises(TrainingError, match=r"a: contact of 0\.3 A"):
         job.finish([part])
     assert not (tmp_path / "out.extxyz").exists()
