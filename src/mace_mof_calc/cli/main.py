@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from ..errors import MaceMofError
-from . import models
+from . import label, models
 
 __all__ = ["main"]
 
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0, 1 where `verify` finds a difference, 2 after an error.
+        Exit status: 0, 1 where `verify` finds a difference or `label` leaves out frames, 2 after an error.
     """
     arguments = _make_parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
@@ -49,4 +49,5 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     models.add_parsers(commands)
+    label.add_parser(commands)
     return parser

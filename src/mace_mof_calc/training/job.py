@@ -92,6 +92,8 @@ class Manifest:
         What was left out, and why.
     versions : mapping of str to str
         Of the packages that it was made with.
+    warnings : tuple of str
+        What to keep in mind when using it.
     """
 
     step: str
@@ -101,6 +103,7 @@ class Manifest:
     frames: int
     dropped: tuple[Dropped, ...]
     versions: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
 
 
 class Job:
@@ -146,12 +149,9 @@ class Job:
         work : callable
             Returns the part.
         """
-        kept = self._read_part(name)
-        if kept is None:
+        if not self.has(name):
             self.keep(name, work())
-            kept = self._read_part(name)
-            assert kept is not None
-        return kept
+        return self.read(name)
 
     def has(self, name: str) -> bool:
         """Return whether a part is finished."""
@@ -169,13 +169,32 @@ class Job:
             path.with_suffix(".extxyz").unlink(missing_ok=True)
         write_file(path, _encode([asdict(each) for each in part.dropped]))
 
-    def finish(self, parts: Sequence[Part]) -> Manifest:
+    def read(self, name: str) -> Part:
+        """Return a finished part."""
+        path = self._path(name)
+        frames = path.with_suffix(".extxyz")
+        dropped = tuple(Dropped(**each) for each in json.loads(path.read_bytes()))
+        return Part(tuple(read_frames(frames)) if frames.is_file() else (), dropped)
+
+    def reopen(self, parts: Mapping[str, Part]) -> None:
+        """Make a finished job one that was begun, with some of its parts, so that the others are done again.
+
+        A kill leaves the finished job, or the one that was begun with all these parts.
+        """
+        for name, part in parts.items():
+            self.keep(name, part)
+        self.output.unlink()
+        self.finished = None
+
+    def finish(self, parts: Sequence[Part], warnings: Sequence[str] = ()) -> Manifest:
         """Write the file of frames and its manifest, and remove the parts.
 
         Parameters
         ----------
         parts : sequence of Part
             In the order in which their frames are to stand.
+        warnings : sequence of str, optional
+            For the manifest.
 
         Raises
         ------
@@ -199,6 +218,7 @@ class Job:
             frames=len(frames),
             dropped=dropped,
             versions={name: version(name) for name in _PACKAGES},
+            warnings=tuple(warnings),
         )
         self.output.parent.mkdir(parents=True, exist_ok=True)
         # A manifest without its file is as good as none; a file without its manifest could not be gone on with.
@@ -213,14 +233,6 @@ class Job:
     def _path(self, name: str) -> Path:
         readable = re.sub(r"[^A-Za-z0-9.+-]+", "_", name)[:80]
         return self._parts / f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:8]}.json"
-
-    def _read_part(self, name: str) -> Part | None:
-        path = self._path(name)
-        if not path.is_file():
-            return None
-        frames = path.with_suffix(".extxyz")
-        dropped = tuple(Dropped(**each) for each in json.loads(path.read_bytes()))
-        return Part(tuple(read_frames(frames)) if frames.is_file() else (), dropped)
 
     def _check_output(self) -> Manifest | None:
         if not self.output.exists():
@@ -267,6 +279,7 @@ def read_manifest(output: Path) -> Manifest:
         document = json.loads(path.read_bytes())
         known = document.pop("format") == _FORMAT
         document["dropped"] = tuple(Dropped(**each) for each in document["dropped"])
+        document["warnings"] = tuple(document["warnings"])
         manifest = Manifest(**document)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(

@@ -123,3 +123,22 @@ def test_nothing_left_is_an_error_that_says_why(source, tmp_path):
     with pytest.raises(TrainingError, match=r"a: contact of 0\.3 A"):
         job.finish([part])
     assert not (tmp_path / "out.extxyz").exists()
+
+
+def test_a_finished_job_is_reopened(source, tmp_path):
+    output = tmp_path / "out.extxyz"
+    job = Job(output, "label", [source], {})
+    work = {"a": Part([bulk("Cu")]), "b": Part([], [Dropped("b", "failed")])}
+    job.finish([job.do(name, lambda part=part: part) for name, part in work.items()], warnings=["narrow"])
+    assert read_manifest(output).warnings == ("narrow",)
+    job = Job(output, "label", [source], {})
+    job.keep("a", work["a"])  # as far as a kill while it is reopened
+    job = Job(output, "label", [source], {})
+    assert job.finished
+    job.reopen({"a": work["a"]})
+    job = Job(output, "label", [source], {})
+    assert not job.finished
+    assert job.has("a")
+    assert not job.has("b")
+    manifest = job.finish([job.read("a"), job.do("b", lambda: Part([bulk("Al")]))])
+    assert (manifest.frames, manifest.dropped, manifest.warnings) == (2, (), ())
