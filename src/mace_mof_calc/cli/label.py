@@ -117,7 +117,7 @@ def _read_vasp(arguments: argparse.Namespace, frames: list[Atoms]) -> Manifest:
     outputs = find_outputs(frames, arguments.read_vasp)
     job = Job(arguments.output, "label", [*arguments.frames, *outputs], settings)
     work = partial(read_labels, folder=arguments.read_vasp, density=arguments.kpoints_density, track=show)
-    return run_label(job, frames, work)
+    return run_label(job, frames, work, retry_failed=arguments.retry_failed)
 
 
 def _report(output: Path, manifest: Manifest) -> int:

@@ -28,7 +28,7 @@ def label_frames(
     device: str = "auto",
     dtype: str = "float64",
     workers: int = 1,
-    timeout: float | None = None,
+    timeout: float = 3600.0,
     track: Track = silently,
 ) -> Iterator[tuple[int, Part]]:
     """Label frames as they come out of worker processes, each with a calculator and one thread of its own.
@@ -73,7 +73,7 @@ def label_frames(
         ) from error
     if workers < 1:
         raise TrainingError(f"{workers} workers were asked for", "One is the least", "Give a larger number")
-    if timeout is not None and not timeout > 0:
+    if not timeout > 0:
         raise TrainingError(
             f"A time limit of {timeout:g} s was asked for", "No frame is that fast", "Give a larger one"
         )
@@ -111,7 +111,7 @@ def find_warnings(frames: Sequence[Atoms], calculator: str) -> tuple[str, ...]:
     return tuple(f"{source}: {message}" for source, message in found.items())
 
 
-def _get_part(future: Future[Part], name: str, timeout: float | None) -> Part:
+def _get_part(future: Future[Part], name: str, timeout: float) -> Part:
     from pebble import ProcessExpired
 
     try:

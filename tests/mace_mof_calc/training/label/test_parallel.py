@@ -1,6 +1,7 @@
 """Labels in parallel: what fails is listed, what does not is labelled."""
 
 import os
+import sys
 from pathlib import Path
 
 import labellers
@@ -9,7 +10,7 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from mace_mof_calc.errors import TrainingError
+from mace_mof_calc.errors import MissingExtraError, TrainingError
 from mace_mof_calc.frames import get_labels
 from mace_mof_calc.training.label.parallel import find_warnings, label_frames
 
@@ -70,6 +71,12 @@ def test_nothing_is_started_for_what_cannot_be_done(registered):
     with pytest.raises(TrainingError, match="limit of 0 s"):
         list(label_frames(frames, "moody", timeout=0.0))
     assert list(label_frames([], "moody")) == []
+
+
+def test_pebble_may_be_absent(registered, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pebble", None)
+    with pytest.raises(MissingExtraError, match=r"mace-mof-calc\[training\]"):
+        list(label_frames(make_frames([None]), "moody"))
 
 
 def test_narrow_cells_are_told_of_once_for_each_crystal():

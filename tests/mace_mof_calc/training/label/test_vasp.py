@@ -4,6 +4,8 @@ There is no VASP here. Two vasprun.xml of VASP 6.3 that come with ASE are read a
 written by `tests/support/vasp_files.py` in that layout from numbers that the tests know.
 """
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import ase
@@ -15,7 +17,7 @@ from ase.io import read
 from vasp_files import write_vasprun
 
 from mace_mof_calc.cli import main
-from mace_mof_calc.errors import TrainingError
+from mace_mof_calc.errors import MissingExtraError, TrainingError
 from mace_mof_calc.frames import get_labels, read_frames, write_frames
 from mace_mof_calc.training.label.isolated import make_isolated_atoms
 from mace_mof_calc.training.label.vasp_inputs import plan_inputs, write_inputs
@@ -156,6 +158,13 @@ def test_what_vasp_cannot_be_given(frame):
         plan_inputs([frame], density=0.0)
 
 
+def test_pymatgen_may_be_absent(frame, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pymatgen.io.vasp", None)
+    with pytest.raises(MissingExtraError, match=r"mace-mof-calc\[training\]"):
+        write_inputs([frame], tmp_path / "vasp")
+    assert not (tmp_path / "vasp").exists()
+
+
 @pytest.mark.parametrize("name", ["vasprun_pstress.xml", "vasprun_dfpt.xml"])
 def test_recorded_calculations_are_read(name):
     path = RECORDED / name
@@ -185,8 +194,6 @@ def test_a_recorded_calculation_is_refused_or_matched():
     for problem in ("ENCUT is 400.0, not 520.0", "IVDW is not set, not 12", "LEPSILON", "k-points are Monkhorst 3x3x3"):
         assert problem in problems
     assert "another order" in problems
-    from dataclasses import replace
-
     right = replace(planned, order=(0, 1), incar=calculation.tags, mesh=(3, 3, 3), potentials=("Na", "Cl"))
     assert find_differences(calculation, frame, right) == ["k-points are Monkhorst 3x3x3, not Gamma 3x3x3"]
 
