@@ -19,6 +19,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import kptdensity2monkhorstpack
 from ase.calculators.vasp.setups import get_default_setups
+from ase.io.vasp_parsers.incar_writer import generate_incar_lines
 
 from ...errors import MissingExtraError, TrainingError
 from ...files import write_file
@@ -235,7 +236,7 @@ def _encode(atoms: Atoms, planned: Inputs, potentials: Mapping[str, bytes | None
     inputs, _ = import_vasp()
     poscar = inputs.Poscar(make_structure(atoms, planned.order), comment=planned.folder)
     files = {
-        "INCAR": str(inputs.Incar(planned.incar)),
+        "INCAR": generate_incar_lines(planned.incar),
         "KPOINTS": str(inputs.Kpoints(planned.folder, style="Gamma", kpts=(planned.mesh,))),
         "POSCAR": poscar.get_str(significant_figures=16),
     }

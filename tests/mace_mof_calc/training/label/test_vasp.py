@@ -81,7 +81,7 @@ def test_inputs_have_the_papers_settings(frame, tmp_path, monkeypatch):
     assert folder == tmp_path / "MIL-0_rattled_1"
     assert sorted(path.name for path in folder.iterdir()) == ["INCAR", "KPOINTS", "POSCAR", "POTCAR.spec"]
     tags = dict(line.split(" = ") for line in (folder / "INCAR").read_text().splitlines() if line)
-    assert tags["GGA"].upper() == "PE"
+    assert tags["GGA"] == "PE"
     assert int(tags["IVDW"]) == 12
     assert (float(tags["ENCUT"]), float(tags["EDIFF"]), float(tags["EDIFFG"])) == (520.0, 1e-5, -0.02)
     assert (int(tags["NSW"]), int(tags["ISIF"])) == (0, 2)
