@@ -55,7 +55,17 @@ def _row(study: Study, name: str, phonons: PhononResult) -> dict[str, Any]:
         "zero_point_kJ_per_mol": float(phonons.free_energy[0]),
         "heat_capacity_300_K_J_per_K_mol": float(phonons.heat_capacity[room]),
     }
-    return row | _against_dft(study, name, study.title, TotalDos(phonons.frequency_points, phonons.total_dos))
+    return row | _against_dft(study, name, study.title, _mean_density(phonons))
+
+
+def _states(phonons: PhononResult) -> NDArray[Any]:
+    return np.asarray(np.sum(list(phonons.element_states.values()), axis=0))
+
+
+def _mean_density(phonons: PhononResult) -> TotalDos:
+    """Return the density between points: that at the points lacks flat bands or counts them several times over."""
+    points = phonons.frequency_points
+    return TotalDos(frozen(points[1:]), frozen(np.diff(_states(phonons)) / np.diff(points)))
 
 
 def _published_rows(study: Study, name: str) -> list[dict[str, Any]]:
@@ -99,9 +109,10 @@ def _against_dft(study: Study, name: str, method: str, dos: TotalDos) -> dict[st
 def _draw_beside(study: Study, name: str, phonon: Phonopy, phonons: PhononResult) -> None:
     densities = study.published.dos(name)
     if densities:
-        states = np.sum(list(phonons.element_states.values()), axis=0)
         published = {f"{method} (paper)": (dos.frequencies, dos.cumulated) for method, dos in densities.items()}
-        study.write_figure(f"fig4-{name}", _draw_dos({study.title: (phonons.frequency_points, states), **published}))
+        study.write_figure(
+            f"fig4-{name}", _draw_dos({study.title: (phonons.frequency_points, _states(phonons)), **published})
+        )
     bands = study.published.bands(name)
     if bands:
         study.write_figure(f"fig5-{name}", _draw_bands(study, name, phonon, bands))

@@ -44,7 +44,8 @@ def run(study: Study) -> None:
         rows.append({"model": f"{row['model']} (paper)", "against": "DFT", "framework": "70 others", **values})
     study.write_table("table4", rows)
     if rows:
-        study.write_figure("table4", draw_bars({label: _values(rows, column) for column, label in QUANTITIES.items()}))
+        panels = {label: _values(rows, column) for column, label in QUANTITIES.items()}
+        study.write_figure("table4", draw_bars(panels, log=True))
 
 
 def _sources(study: Study) -> Mapping[str, Callable[[], list[Atoms]]]:

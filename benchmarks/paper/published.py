@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import spglib
 from ase import Atoms
 from ase.io import read
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from phonopy_mlp.phonons import BandStructure
 
 METHODS = ("DFT", "GFN1-xTB", "MACE-MP-0b", "MACE-MP-MOF0", "MACE-MP-MOF0-v2")
 """Order of the frames in ``structures/*_optimized_5methods.extxyz``."""
+
+SYMPREC = 1e-2
+"""At which the published cells have the space groups of the paper, A."""
 
 _FOLDERS = {"0b": "MACE-MP-0b", "mof0": "MACE-MP-MOF0", "mof0-v2": "MACE-MP-MOF0-v2"}
 """Of the phonons of a framework."""
@@ -42,12 +46,20 @@ class Published:
         return {} if path is None else dict(zip(METHODS, read(path, ":"), strict=True))
 
     def dos(self, framework: str) -> dict[str, TotalDos]:
-        """Return the total densities of states of a framework by method, those that are present."""
+        """Return the total densities of states of a framework by method, per primitive cell, those that are present.
+
+        The files are per published cell, which has two primitive cells in the case of MIL-53.
+        """
         found = {
             "DFT": self._find(f"phonons/DFT_DOS/{framework}-total_dos.dat.xz"),
             **self._of_models(framework, "dos.dat.xz"),
         }
-        return {method: read_total_dos(path) for method, path in found.items() if path is not None}
+        structures = self.structures(framework)
+        return {
+            method: _per_primitive(read_total_dos(path), structures[method])
+            for method, path in found.items()
+            if path is not None
+        }
 
     def thermal(self, framework: str) -> dict[str, NDArray[Any]]:
         """Return T (K), Cv (J/K/mol), F (kJ/mol), S (J/K/mol) as columns by method, those that are present."""
@@ -65,6 +77,11 @@ class Published:
 
     def _find(self, name: str) -> Path | None:
         return self.folder / name if self.folder is not None and (self.folder / name).is_file() else None
+
+
+def _per_primitive(dos: TotalDos, atoms: Atoms) -> TotalDos:
+    _, positions, _ = spglib.find_primitive((atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), SYMPREC)
+    return TotalDos(dos.frequencies, dos.density * len(positions) / len(atoms))
 
 
 def _read_bands(path: Path, atoms: Atoms) -> BandStructure:

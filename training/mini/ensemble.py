@@ -13,7 +13,7 @@ from pathlib import Path
 from build import MEMORY, ROOT, restart_with
 
 MEMBERS = 4
-STEPS = 1500
+STEPS = 900
 TARGET = ROOT / "benchmarks" / "ensemble"
 
 

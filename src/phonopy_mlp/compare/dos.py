@@ -27,6 +27,9 @@ WHOLE = 0.25
 SAME = 0.5
 """In a gap that both files have, their cumulated states may differ by less than this."""
 
+LOST = 1.5
+"""Files of one crystal, per cells of one size, whose integrals differ by a larger factor are not known."""
+
 _GAP_POINTS = 5
 _EMPTY = 1e-8
 _LEVELS = 20
@@ -170,7 +173,7 @@ def compare_total_dos(a: TotalDos, b: TotalDos, *, cut: float | None = None) -> 
     ------
     SettingsError
         A cut that is not positive, below all modes, or beyond what the files can be trusted for; or files that do not
-        agree on the lowest modes already.
+        agree on the lowest modes already, or whose cells are not of as many atoms, as far as `LOST` can tell.
 
     """
     trusted = trusted_frequency(a, b)
@@ -178,13 +181,19 @@ def compare_total_dos(a: TotalDos, b: TotalDos, *, cut: float | None = None) -> 
     if cut is not None and not (np.isfinite(cut) and cut > 0):
         raise SettingsError(f"Cut of {cut:g} THz", "it must be positive", "Give for example 5")
     integrals = (float(a.cumulated[-1]), float(b.cumulated[-1]))
+    if max(integrals) > LOST * min(integrals):
+        raise SettingsError(
+            "A comparison of the two files",
+            f"they hold {integrals[0]:.1f} and {integrals[1]:.1f} states in all: the cells are not of as many atoms",
+            "Write both per the same cell, or compare force constants",
+        )
     count = int(np.ceil(np.interp(chosen, a.frequencies, a.cumulated) - WHOLE))
     if chosen > trusted or (cut is None and count < 1):
         raise SettingsError(
             f"A comparison up to {chosen:g} THz of two densities of states" if cut else "A comparison of the two files",
             f"above {trusted:.2f} THz they do not hold whole numbers of modes, or not the same ones (they hold "
             f"{integrals[0]:.1f} and {integrals[1]:.1f} states in all): bands flatter than the pitch are lost or "
-            "counted twice, or the cells are not of as many atoms",
+            "counted twice",
             "Compare force constants, or choose a lower cut" if cut else "Compare force constants of the same crystal",
         )
     if count < 1:

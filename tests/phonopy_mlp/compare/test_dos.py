@@ -92,13 +92,13 @@ def test_bands_that_one_file_lacks_end_the_comparison():
     assert trusted_frequency(a, boxes((1.0, 4.0, 3), (10, 13, 2.6))) == pytest.approx(10, abs=0.1)
     assert trusted_frequency(a, boxes((1.0, 4.0, 3), (10, 13, 2))) == pytest.approx(10, abs=0.1)
     with pytest.raises(SettingsError, match="flatter than the pitch"):
-        compare_total_dos(a, boxes((1.0, 4.0, 2.5)), cut=2.0)
+        compare_total_dos(a, boxes((1.0, 4.0, 2.5), (10, 13, 3)), cut=2.0)
 
 
 def test_cells_of_other_numbers_of_atoms_disagree():
-    small, large = boxes((1.0, 4.0, 3)), boxes((1.0, 4.0, 6))
+    small, large = boxes((1.0, 4.0, 3), (4.1, 8.0, 3)), boxes((1.2, 8.4, 12))
     for pair in ((small, large), (large, small)):
-        with pytest.raises(SettingsError, match=r"not the same ones .* cells are not of as many atoms"):
+        with pytest.raises(SettingsError, match=r"12\.0 .*cells are not of as many atoms"):
             compare_total_dos(*pair)
 
 
