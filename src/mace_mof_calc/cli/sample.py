@@ -174,6 +174,7 @@ def _find_model(name: str | None, calculator: BaseCalculator) -> LoadedModel | N
 
 def _print_summary(output: Path, manifest: Manifest) -> None:
     from ..frames import read_frames
+    from ..training.job import manifest_path
 
     frames = read_frames(output)
     kinds = Counter(atoms.info["kind"] for atoms in frames)
@@ -183,6 +184,6 @@ def _print_summary(output: Path, manifest: Manifest) -> None:
         print(f"  {count:5d}  {kind}")
     reasons = Counter(each.reason.partition(":")[0] for each in manifest.dropped)
     if reasons:
-        print(f"{len(manifest.dropped)} notes in {output.with_suffix('.manifest.json')}")
+        print(f"Left out, ended early or not relaxed, each named in {manifest_path(output)}:")
     for reason, count in reasons.most_common():
         print(f"  {count:5d}  {reason}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from ase import Atoms
 
 from ...errors import TrainingError
+
+_MANY = 40
 
 
 def prepare_crystals(structures: Sequence[Atoms]) -> list[Atoms]:
@@ -37,6 +39,23 @@ def prepare_crystals(structures: Sequence[Atoms]) -> list[Atoms]:
             atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True, info={"source": source}
         )
     return list(crystals.values())
+
+
+def check_elements(crystals: Sequence[Atoms], name: str, known: Collection[str]) -> None:
+    """Refuse crystals with an element that the model or calculator `name` does not know.
+
+    Raises
+    ------
+    TrainingError
+        The message has the elements and the crystals.
+    """
+    for crystal in crystals:
+        if unknown := sorted(set(crystal.symbols) - set(known)):
+            raise TrainingError(
+                f"{name} does not know {', '.join(unknown)} of {crystal.info['source']}",
+                f"Its elements are {' '.join(known)}" if len(known) < _MANY else "",
+                "Name another, or leave such crystals out",
+            )
 
 
 def make_frame(atoms: Atoms, source: str, kind: str, label: str) -> Atoms:

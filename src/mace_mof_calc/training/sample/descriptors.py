@@ -10,7 +10,6 @@ import numpy as np
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
-from ...errors import TrainingError
 from ...farthest import choose_farthest
 
 if TYPE_CHECKING:
@@ -69,23 +68,6 @@ def describe(atoms: Atoms, model: LoadedModel | None) -> Array:
     features = compute_descriptors(model, atoms)
     by_element = [features[atoms.numbers == number] for number in np.unique(atoms.numbers)]
     return np.concatenate([moment for each in by_element for moment in (each.mean(axis=0), each.std(axis=0))])
-
-
-def check_model(model: LoadedModel, crystals: Sequence[Atoms]) -> None:
-    """Refuse crystals that a model cannot describe.
-
-    Raises
-    ------
-    TrainingError
-        An element that it does not know.
-    """
-    unknown = sorted({symbol for atoms in crystals for symbol in atoms.symbols} - set(model.elements))
-    if unknown:
-        raise TrainingError(
-            f"{model.name} does not know {', '.join(unknown)}",
-            "Frames are chosen by its descriptors",
-            "Name another descriptor model",
-        )
 
 
 def _count_distances(atoms: Atoms) -> Array:

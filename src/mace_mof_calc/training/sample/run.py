@@ -13,8 +13,8 @@ from ase.calculators.calculator import BaseCalculator, CalculatorError
 
 from ...errors import TrainingError
 from ..job import Dropped, Job, Manifest, Part, Track, silently
-from .crystals import make_frame, make_stream
-from .descriptors import check_model, choose_frames
+from .crystals import check_elements, make_frame, make_stream
+from .descriptors import choose_frames
 from .dynamics import run_segment
 from .phonons import Modes, compute_rows, make_modes, make_soft, make_thermal
 from .physical import describe_failure, keep_physical
@@ -69,14 +69,17 @@ def sample_crystals(
     Raises
     ------
     TrainingError
-        The calculator has no stress and needs it, the model does not know an element, or no frame is left.
+        The calculator has no stress and needs it, it or the model does not know an element, or no frame is left.
     """
     if "stress" not in calculator.implemented_properties and ("md" in settings.kinds or _relaxes(settings)):
         raise TrainingError(
             f"{type(calculator).__name__} has no stress", "Relaxations and molecular dynamics need it", "Use another"
         )
+    described = calculator.describe() if hasattr(calculator, "describe") else {}
+    if "elements" in described:
+        check_elements(crystals, described["name"], described["elements"])
     if model is not None:
-        check_model(model, crystals)
+        check_elements(crystals, f"The descriptor model {model.name}", model.elements)
     parts: list[Part] = []
     for crystal in track(crystals, "Crystals"):
         parts += _Sampling(crystal, str(crystal.info["source"]), calculator, settings, job, model, track).make_parts()

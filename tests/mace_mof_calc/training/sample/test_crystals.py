@@ -6,7 +6,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from mace_mof_calc.errors import TrainingError
-from mace_mof_calc.training.sample.crystals import make_frame, make_stream, prepare_crystals
+from mace_mof_calc.training.sample.crystals import check_elements, make_frame, make_stream, prepare_crystals
 
 
 def test_crystals_carry_a_name_and_nothing_else():
@@ -27,6 +27,13 @@ def test_crystals_that_cannot_be_sampled():
     for cell, pbc in (([5, 5, 5], [1, 1, 0]), ([5, 5, 0], True)):
         with pytest.raises(TrainingError, match="C-0 is not periodic"):
             prepare_crystals([Atoms("C", cell=cell, pbc=pbc)])
+
+
+def test_elements_have_to_be_known():
+    crystals = prepare_crystals([bulk("Cu"), bulk("NaCl", "rocksalt", a=5.6), bulk("CsCl", "cesiumchloride", a=4.1)])
+    check_elements(crystals, "it", ["Cs", "Cl", "Cu", "Na"])
+    with pytest.raises(TrainingError, match=r"it does not know Cl, Cs of ClCs-2\. Its elements are Cu Na\."):
+        check_elements([crystals[0], crystals[2]], "it", ["Cu", "Na"])
 
 
 def test_frames():

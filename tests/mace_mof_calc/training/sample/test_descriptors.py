@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from mace_mof_calc.errors import TrainingError
 from mace_mof_calc.models.loading import load
-from mace_mof_calc.training.sample.descriptors import check_model, choose_frames, describe
+from mace_mof_calc.training.sample.descriptors import choose_frames, describe
 
 
 @pytest.fixture(params=["distances", "model"])
@@ -50,10 +49,3 @@ def test_the_odd_one_out_is_chosen(crystal, model):
     assert choose_frames(frames, 3, model, (0, 7)) == [frames[0], frames[5], frames[7]]
     assert choose_frames(frames, 8, model) == frames
     assert choose_frames([], 3, model) == []
-
-
-def test_a_model_has_to_know_the_elements(crystal, tiny_packed):
-    model = load(tiny_packed)
-    check_model(model, [crystal])
-    with pytest.raises(TrainingError, match="tiny does not know Au, Cu"):
-        check_model(model, [crystal, bulk("Cu"), bulk("Au")])

@@ -176,8 +176,10 @@ def test_strains_that_fail_to_relax(copper, sample):
 
 def test_a_model_chooses(crystal, copper, sample, tiny_packed, monkeypatch):
     model, seen = load(tiny_packed), []
-    with pytest.raises(TrainingError, match="tiny does not know Cu"):
-        sample([copper], model=model)
+    calculator = MaceMOF(tiny_packed, device="cpu")
+    for options in ({"model": model}, {"calculator": calculator}):
+        with pytest.raises(TrainingError, match="tiny does not know Cu of Cu"):
+            sample([copper], **options)
 
     def choose(frames, count, model, ends=()):
         seen.append((len(frames), count, model, ends))
@@ -195,7 +197,6 @@ def test_a_model_chooses(crystal, copper, sample, tiny_packed, monkeypatch):
         md_frames=2,
         limits=Limits(contact=0.1, force=1e6),
     )
-    calculator = MaceMOF(tiny_packed, device="cpu")
     frames, _ = sample([crystal], settings, calculator=calculator, model=model, name="model")
     assert seen == [(4, 10, model, (0, 3)), (3, 2, model, ())]
     assert [frame.info["name"] for frame in frames[-2:]] == ["X-md-300K-2", "X-md-300K-4"]
