@@ -23,6 +23,7 @@ def test_contacts():
     assert find_fault(make_pair(0.93), crystal, Limits(contact=0.6), STILL) is None
     assert find_fault(make_pair(0.90), crystal, Limits(contact=0.6), STILL) == "contact: C 0 and C 1 at 0.90 Angstrom"
     assert find_fault(make_pair(0.90), crystal, Limits(contact=0.5), STILL) is None
+    assert find_fault(make_pair(0.90), crystal, Limits(contact=0.6), STILL, contacts=False) is None
     across = make_pair(7.5)
     assert "at 0.50" in find_fault(across, crystal, Limits(), STILL)
 
