@@ -49,7 +49,9 @@ def add_parser(commands: Any) -> None:
 
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--split", choices=("random", "fps"), default="random", help="85 to 7.5 to 7.5 (default: random)")
+    parser.add_argument(
+        "--split", choices=("random", "fps"), default="random", help="85 to 7.5 to 7.5 (default: random)"
+    )
     parser.add_argument(
         "--weights",
         nargs=3,
@@ -59,10 +61,14 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
         help="of energy, forces and stress in the loss (default: 1 10 100)",
     )
     parser.add_argument("--lr", type=float, help="learning rate (default: 1e-4; 1e-2 from nothing)")
-    parser.add_argument("--ema", type=float, metavar="DECAY", help="of the average (default: 0.99999; 0.99 from nothing)")
+    parser.add_argument(
+        "--ema", type=float, metavar="DECAY", help="of the average (default: 0.99999; 0.99 from nothing)"
+    )
     parser.add_argument("--batch", type=int, default=4, metavar="N", help="frames of a step (default: 4)")
     parser.add_argument("--epochs", type=int, default=100, metavar="N", help="at most (default: 100)")
-    parser.add_argument("--patience", type=int, default=20, metavar="N", help="epochs without improvement (default: 20)")
+    parser.add_argument(
+        "--patience", type=int, default=20, metavar="N", help="epochs without improvement (default: 20)"
+    )
     parser.add_argument(
         "--energies",
         choices=("foundation", "fit"),
@@ -87,8 +93,9 @@ def _finetune(arguments: argparse.Namespace) -> int:
     from ..training.finetune.run import finetune
 
     folder = arguments.output or Path(arguments.name)
+    replace = arguments.replace or _goes_on(arguments.name, folder)
     if arguments.register:
-        _check_name(arguments.name, folder, replace=arguments.replace)
+        check_free(arguments.name, replace=replace)
     folder.mkdir(parents=True, exist_ok=True)
     found = finetune(
         arguments.frames,
@@ -116,16 +123,14 @@ def _finetune(arguments: argparse.Namespace) -> int:
     )
     _print(found)
     if arguments.register:
-        print(f"registered as {arguments.name}: {register(found.path, arguments.name, replace=arguments.replace)}")
+        print(f"registered as {arguments.name}: {register(found.path, arguments.name, replace=replace)}")
     return 0
 
 
-def _check_name(name: str, folder: Path, *, replace: bool) -> None:
-    """Refuse a name before training, unless it is that of the model which lies in the folder already."""
+def _goes_on(name: str, folder: Path) -> bool:
+    """Return whether the registered model of that name is what the training in a folder has made so far."""
     registered, made = find_own(name), folder / f"{name}.json"
-    if registered and made.is_file() and registered.read_bytes() == made.read_bytes():
-        return
-    check_free(name, replace=replace)
+    return registered is not None and made.is_file() and registered.read_bytes() == made.read_bytes()
 
 
 def _print(found: Finetuned) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,8 @@ def keep_head(module: torch.nn.Module, head: str) -> torch.nn.Module:
 
     if len(list(module.heads)) == 1:  # type: ignore[arg-type]  # an attribute of mace's
         return module
-    with construction(torch.float64):
+    with construction(torch.float64), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="To copy construct from a tensor", category=UserWarning)
         alone: torch.nn.Module = remove_pt_head(module, head)
     constant = extract_hyperparameters(module, module.state_dict()).activation_constant
     kept = describe_module(alone)
