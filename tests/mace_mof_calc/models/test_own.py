@@ -101,7 +101,7 @@ def test_close_names_are_suggested(own, packed):
 def test_calculators_by_name_and_file(packed, foundation_file):
     assert make_calculator("mini").describe()["name"] == "mini"
     assert make_calculator(str(packed), dtype="float32").describe()["dtype"] == "float32"
-    with pytest.raises(TrainingError, match="Known are .*mof0"):
+    with pytest.raises(TrainingError, match=r"Known are .*mof0"):
         make_calculator("nothing alike")
 
 

@@ -1,4 +1,4 @@
-"""Two models trained by the command, once for all tests: one from nothing, one from it with a new element and replay."""
+"""Two models trained by the command, once for all tests: one from nothing, one from it with a new element."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -16,7 +16,7 @@ def test_shares_are_those_of_the_paper(count, sizes):
     features = np.random.default_rng(1).normal(size=(count, 4))
     for split in (split_randomly(count, seed=1), split_by_distance(features, seed=1)):
         assert tuple(len(part) for part in parts(split)) == sizes
-        assert sorted(sum(parts(split), [])) == list(range(count))
+        assert sorted(k for part in parts(split) for k in part) == list(range(count))
 
 
 def test_the_seed_decides():
