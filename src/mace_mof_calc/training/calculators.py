@@ -53,5 +53,10 @@ def make_calculator(
             f"Did you mean {' or '.join(close)}?" if close else "Give one of these, or a model file",
         )
     factory = registered[name].load() if name in registered else own[name]
-    calculator: BaseCalculator = factory(**settings)
+    try:
+        calculator: BaseCalculator = factory(**settings)
+    except TypeError as error:
+        if head is None or "head" not in str(error):
+            raise
+        raise TrainingError(f"Head {head!r} of {name!r} was asked for", "It has no heads", "Leave it out") from error
     return calculator

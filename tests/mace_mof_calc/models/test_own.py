@@ -8,7 +8,7 @@ import pytest
 
 from mace_mof_calc import MaceMOF, registry
 from mace_mof_calc.cli import main
-from mace_mof_calc.errors import TrainingError, UnknownModelError
+from mace_mof_calc.errors import TrainingError, UnknownHeadError, UnknownModelError
 from mace_mof_calc.models.fingerprints import record_fingerprint, verify
 from mace_mof_calc.models.own import MODELS_VARIABLE, check_free, find_own, list_own, own_directory, register
 from mace_mof_calc.models.packed import save_packed
@@ -103,6 +103,10 @@ def test_calculators_by_name_and_file(packed, foundation_file):
     assert make_calculator(str(packed), dtype="float32").describe()["dtype"] == "float32"
     with pytest.raises(TrainingError, match=r"Known are .*mof0"):
         make_calculator("nothing alike")
+    with pytest.raises(TrainingError, match="'pbe' of 'gfn1-xtb' was asked for"):
+        make_calculator("gfn1-xtb", head="pbe")
+    with pytest.raises(UnknownHeadError, match="pbe"):
+        make_calculator("mini", head="pbe")
 
 
 def test_a_fingerprint_of_ones_own(own, packed):

@@ -5,12 +5,48 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from .loop import HeadErrors
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, slots=True)
+class HeadErrors:
+    """Errors of a head on frames, after an epoch.
+
+    Attributes
+    ----------
+    epoch : int
+        0 before training.
+    head : str
+    loss : float
+    energy_rmse, energy_mae : float
+        eV/atom.
+    forces_rmse, forces_mae : float
+        eV/A, of components.
+    stress_rmse, stress_mae : float or None
+        eV/A^3, of components; None where no frame has a stress.
+    learning_rate, train_loss : float or None
+        Of the epoch; None before training.
+    seconds : float
+        That the steps of the epoch took.
+    """
+
+    epoch: int
+    head: str
+    loss: float
+    energy_rmse: float
+    energy_mae: float
+    forces_rmse: float
+    forces_mae: float
+    stress_rmse: float | None
+    stress_mae: float | None
+    learning_rate: float | None = None
+    train_loss: float | None = None
+    seconds: float = 0.0
+
 
 _COLUMNS = {
     "epoch": 1,

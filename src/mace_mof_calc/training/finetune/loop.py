@@ -19,49 +19,14 @@ from typing import Any
 from ...errors import TrainingError
 from ...files import write_file
 from ..job import Track, silently
+from .curves import HeadErrors, format_table
 from .graphs import default_dtype, make_loader
 from .recipe import make_arguments
 
-CHECKPOINT, BEST = "checkpoint.pt", "best.pt"
+CHECKPOINT, BEST, CURVES = "checkpoint.pt", "best.pt", "curves.csv"
 
 _OUTPUTS = {"forces": True, "virials": False, "stress": True}
 _KEYS = {"energy": "e_per_atom", "forces": "f", "stress": "stress"}
-
-
-@dataclass(frozen=True, slots=True)
-class HeadErrors:
-    """Errors of a head on frames, after an epoch.
-
-    Attributes
-    ----------
-    epoch : int
-        0 before training.
-    head : str
-    loss : float
-    energy_rmse, energy_mae : float
-        eV/atom.
-    forces_rmse, forces_mae : float
-        eV/A, of components.
-    stress_rmse, stress_mae : float or None
-        eV/A^3, of components; None where no frame has a stress.
-    learning_rate, train_loss : float or None
-        Of the epoch; None before training.
-    seconds : float
-        That the steps of the epoch took.
-    """
-
-    epoch: int
-    head: str
-    loss: float
-    energy_rmse: float
-    energy_mae: float
-    forces_rmse: float
-    forces_mae: float
-    stress_rmse: float | None
-    stress_mae: float | None
-    learning_rate: float | None = None
-    train_loss: float | None = None
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,7 +76,7 @@ def train(
     settings : mapping
         As from `recipe.Recipe.describe`.
     folder : Path
-        For the checkpoint and the best parameters; it exists.
+        For the checkpoint, the best parameters, and a table of learning curves so far; it exists.
     epochs : int
         In all, those before a restart included.
     patience : int
@@ -137,7 +102,7 @@ def train(
             run.keep(folder)
     progress = run.progress
     return Trained(
-        state=_load(folder / BEST, "cpu"),
+        state=_load(folder / BEST),
         epochs=progress.epoch,
         best=progress.best,
         stopped_early=progress.epoch < epochs,
@@ -224,15 +189,15 @@ class _Run:
         if self.progress.best == self.progress.epoch:
             with self.average.average_parameters():
                 _save(self.module.state_dict(), folder / BEST)
+        write_file(folder / CURVES, format_table(self.progress.history).encode())
         progress = {**asdict(self.progress), "history": [asdict(each) for each in self.progress.history]}
         _save({"progress": progress, **{name: part.state_dict() for name, part in self._parts()}}, folder / CHECKPOINT)
 
     def restore(self, folder: Path) -> None:
-        device = _device(self.module)
-        checkpoint = _load(folder / CHECKPOINT, device)
+        checkpoint = _load(folder / CHECKPOINT)
         for name, part in self._parts():
             part.load_state_dict(checkpoint[name])
-        self.average.to(device=device)
+        self.average.to(device=_device(self.module))
         progress = checkpoint["progress"]
         self.progress = _Progress(**{**progress, "history": [HeadErrors(**each) for each in progress["history"]]})
 
@@ -291,11 +256,11 @@ def _save(content: Mapping[str, Any], path: Path) -> None:
     write_file(path, buffer.getvalue())
 
 
-def _load(path: Path, device: Any) -> Any:
+def _load(path: Path) -> Any:
     import torch
 
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged archive raises whatever its reader raises
         raise TrainingError(
             f"{path} cannot be read", f"{type(error).__name__}: {error}", "Remove the folder to begin anew"

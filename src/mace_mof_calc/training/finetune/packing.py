@@ -18,8 +18,8 @@ from ...models.cards import ModelCard
 from ...models.fingerprints import record_fingerprint
 from ...models.loading import load
 from ...models.packed import save_packed
+from .curves import HeadErrors
 from .extend import Blueprint
-from .loop import HeadErrors
 from .model import all_elements
 from .recipe import REPLAY_HEAD
 from .start import Foundation

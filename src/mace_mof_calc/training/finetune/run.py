@@ -19,17 +19,17 @@ from ...frames import attach_labels, get_labels, read_frames, write_frames
 from ...models.weights import resolve
 from ..job import Job, Part, Track, silently
 from .atoms import is_free_atom
-from .curves import format_table, plot_curves
+from .curves import HeadErrors, plot_curves
 from .extend import Blueprint
 from .graphs import default_dtype, make_graphs
-from .loop import HeadErrors, Trained, measure, train
+from .loop import Trained, measure, train
 from .model import make_trainable
 from .packing import Description, pack
 from .recipe import OWN_HEAD, REPLAY_HEAD, Architecture, Recipe
 from .split import Split, split_by_distance, split_randomly
 from .start import Foundation, begin, compute_features, find_stand_ins, read_foundation, tune
 
-FRAMES, TEST, RESULT, CURVES = "frames.extxyz", "test.extxyz", "result.json", "curves"
+FRAMES, TEST, RESULT, FIGURE = "frames.extxyz", "test.extxyz", "result.json", "curves.png"
 
 LEAST_SHARE = 0.1
 """Frames of one's own are repeated until there are so many for each frame of replay, as mace does it."""
@@ -128,7 +128,8 @@ def finetune(
     settings = _settings(name, foundation, foundation_head, recipe, architecture, replay)
     inputs = [*frames, *([replay] if replay else []), *([resolve(foundation)] if foundation else [])]
     job = Job(folder / FRAMES, "finetune", inputs, settings)
-    asked = {"epochs": epochs, "patience": patience}
+    description = description or Description()
+    asked = {"epochs": epochs, "patience": patience, **asdict(description)}
     if job.finished and (done := _read_result(folder, name, asked)):
         return done
     where = resolve_device(device)
@@ -140,14 +141,15 @@ def finetune(
         _divide(job, given, base, cutoff, recipe, track)
     groups = _group(read_frames(folder / FRAMES))
     model, stand_ins = _make_model(groups, base, architecture, recipe, replay=replay is not None)
-    trained, test = _train(model, groups, settings["recipe"], folder, where, track, asked)
+    trained, test = _train(
+        model, groups, settings["recipe"], folder, where, epochs=epochs, patience=patience, track=track
+    )
     write_frames(folder / TEST, groups[OWN_HEAD, "test"])
-    write_file(folder / f"{CURVES}.csv", format_table(trained.history).encode())
-    plot_curves(trained.history, trained.best).savefig(folder / f"{CURVES}.png", dpi=150)
+    plot_curves(trained.history, trained.best).savefig(folder / FIGURE, dpi=150)
     path = pack(
         Blueprint(model.hyperparameters, trained.state),
         folder / name,
-        description or Description(),
+        description,
         foundation=base,
         frames=groups[OWN_HEAD, "train"],
         test=test,
@@ -161,6 +163,12 @@ def finetune(
     }
     write_file(folder / RESULT, (json.dumps({"asked": asked, **result}, indent=1) + "\n").encode())
     return Finetuned(path, **{**result, "test": test})
+
+
+def count_repeats(own: int, replayed: int) -> int:
+    """Return how often each of one's own frames is in an epoch with so many frames of replay."""
+    share = own / replayed if replayed else 1.0
+    return 1 if share >= LEAST_SHARE else 1 + int(LEAST_SHARE / share)
 
 
 def _settings(
@@ -181,7 +189,7 @@ def _settings(
     }
 
 
-def _read_result(folder: Path, name: str, asked: Mapping[str, int]) -> Finetuned | None:
+def _read_result(folder: Path, name: str, asked: Mapping[str, Any]) -> Finetuned | None:
     path, model = folder / RESULT, folder / f"{name}.json"
     if not (path.is_file() and model.is_file()):
         return None
@@ -265,23 +273,20 @@ def _train(
     settings: Mapping[str, Any],
     folder: Path,
     device: str,
-    track: Track,
-    asked: Mapping[str, int],
+    **how: Any,
 ) -> tuple[Trained, tuple[HeadErrors, ...]]:
     heads = model.hyperparameters.heads
     with default_dtype(settings["dtype"]):
         graphs = {key: make_graphs(own, key[0], model.hyperparameters) for key, own in groups.items() if own}
     own = graphs[OWN_HEAD, "train"]
     replayed = graphs.get((REPLAY_HEAD, "train"), [])
-    repeats = 1 + int(LEAST_SHARE * len(replayed) / len(own)) if LEAST_SHARE * len(replayed) > len(own) else 1
     trained = train(
         make_trainable(model, settings["dtype"], device),
-        [*replayed, *own * repeats],
+        [*replayed, *own * count_repeats(len(own), len(replayed))],
         {head: graphs[head, "valid"] for head in heads},
         settings,
         folder,
-        **asked,
-        track=track,
+        **how,
     )
     best = make_trainable(model, settings["dtype"], device, trained.state)
     return trained, measure(best, {head: graphs[head, "test"] for head in heads}, settings)

@@ -1,6 +1,7 @@
 """Evaluation by the command: predictions are those of the calculator, nothing is done twice."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from mace_mof_calc.cli import main
 from mace_mof_calc.errors import TrainingError
 from mace_mof_calc.frames import FORCES, read_frames, write_frames
 from mace_mof_calc.models.own import MODELS_VARIABLE
+from mace_mof_calc.training.evaluate import phonons, run
 from mace_mof_calc.training.evaluate import predict as predictions
-from mace_mof_calc.training.evaluate import run
 from mace_mof_calc.training.evaluate.predict import predict
 
 
@@ -99,6 +100,24 @@ def test_frames_without_labels_are_refused(labelled, tiny_packed, tmp_path, caps
     assert main(["evaluate", str(labelled), "--model", str(tiny_packed), "-o", str(tmp_path / "out")]) == 2
     assert "toy-1 has no REF_energy" in capsys.readouterr().err
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_half_a_wish_for_phonons(labelled, tmp_path, capsys):
+    words = ["evaluate", str(labelled), "--model", "mini", "-o", str(tmp_path / "out"), "--phonons", "x.cif"]
+    assert main(words) == 2
+    assert "--reference is missing" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_phonons_are_asked_for(labelled, tiny_packed, tmp_path, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(phonons, "compare_phonons", lambda *words, **options: asked.append((words, options)) or "made")
+    words = ["evaluate", str(labelled), "--model", str(tiny_packed), "-o", str(tmp_path / "out"), "--phonons", "x.cif"]
+    assert main([*words, "--reference", "mini", "--dim", "1", "1", "2", "--mesh", "3", "3", "3"]) == 0
+    (arrived,) = asked
+    assert arrived[0] == (Path("x.cif"), tmp_path / "out", str(tiny_packed), "mini")
+    assert arrived[1] == {"dim": [1, 1, 2], "mesh": [3, 3, 3], "device": "auto"}
+    assert capsys.readouterr().out.endswith("made\n")
 
 
 def test_an_unknown_calculator(labelled, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ from mace_mof_calc.frames import read_frames, write_frames
 from mace_mof_calc.models.loading import load
 from mace_mof_calc.models.own import MODELS_VARIABLE
 from mace_mof_calc.models.packed import read_packed
-from mace_mof_calc.training.finetune.recipe import Recipe
-from mace_mof_calc.training.finetune.run import finetune
+from mace_mof_calc.training.finetune.packing import Description
+from mace_mof_calc.training.finetune.recipe import Architecture, Recipe
+from mace_mof_calc.training.finetune.run import LEAST_SHARE, Finetuned, count_repeats, finetune
 from mace_mof_calc.training.finetune.split import split_randomly
 
 from ..conftest import run
@@ -202,6 +204,55 @@ def test_an_element_must_be_among_what_is_trained_on(workshop, tmp_path):
     seed = next(seed for seed in range(99) if 0 not in split_randomly(4, seed).train)
     with pytest.raises(TrainingError, match="Au is in none"):
         finetune([tmp_path / "few.extxyz"], tmp_path, "x", foundation=None, recipe=Recipe(seed=seed))
+
+
+@pytest.mark.parametrize(
+    ("own", "replayed", "repeats"), [(10, 0, 1), (10, 50, 1), (10, 100, 1), (10, 250, 3), (1, 200, 21)]
+)
+def test_few_frames_are_repeated_beside_much_replay(own, replayed, repeats):
+    assert count_repeats(own, replayed) == repeats
+    assert own * repeats >= LEAST_SHARE * replayed
+
+
+def test_a_card_can_be_corrected_without_training(tuned, tuned_words, workshop, tmp_path):
+    shutil.copytree(tuned.parent, tmp_path / "tuned")
+    words = [{"EMT": "EMT of 1996", tuned.parent: tmp_path / "tuned"}.get(word, word) for word in tuned_words]
+    words[words.index("--dispersion")] = "--no-dispersion"
+    before = (tmp_path / "tuned" / "checkpoint.pt").stat().st_mtime_ns
+    assert run(workshop, *words, "--no-register") == 0
+    card = read_packed(tmp_path / "tuned" / "my-alloy.json").card
+    assert (card.level_of_theory, card.dispersion_included) == ("EMT of 1996", False)
+    assert (tmp_path / "tuned" / "checkpoint.pt").stat().st_mtime_ns == before
+
+
+def test_all_options_arrive(workshop, tmp_path, monkeypatch):
+    arrived = {}
+
+    def record(frames, folder, name, **options):
+        arrived.update(options, frames=frames, folder=folder, name=name)
+        return Finetuned(tmp_path / "x.json", 1, 1, stopped_early=False, test=(), stand_ins={})
+
+    monkeypatch.setattr("mace_mof_calc.training.finetune.run.finetune", record)
+    monkeypatch.chdir(tmp_path)
+    words = "a.extxyz b.extxyz --name x --foundation y.model --foundation-head h --replay r.extxyz --split fps"
+    words += " --weights 1 2 3 --lr 0.1 --ema 0.2 --batch 5 --epochs 6 --patience 7 --energies fit --dtype float32"
+    words += " --device cuda:1 --seed 8 --channels 9 --cutoff 4.5 --layers 1 --correlation 2 --no-register"
+    assert run(workshop, *words.split()) == 0
+    assert arrived.pop("track") is not None
+    assert arrived == {
+        "frames": [Path("a.extxyz"), Path("b.extxyz")],
+        "folder": Path("x"),
+        "name": "x",
+        "foundation": "y.model",
+        "foundation_head": "h",
+        "replay": Path("r.extxyz"),
+        "recipe": Recipe((1, 2, 3), 0.1, 0.2, 5, "fps", "fit", "float32", 8),
+        "architecture": Architecture(9, 4.5, 1, 2),
+        "description": Description(),
+        "epochs": 6,
+        "patience": 7,
+        "device": "cuda:1",
+    }
 
 
 def test_the_result_is_kept(tuned):
