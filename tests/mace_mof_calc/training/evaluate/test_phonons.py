@@ -58,7 +58,11 @@ def test_a_stiffer_model(metals):
         assert stiff == pytest.approx(1.1 * soft, rel=1e-3)
     deviations = frequencies["by_overlap"]["full_range"]
     assert deviations["largest"] == pytest.approx(0.1 * frequencies["highest"][0], rel=1e-3)
-    with pytest.raises(TrainingError, match=r"--mlp=nothing.*failed"):
+
+
+def test_a_run_that_fails_says_why(metals, monkeypatch):
+    monkeypatch.setattr(phonons, "_PROGRAM", "import sys; sys.exit('phonopy-mlp: error: no such calculator')")
+    with pytest.raises(TrainingError, match=r"run --mlp=nothing .*failed in .*model\. .*error: no such calculator"):
         compare_phonons(metals / "copper.cif", metals / "out", "nothing", "soft")
 
 

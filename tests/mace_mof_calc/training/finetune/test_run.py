@@ -214,15 +214,15 @@ def test_few_frames_are_repeated_beside_much_replay(own, replayed, repeats):
     assert own * repeats >= LEAST_SHARE * replayed
 
 
-def test_a_card_can_be_corrected_without_training(tuned, tuned_words, workshop, tmp_path):
-    shutil.copytree(tuned.parent, tmp_path / "tuned")
-    words = [{"EMT": "EMT of 1996", tuned.parent: tmp_path / "tuned"}.get(word, word) for word in tuned_words]
-    words[words.index("--dispersion")] = "--no-dispersion"
-    before = (tmp_path / "tuned" / "checkpoint.pt").stat().st_mtime_ns
-    assert run(workshop, *words, "--no-register") == 0
-    card = read_packed(tmp_path / "tuned" / "my-alloy.json").card
-    assert (card.level_of_theory, card.dispersion_included) == ("EMT of 1996", False)
-    assert (tmp_path / "tuned" / "checkpoint.pt").stat().st_mtime_ns == before
+def test_a_card_can_be_corrected_without_training(copper, scratch_words, workshop, tmp_path):
+    folder = tmp_path / "copper"
+    shutil.copytree(copper.parent, folder)
+    words = [{"EMT": "EMT of 1996", copper.parent: folder}.get(word, word) for word in scratch_words]
+    before = (folder / "checkpoint.pt").stat().st_mtime_ns
+    assert run(workshop, *words, "--dispersion", "--no-register") == 0
+    card = read_packed(folder / "copper.json").card
+    assert (card.level_of_theory, card.dispersion_included) == ("EMT of 1996", True)
+    assert (folder / "checkpoint.pt").stat().st_mtime_ns == before
 
 
 def test_all_options_arrive(workshop, tmp_path, monkeypatch):
