@@ -90,6 +90,7 @@ def plot_curves(history: Sequence[HeadErrors], best: int) -> Figure:
             ax.plot([each.epoch for each in own], values, label=head)
         ax.axvline(best, color="0.6", linestyle=":")
         ax.set(xlabel="epoch", ylabel=label, yscale="log")
+        ax.xaxis.get_major_locator().set_params(integer=True)
     last = history[-1].head
     trained = [each for each in history if each.head == last and each.train_loss is not None]
     axes[0].plot([each.epoch for each in trained], [each.train_loss for each in trained], "k--", label="training")
