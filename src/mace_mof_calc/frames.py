@@ -18,6 +18,7 @@ import numpy as np
 from ase import Atoms
 from ase.io import iread, write
 from ase.io.formats import UnknownFileTypeError
+from ase.stress import full_3x3_to_voigt_6_stress
 
 from .errors import FramesError
 from .files import write_file
@@ -102,8 +103,14 @@ def get_labels(atoms: Atoms) -> Labels:
             f"Frame {title} has no {' and no '.join(missing)}", "It was not labelled", "Label it with 'mace-mof label'"
         )
     stress = atoms.info.get(STRESS)
-    found = Labels(float(atoms.info[ENERGY]), atoms.arrays[FORCES], None if stress is None else np.ravel(stress))
+    found = Labels(float(atoms.info[ENERGY]), atoms.arrays[FORCES], None if stress is None else _to_voigt(stress))
     values = np.concatenate([[found.energy], found.forces.ravel(), [] if found.stress is None else found.stress])
     if not np.isfinite(values).all():
         raise FramesError(f"The labels of frame {title} are not finite", "", "Remove it, or label it again")
     return found
+
+
+def _to_voigt(stress: Array) -> Array:
+    """Return the six components of a stress; other programs write all nine."""
+    values: Array = np.ravel(stress)
+    return values if len(values) == 6 else full_3x3_to_voigt_6_stress(values.reshape(3, 3))

@@ -70,3 +70,11 @@ def test_what_is_no_file_of_frames_is_refused(tmp_path, name):
     (tmp_path / "empty.extxyz").write_text("")
     with pytest.raises(FramesError, match=name):
         read_frames(tmp_path / name)
+
+
+def test_a_stress_of_nine_components_is_read_as_six(tmp_path):
+    atoms = attach_labels(bulk("Cu"), Labels(-1.0, np.zeros((1, 3)), None))
+    atoms.info["REF_stress"] = np.array([[1.0, 6.0, 5.0], [6.0, 2.0, 4.0], [5.0, 4.0, 3.0]])
+    write_frames(tmp_path / "a.extxyz", [atoms])
+    (found,) = read_frames(tmp_path / "a.extxyz")
+    assert get_labels(found).stress.tolist() == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]

@@ -63,7 +63,11 @@ def read_known(work: Path, purpose: str, count: int) -> Iterator[Atoms]:
             (frame,) = iread(paths[k])
             labels = Labels(frame.get_potential_energy(), frame.get_forces(), frame.get_stress())
             bare = Atoms(frame.numbers, positions=frame.positions, cell=frame.cell, pbc=True)
-            bare.info |= {"source": framework, "kind": paths[k].stem.split("-")[1], "name": f"{framework} {paths[k].stem}"}
+            bare.info |= {
+                "source": framework,
+                "kind": paths[k].stem.split("-")[1],
+                "name": f"{framework} {paths[k].stem}",
+            }
             yield attach_labels(bare, labels)
 
 

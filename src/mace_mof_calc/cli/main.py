@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from ..errors import MaceMofError
-from . import label, models, sample
+from . import evaluate, finetune, label, models, sample
 
 __all__ = ["main"]
 
@@ -51,4 +51,6 @@ def _make_parser() -> argparse.ArgumentParser:
     models.add_parsers(commands)
     sample.add_parser(commands)
     label.add_parser(commands)
+    finetune.add_parser(commands)
+    evaluate.add_parser(commands)
     return parser

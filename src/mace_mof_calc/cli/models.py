@@ -7,8 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import WeightsError
-from ..models.cards import CARDS, GFN1_ELEMENTS, ModelCard
+from ..errors import ModelFileError, WeightsError
+from ..models.cards import CARDS, GFN1_ELEMENTS, ModelCard, read_card
+from ..models.own import list_own
 
 if TYPE_CHECKING:
     from ..models.packed import PackedModel
@@ -51,10 +52,19 @@ def _list_models(_arguments: argparse.Namespace) -> int:
         ("mp-0b-d3", "PBE(+U) + D3(BJ)", _count_elements(CARDS["mp-0b"]), _needs("those of mp-0b", "torch_dftd"))
     )
     rows.append(("gfn1-xtb", "GFN1-xTB", str(GFN1_ELEMENTS), _needs("none needed", "tblite")))
+    rows += [_describe_own(name, path) for name, path in list_own().items()]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for row in rows:
         print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
     return 0
+
+
+def _describe_own(name: str, path: Path) -> tuple[str, str, str, str]:
+    try:
+        card = read_card(path)
+    except ModelFileError:
+        return name, "", "", f"{path}, which cannot be read"
+    return name, card.level_of_theory, _count_elements(card), str(path)
 
 
 def _count_elements(card: ModelCard) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import CalculationFailed, Calculator
+from ase.calculators.calculator import CalculationFailed
 
 from ...frames import ENERGY, FORCES, STRESS, Labels, attach_labels
 
 
-def compute_labels(atoms: Atoms, calculator: Calculator) -> Labels:
+def compute_labels(atoms: Atoms, calculator: BaseCalculator) -> Labels:
     """Compute energy, forces and stress.
 
     The energy is the one that the forces are the derivative of: ``free_energy`` where the calculator has it. The stress

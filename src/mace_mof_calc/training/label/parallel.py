@@ -13,7 +13,7 @@ from ase import Atoms
 
 from ...errors import MissingExtraError, TrainingError
 from ...xtb import describe_narrow
-from ..calculators import find_calculator, is_model_file
+from ..calculators import find_calculator
 from ..job import Dropped, Part, Track, silently
 from . import worker
 from .naming import get_source
@@ -77,8 +77,7 @@ def label_frames(
         raise TrainingError(
             f"A time limit of {timeout:g} s was asked for", "No frame is that fast", "Give a larger one"
         )
-    if not is_model_file(calculator):
-        find_calculator(calculator)
+    find_calculator(calculator)
     if not frames:
         return
     with _single_threaded():

@@ -10,7 +10,7 @@ from multiprocessing import parent_process
 from typing import Any
 
 from ase import Atoms
-from ase.calculators.calculator import Calculator
+from ase.calculators.calculator import BaseCalculator
 
 from ...errors import MaceMofError, TrainingError
 from ...xtb import GammaPointWarning
@@ -18,7 +18,7 @@ from ..calculators import make_calculator
 from ..job import Dropped, Part
 from .compute import compute_labels, label_frame
 
-_calculator: Calculator | MaceMofError
+_calculator: BaseCalculator | MaceMofError
 _level_of_theory: str
 
 

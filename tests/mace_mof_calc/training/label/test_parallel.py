@@ -64,7 +64,7 @@ def test_a_calculator_that_cannot_be_made_is_one_error(registered):
 
 def test_nothing_is_started_for_what_cannot_be_done(registered):
     frames = make_frames([None])
-    with pytest.raises(TrainingError, match="No calculator is called 'mody'"):
+    with pytest.raises(TrainingError, match="There is no calculator 'mody'"):
         list(label_frames(frames, "mody"))
     with pytest.raises(TrainingError, match="0 workers"):
         list(label_frames(frames, "moody", workers=0))
