@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import CalculationFailed
+from ase.calculators.calculator import BaseCalculator, CalculationFailed
 
 from ...frames import ENERGY, FORCES, STRESS, Labels, attach_labels
 
