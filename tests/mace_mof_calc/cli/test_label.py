@@ -186,7 +186,7 @@ def test_bad_input_is_one_error(registered, tmp_path, monkeypatch, capsys):
     assert main(["label", "in.extxyz", "in.extxyz", "--calculator", "moody", "-o", "out.extxyz"]) == 2
     assert "2 frames are called 'frame-0'" in capsys.readouterr().err
     assert main(["label", "in.extxyz", "--calculator", "modoy", "-o", "out.extxyz"]) == 2
-    assert "Close to it: moody" in capsys.readouterr().err
+    assert "Did you mean moody" in capsys.readouterr().err
     assert main(["label", "in.extxyz", "--calculator", "gone.model", "-o", "out.extxyz"]) == 2
     assert "gone.model" in capsys.readouterr().err
     with pytest.raises(SystemExit):
