@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from ..errors import MaceMofError
-from . import models
+from . import curate, models
 
 __all__ = ["main"]
 
@@ -49,4 +49,5 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     models.add_parsers(commands)
+    curate.add_parser(commands)
     return parser
