@@ -40,11 +40,23 @@ class Bonds:
 
 
 def find_bonds(atoms: Atoms) -> Bonds:
-    """Find bonds: atoms closer than `BONDED` times the sum of their covalent radii (Cordero et al., in ASE)."""
+    """Find bonds: atoms closer than `BONDED` times the sum of their covalent radii (Cordero et al., in ASE).
+
+    Two metals are not bonded: what holds the metals of a node together is between them, and their distances lie on
+    either side of any limit.
+    """
     first, second, offsets = neighbor_list("ijS", atoms, BONDED * covalent_radii[atoms.numbers])
-    for array in (first, second, offsets):
+    metal = find_metals(atoms.numbers)
+    kept = ~(metal[first] & metal[second])
+    found = [array[kept] for array in (first, second, offsets)]
+    for array in found:
         array.setflags(write=False)
-    return Bonds(first, second, offsets)
+    return Bonds(*found)
+
+
+def find_metals(numbers: Array) -> Array:
+    """Return which atoms are metals: neither non-metals nor B, Si, Ge, As, Te; shape=(natoms,)."""
+    return ~np.isin(numbers, sorted(NOT_METALS))
 
 
 def find_components(bonds: Bonds, natoms: int) -> tuple[Array, Array]:
@@ -92,7 +104,7 @@ def find_nodes(numbers: Array, bonds: Bonds) -> Array:
     -------
     ndarray of bool, shape=(natoms,)
     """
-    metal = ~np.isin(numbers, sorted(NOT_METALS))
+    metal = find_metals(numbers)
     node = metal.copy()
     node[bonds.second[metal[bonds.first]]] = True
     on_node = bonds.second[node[bonds.first]]

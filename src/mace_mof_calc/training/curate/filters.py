@@ -12,7 +12,7 @@ from ase import Atoms
 from ase.data import atomic_numbers, covalent_radii
 from ase.neighborlist import neighbor_list
 
-from .bonds import NOT_METALS, Bonds, find_components, find_nodes
+from .bonds import Bonds, find_components, find_metals, find_nodes
 
 #: Atoms overlap where they are closer than this many times the sum of their covalent radii. Triple bonds have 0.78.
 OVERLAP = 0.7
@@ -56,7 +56,7 @@ def check_framework(atoms: Atoms, bonds: Bonds) -> str | None:
     if loose:
         named = ", ".join(f"{loose.count(formula)} {formula}" for formula in sorted(set(loose)))
         return f"charge or solvent: {named} not bonded to its framework"
-    if set(atoms.numbers) <= NOT_METALS:
+    if not find_metals(atoms.numbers).any():
         return "framework: no metal"
     if find_nodes(atoms.numbers, bonds).all():
         return "framework: no linker, every atom is bonded to a metal"

@@ -16,8 +16,11 @@ from .extras import require
 # Zeo++ writes to the standard output of C, and ends the process where something is not to its liking.
 _WORK = """
 import sys
+from pyzeo.high_accuracy import high_accuracy_atomnet
 from pyzeo.netstorage import AtomNetwork
-AtomNetwork.read_from_V1(sys.argv[1]).calculate_free_sphere_parameters(sys.argv[2])
+network = AtomNetwork.read_from_V1(sys.argv[1])
+high_accuracy_atomnet(network, "OCC")
+network.calculate_free_sphere_parameters(sys.argv[2])
 """
 _PATIENCE = 600.0
 
@@ -30,7 +33,7 @@ class PoreDiameters:
     ----------
     limiting : float
         Pore limiting diameter: of the largest sphere that gets through the crystal without end, along one direction at
-        least; 0 or less where there is no way through.
+        least; 0 where there is no way through.
     largest : float
         Of the largest sphere that fits anywhere.
     """
@@ -43,9 +46,9 @@ def compute_pore_diameters(atoms: Atoms) -> PoreDiameters:
     """Compute pore diameters with Zeo++ (Willems et al., Microporous Mesoporous Mater. 149, 134 (2012)).
 
     The atoms are spheres with Zeo++'s own radii, which are the van der Waals radii of the Cambridge Crystallographic
-    Data Centre (H 1.09, C 1.70, N 1.55, O 1.52, Zn 1.39, Cu 1.40, others such as Al and Zr 2.00 Angstrom). The void is
-    divided into the cells of a radical Voronoi tessellation, in which the diameters are exact where all radii are
-    equal, and off by a few tenths of an Angstrom where they are not.
+    Data Centre (H 1.09, C 1.70, N 1.55, O 1.52, Zn 1.39, Cu 1.40, others such as Al and Zr 2.00 Angstrom). Its
+    tessellation of the void is exact where all radii are equal. Where they are not, larger atoms are made up of spheres
+    of the smallest radius (Zeo++'s high accuracy, with as few spheres as give 0.1 Angstrom).
 
     Parameters
     ----------

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import numpy as np
 from ase import Atoms
 
@@ -15,30 +18,17 @@ SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", 
 _LAST = (2, 15, 74, 142, 167, 194, 230)  # number of the last space group of each
 
 
-def reduce_to_primitive(atoms: Atoms, symprec: float = SYMPREC) -> Atoms:
+def reduce_to_primitive(atoms: Atoms) -> Atoms:
     """Return the primitive cell, or the cell itself where that is one.
-
-    Parameters
-    ----------
-    atoms : Atoms
-    symprec : float, optional
-        How far atoms may be off their places, Angstrom.
 
     Raises
     ------
     StructureError
-        spglib finds no symmetry, not even that of the lattice.
+        spglib finds none.
     MissingExtraError
         spglib is not installed.
     """
-    require("spglib")
-    import spglib
-
-    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
-    found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=symprec)
-    if found is None:
-        raise StructureError("spglib finds no primitive cell of it", "Atoms may lie on top of each other")
-    lattice, scaled, numbers = found
+    lattice, scaled, numbers = _ask("standardize_cell", atoms, to_primitive=True, no_idealize=True)
     if len(numbers) == len(atoms):
         return atoms
     return Atoms(numbers, scaled_positions=scaled, cell=lattice, pbc=True)
@@ -54,10 +44,22 @@ def find_crystal_system(atoms: Atoms) -> tuple[str, str]:
     MissingExtraError
         spglib is not installed.
     """
+    dataset = _ask("get_symmetry_dataset", atoms)
+    return dataset.international, SYSTEMS[int(np.searchsorted(_LAST, dataset.number))]
+
+
+def _ask(question: str, atoms: Atoms, **options: bool) -> Any:
+    """Call a function of spglib, which fails with an error or with nothing and a warning, as the process has it."""
     require("spglib")
     import spglib
 
-    dataset = spglib.get_symmetry_dataset((atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), SYMPREC)
-    if dataset is None:
-        raise StructureError("spglib finds no space group of it", "Atoms may lie on top of each other")
-    return dataset.international, SYSTEMS[int(np.searchsorted(_LAST, dataset.number))]
+    cell, reason = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), "atoms may overlap"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Set OLD_ERROR_HANDLING", category=DeprecationWarning)
+        try:
+            found = getattr(spglib, question)(cell, symprec=SYMPREC, **options)
+        except spglib.SpglibError as error:
+            found, reason = None, str(error)
+    if found is None:
+        raise StructureError("spglib finds no symmetry in it", reason)
+    return found
