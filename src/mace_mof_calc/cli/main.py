@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from ..errors import MaceMofError
-from . import evaluate, finetune, label, models, sample
+from . import curate, evaluate, finetune, label, models, sample
 
 __all__ = ["main"]
 
@@ -49,6 +49,7 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     models.add_parsers(commands)
+    curate.add_parser(commands)
     sample.add_parser(commands)
     label.add_parser(commands)
     finetune.add_parser(commands)

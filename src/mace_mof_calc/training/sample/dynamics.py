@@ -88,8 +88,8 @@ def run_segment(
     ASE's `LangevinBAOAB` (B. Leimkuhler, C. Matthews, J. Chem. Phys. 138, 174102 (2013); D. Quigley, M. I. J. Probert,
     J. Chem. Phys. 120, 11432 (2004)). It takes cells of any orientation. Its state is no more than positions, cell and
     their momenta, so that segments make the same trajectory as a single piece, to the order of a time step.
-    A test has its fluctuations of the volume at ``kT V / B``. ASE's `MTKNPT` gives nine degrees of freedom to the six of a
-    cell that does not turn, and had larger ones.
+    A test has its fluctuations of the volume at ``kT V / B``; those of ASE's `MTKNPT`, which gives nine degrees of
+    freedom to the six of a cell that does not turn, were larger.
     """
     running = atoms.copy()
     frames: list[Atoms] = []
