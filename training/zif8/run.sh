@@ -15,3 +15,14 @@ cd "$folder"
 mace-mof sample crystals.extxyz -o sampled.extxyz --calculator gfn1-xtb --kind relax,strain,md,rattle \
     --strain -0.04 0.04 --steps 600 --every 20 --md-frames 20 --rattle-frames 24
 mace-mof label sampled.extxyz -o labelled.extxyz --calculator gfn1-xtb --workers 2 --isolated-atoms
+
+# Old and new frames have labels of one kind, and so one head learns both.
+export MACE_MOF_MODELS="$PWD/models"
+train="labelled.extxyz replay.extxyz --foundation mini --level-of-theory GFN1-xTB --dtype float32"
+mace-mof finetune $train --name mini-before --epochs 0
+mace-mof finetune $train --name mini-zif8 --epochs 60 --patience 15 --lr 1e-3 --ema 0.99
+
+for model in mini-before mini-zif8; do
+    mace-mof evaluate mini-zif8/test.extxyz old.extxyz --model $model -o evaluated-$model \
+        --phonons crystals.extxyz --reference gfn1-xtb --dim 1 1 1 --mesh 1 1 1
+done

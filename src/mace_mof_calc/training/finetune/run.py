@@ -103,7 +103,7 @@ def finetune(
     description : Description, optional
         For its card.
     epochs, patience : int, optional
-        Epochs at most, and those without improvement that end the training.
+        Epochs at most, 0 for a model as it would begin, and those without improvement that end the training.
     device : str, optional
         As in `MaceMOF`.
     track : Track, optional
@@ -123,8 +123,8 @@ def finetune(
     if foundation is None and (replay is not None or recipe.split == "fps"):
         what = "Replay" if replay is not None else "A division by descriptors"
         raise TrainingError(f"{what} without a foundation model", "It takes one", "Name it, or leave this out")
-    if min(epochs, patience) < 1:
-        raise TrainingError(f"{epochs} epochs, with a patience of {patience}", "Both must be 1 or more", "")
+    if epochs < 0 or patience < 1:
+        raise TrainingError(f"{epochs} epochs, with a patience of {patience}", "Patience must be 1 or more", "")
     settings = _settings(name, foundation, foundation_head, recipe, architecture, replay)
     inputs = [*frames, *([replay] if replay else []), *([resolve(foundation)] if foundation else [])]
     job = Job(folder / FRAMES, "finetune", inputs, settings)

@@ -70,6 +70,16 @@ def test_both_heads_are_validated_and_the_start_is_the_foundation(tuned, copper,
     assert float(rows[0]["forces_rmse_meV_per_A"]) == pytest.approx(1e3 * np.sqrt((errors**2).mean()), rel=1e-4)
 
 
+def test_without_an_epoch_it_is_how_it_would_begin(tuned, copper, workshop, tmp_path):
+    words = ["--foundation", "copper", "--split", "fps", "--replay", workshop.copper, "--no-register", "--epochs", "0"]
+    assert run(workshop, workshop.folder / "alloy.extxyz", "--name", "start", "-o", tmp_path, *words) == 0
+    (rows, begun) = (curves(each)[:2] for each in (tmp_path, tuned.parent))
+    assert [row["forces_rmse_meV_per_A"] for row in rows] == [row["forces_rmse_meV_per_A"] for row in begun]
+    atoms = read_frames(workshop.copper)[0]
+    known = MaceMOF(copper).get_forces(Atoms(atoms))
+    assert np.abs(MaceMOF(tmp_path / "start.json").get_forces(Atoms(atoms)) - known).max() < 1e-6
+
+
 def test_the_packed_model_is_the_trained_one(tuned, crystal):
     packed = read_packed(tuned)
     assert packed.hyperparameters.heads == ("pt_head", "Default")
@@ -179,7 +189,7 @@ def test_the_registered_model_of_a_training_that_goes_on_is_replaced(copper, wor
     [
         ({"foundation": None, "replay": "copper"}, "Replay without a foundation"),
         ({"foundation": None, "recipe": Recipe(split="fps")}, "descriptors without a foundation"),
-        ({"epochs": 0}, "0 epochs"),
+        ({"epochs": -1}, "-1 epochs"),
     ],
 )
 def test_what_makes_no_sense_is_refused(workshop, tmp_path, options, complaint):
