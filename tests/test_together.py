@@ -15,6 +15,8 @@ from phonopy.file_IO import read_force_constants_hdf5
 from phonopy.harmonic.force_constants import compact_fc_to_full_fc
 
 from mace_mof_calc import structures
+from mace_mof_calc.models.cards import EMBEDDED_DIRECTORY
+from mace_mof_calc.models.own import register
 from phonopy_mlp.cli.main import main
 from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
 from phonopy_mlp.imaginary import compute_commensurate_modes
@@ -34,6 +36,18 @@ def _place(tmp_path, monkeypatch):
     structures.load("MOF-5").write("MOF-5.cif")
     write("gold.cif", bulk("Au", cubic=True))
     Path("page.model").write_text("<html>not here</html>")
+
+
+def test_a_model_of_ones_own_has_a_name(tmp_path, capsys):
+    packed = EMBEDDED_DIRECTORY / "mini.json"
+    assert "my-mof" not in calculator_names()
+    register(packed, "my-mof")
+    assert "my-mof" in calculator_names()
+    assert describe(get_calculator("my-mof"))["elements"] == describe(get_calculator("mini"))["elements"]
+    assert main(["run", "--mlp", "my-mof", "gold.cif"]) == 2
+    assert "Au" in capsys.readouterr().err  # the word is the model, and the model knows no gold
+    assert main(["run", "--mlp=my-mofs", "gold.cif"]) == 2
+    assert "Did you mean my-mof" in capsys.readouterr().err
 
 
 def test_our_names_are_registered():

@@ -9,11 +9,13 @@ __all__ = [
     "DispersionError",
     "DisplacementError",
     "DomainError",
+    "FramesError",
     "MaceMofError",
     "MissingExtraError",
     "ModelFileError",
     "PrecisionError",
     "StructureError",
+    "TrainingError",
     "UnknownHeadError",
     "UnknownModelError",
     "UnknownStructureError",
@@ -119,3 +121,11 @@ class UnknownStructureError(MaceMofError, ValueError):
 
 class CommitteeError(MaceMofError, ValueError):
     """Models that do not make a committee: their averages would mean nothing."""
+
+
+class FramesError(MaceMofError, ValueError):
+    """A file of structures that cannot be read, or lacks the labels that it must have."""
+
+
+class TrainingError(MaceMofError, ValueError):
+    """A step from structures to a model that cannot be done as it was asked for."""

@@ -1,14 +1,18 @@
 """Calculators by name: the factories behind the entry points of group ``phonopy_mlp.calculators``.
 
-Each returns a fresh ASE calculator. Importing this module is light; a factory imports what it needs when it is called.
+The user's own models are in the catalogue behind the entry point of group ``phonopy_mlp.catalogues``. Each factory
+returns a fresh ASE calculator. Importing this module is light; a factory imports what it needs when it is called.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import DeviceError, PrecisionError
+from .models.own import list_own
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import BaseCalculator, Calculator
@@ -61,7 +65,12 @@ def from_file(
     return MaceMOF(Path(path), device=device, dtype=dtype, head=head, trust=trust)
 
 
-def _mace(name: str, device: str, dtype: str, head: str | None) -> Calculator:
+def own_models() -> Mapping[str, Callable[..., Calculator]]:
+    """Return a factory for each model of the user's own, by its name; nothing is opened."""
+    return {name: partial(_mace, name) for name in list_own()}
+
+
+def _mace(name: str, device: str = "auto", dtype: str = "float64", head: str | None = None) -> Calculator:
     from .calculator import MaceMOF
 
     return MaceMOF(name, device=device, dtype=dtype, head=head)

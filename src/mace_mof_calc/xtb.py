@@ -18,7 +18,7 @@ from .checks import check_structure
 from .errors import MissingExtraError
 from .models.cards import GFN1_ELEMENTS
 
-__all__ = ["NARROW", "GFN1xTB", "GammaPointWarning"]
+__all__ = ["NARROW", "GFN1xTB", "GammaPointWarning", "describe_narrow"]
 
 #: Periodic cells narrower than this along an axis are beyond Gamma-point sampling, Angstrom.
 NARROW = 10.0
@@ -141,19 +141,23 @@ class GFN1xTB(Calculator):
         return TBLite(method="GFN1-xTB", verbosity=0, **self.parameters)
 
     def _warn_if_narrow(self, atoms: Atoms) -> None:
-        widths = _periodic_widths(atoms)
-        if self._warned or not (widths < NARROW).any():
-            return
-        self._warned = True
-        warnings.warn(
-            f"The cell is {widths.min():.1f} Angstrom wide along a periodic axis. GFN1-xTB samples the Gamma point "
-            f"alone here, which is too little below {NARROW:g} Angstrom; repeat the cell along that axis.",
-            GammaPointWarning,
-            stacklevel=2,
-        )
+        if not self._warned and (message := describe_narrow(atoms)):
+            self._warned = True
+            warnings.warn(message, GammaPointWarning, stacklevel=2)
 
     def _get_name(self) -> str:
         return "gfn1-xtb"
+
+
+def describe_narrow(atoms: Atoms) -> str:
+    """Say that a cell is too narrow for the Gamma point alone; return nothing where it is not."""
+    widths = _periodic_widths(atoms)
+    if not (widths < NARROW).any():
+        return ""
+    return (
+        f"The cell is {widths.min():.1f} Angstrom wide along a periodic axis. GFN1-xTB samples the Gamma point "
+        f"alone here, which is too little below {NARROW:g} Angstrom; repeat the cell along that axis."
+    )
 
 
 def _periodic_widths(atoms: Atoms) -> NDArray[np.float64]:

@@ -1,11 +1,14 @@
-"""Calculators by name, from the entry points of installed packages."""
+"""Calculators by name, from the entry points and catalogues of installed packages."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
+import warnings
 from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint, entry_points
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +20,39 @@ from phonopy_mlp.protocols import SupportsDescription
 CALCULATOR_GROUP = "phonopy_mlp.calculators"
 """Entry-point group ``name -> factory(*, device, dtype)``, a factory returning an ASE calculator."""
 
+CATALOGUE_GROUP = "phonopy_mlp.catalogues"
+"""Entry-point group ``name -> callable()``, the callable returning a mapping ``name -> factory(*, device, dtype)`` of
+calculators whose names are known at run time alone. Names of `CALCULATOR_GROUP` come first."""
+
 MODEL_FILE_GROUP = "phonopy_mlp.model_files"
 """Entry-point group ``suffix without dot -> factory(path, *, device, dtype)``."""
 
 MODEL_FILE_SUFFIXES = (".model", ".safetensors", ".json")
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a calculator comes from.
+
+    Attributes
+    ----------
+    name : str
+        Its registered name, or the suffix of the model file.
+    value : str
+        The factory, or the catalogue that offers it, as ``module:name``.
+    load : callable
+        Returns the factory, importing what it is in.
+
+    """
+
+    name: str
+    value: str
+    load: Callable[[], Callable[..., BaseCalculator]]
+
+
 def calculator_names() -> tuple[str, ...]:
-    """Return the registered calculator names, sorted; nothing is loaded."""
-    return tuple(sorted(entry_points(group=CALCULATOR_GROUP).names))
+    """Return the names of all calculators, sorted; catalogues are asked, and no calculator is loaded."""
+    return tuple(sorted({*entry_points(group=CALCULATOR_GROUP).names, *_read_catalogues()}))
 
 
 def is_model_file(word: str) -> bool:
@@ -62,8 +89,8 @@ def get_calculator(
     return _make(find_calculator(model), model, (model,) if is_model_file(model) else (), settings)
 
 
-def find_calculator(model: str) -> EntryPoint:
-    """Return the entry point of a registered name or of a model file, loading nothing.
+def find_calculator(model: str) -> Source:
+    """Return where the calculator of a registered name or of a model file comes from, loading none.
 
     Raises
     ------
@@ -72,11 +99,13 @@ def find_calculator(model: str) -> EntryPoint:
 
     """
     if is_model_file(model):
-        return _model_file_entry_point(model)
-    found = [point for point in entry_points(group=CALCULATOR_GROUP) if point.name == model]
-    if not found:
+        return _model_file_source(model)
+    for point in entry_points(group=CALCULATOR_GROUP):
+        if point.name == model:
+            return Source(point.name, point.value, point.load)
+    if (offered := _read_catalogues().get(model)) is None:
         raise _unknown_name(model)
-    return found[0]
+    return offered
 
 
 def identify(model: str) -> Mapping[str, str | None]:
@@ -94,7 +123,27 @@ def describe(calculator: BaseCalculator) -> Mapping[str, Any]:
     return {"name": getattr(calculator, "name", type(calculator).__name__)}
 
 
-def _model_file_entry_point(model: str) -> EntryPoint:
+def _read_catalogues() -> dict[str, Source]:
+    """Return what the catalogues of installed packages offer; one that fails is warned of, and left out."""
+    offered: dict[str, Source] = {}
+    for point in entry_points(group=CATALOGUE_GROUP):
+        try:
+            factories = dict(point.load()())
+        except Exception as error:  # of anybody's package
+            warnings.warn(
+                f"The catalogue of calculators '{point.value}' failed: {type(error).__name__}: {error}", stacklevel=2
+            )
+            continue
+        for name, factory in factories.items():
+            offered.setdefault(name, Source(name, point.value, partial(_identity, factory)))
+    return offered
+
+
+def _identity(factory: Callable[..., BaseCalculator]) -> Callable[..., BaseCalculator]:
+    return factory
+
+
+def _model_file_source(model: str) -> Source:
     suffix = Path(model).suffix.removeprefix(".")
     found = [point for point in entry_points(group=MODEL_FILE_GROUP) if point.name == suffix]
     if not found:
@@ -103,17 +152,16 @@ def _model_file_entry_point(model: str) -> EntryPoint:
             f"no installed package reads '.{suffix}' model files",
             "Install one that does, for example 'pip install mace-mof-calc'",
         )
-    return found[0]
+    return Source(found[0].name, found[0].value, found[0].load)
 
 
-def _make(point: EntryPoint, model: str, arguments: tuple[str, ...], settings: Mapping[str, Any]) -> BaseCalculator:
+def _make(source: Source, model: str, arguments: tuple[str, ...], settings: Mapping[str, Any]) -> BaseCalculator:
     try:
-        factory: Callable[..., BaseCalculator] = point.load()
-        return factory(*arguments, **settings)
+        return source.load()(*arguments, **settings)
     except Exception as error:
         reason, remedy = _explain(error) or (
             str(error) or type(error).__name__,
-            f"The calculator comes from '{point.value}'",
+            f"The calculator comes from '{source.value}'",
         )
         if isinstance(error, TypeError) and "head" in settings and "'head'" in reason:
             reason, remedy = "it has no heads to choose from", "Leave out --head"

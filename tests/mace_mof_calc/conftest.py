@@ -128,4 +128,5 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "cache" / "models"
     monkeypatch.setattr(weights, "cache_directory", lambda: directory)
     monkeypatch.delenv(weights.MODELS_VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     return directory

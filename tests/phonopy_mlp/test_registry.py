@@ -1,8 +1,42 @@
+import subprocess
+import sys
+
 import pytest
 from ase.calculators.emt import EMT
 
 from phonopy_mlp.errors import CalculatorError
-from phonopy_mlp.registry import calculator_names, describe, get_calculator, is_model_file
+from phonopy_mlp.registry import calculator_names, describe, find_calculator, get_calculator, is_model_file
+
+CATALOGUE = """
+def offer():
+    return {"copper-twice": make, "emt": None}
+
+
+def make(*, device, dtype):
+    from ase.calculators.emt import EMT
+
+    return EMT()
+
+
+def fail():
+    raise OSError("disk gone")
+"""
+
+
+@pytest.fixture
+def add_catalogue(tmp_path, monkeypatch):
+    """Function that installs a catalogue of calculators, by the name of what reads it."""
+
+    def add(function):
+        module = f"catalogue_that_may_{function}"
+        (tmp_path / f"{module}.py").write_text(CATALOGUE)
+        info = tmp_path / f"{module}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[phonopy_mlp.catalogues]\n{function} = {module}:{function}\n")
+        monkeypatch.syspath_prepend(tmp_path)
+
+    return add
 
 
 def test_names_come_from_entry_points(registered):
@@ -60,3 +94,28 @@ def test_model_files_are_known_by_suffix(word, expected):
 
 def test_a_calculator_without_description_has_a_name():
     assert describe(EMT()) == {"name": "emt"}
+
+
+def test_a_catalogue_adds_names_that_are_known_at_run_time_alone(registered, add_catalogue):
+    assert "copper-twice" not in calculator_names()
+    add_catalogue("offer")
+    assert {"copper-twice", "emt", "copper-only"} <= set(calculator_names())
+    assert isinstance(get_calculator("copper-twice"), EMT)
+    assert find_calculator("copper-twice").value == "catalogue_that_may_offer:offer"
+    assert isinstance(get_calculator("emt"), EMT)  # not that of the catalogue
+    with pytest.raises(CalculatorError, match="Did you mean copper-twice"):
+        get_calculator("coper-twice")
+
+
+def test_a_catalogue_that_fails_is_warned_of_and_in_nobodys_way(registered, add_catalogue):
+    add_catalogue("fail")
+    with pytest.warns(UserWarning, match="catalogue_that_may_fail:fail' failed: OSError: disk gone"):
+        assert "emt" in calculator_names()
+    assert isinstance(get_calculator("emt"), EMT)
+    with pytest.warns(UserWarning, match="disk gone"), pytest.raises(CalculatorError, match="Unknown calculator"):
+        get_calculator("copper-twice")
+
+
+def test_names_are_listed_without_torch():
+    code = "import sys; from phonopy_mlp import registry; registry.calculator_names(); print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"

@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.io import iread
-from ase.io.formats import UnknownFileTypeError
 from ase.neighborlist import neighbor_list
 
 from ..checks import check_structure
 from ..errors import DomainError
+from ..farthest import choose_farthest
+from ..files import write_file
 from ..models.loading import LoadedModel
-from ..models.packed import write_file
 from .descriptors import compute_descriptors
 
 Array = np.ndarray[Any, Any]
@@ -106,7 +105,7 @@ def make_reference(model: LoadedModel, frames: Sequence[Atoms], *, every: int = 
             f"One in {HELD_OUT} is held out, and the element must be there as well as among the others",
             "Shuffle the structures, or give more",
         )
-    kept = {symbol: _spread(all_of_it) for symbol, all_of_it in sorted(fitted.items())}
+    kept = {symbol: own[choose_farthest(own, MOST)] for symbol, own in sorted(fitted.items())}
     return DomainReference(
         digest=model.digest,
         frames=len(frames),
@@ -114,22 +113,6 @@ def make_reference(model: LoadedModel, frames: Sequence[Atoms], *, every: int = 
         limits={s: float(np.quantile(nearest_distances(held_out[s], kept[s]), QUANTILE)) for s in kept},
         contacts=_shortest(frames, sorted(kept), model.r_max),
     )
-
-
-def read_frames(path: Path) -> list[Atoms]:
-    """Read a training set.
-
-    Raises
-    ------
-    DomainError
-        There is no such file, or ASE cannot read it.
-    """
-    try:
-        return list(iread(path, index=":"))
-    except (OSError, UnknownFileTypeError, ValueError) as error:
-        raise DomainError(
-            f"The training set {path} cannot be read", f"{type(error).__name__}: {error}", "Give an extxyz file"
-        ) from error
 
 
 def nearest_distances(descriptors: Array, reference: Array) -> Array:
@@ -209,16 +192,6 @@ def _collect(model: LoadedModel, frames: Sequence[Atoms], *, held_out: bool) -> 
             for symbol in sorted(set(atoms.symbols)):
                 found.setdefault(symbol, []).append(descriptors[atoms.symbols == symbol])
     return {symbol: np.concatenate(parts) for symbol, parts in found.items()}
-
-
-def _spread(descriptors: Array) -> Array:
-    """Return descriptors that are far from each other, the most central one first."""
-    taken = [int(((descriptors - descriptors.mean(axis=0)) ** 2).sum(axis=1).argmin())]
-    distances = np.full(len(descriptors), np.inf)
-    while len(taken) < min(MOST, len(descriptors)):
-        distances = np.minimum(distances, ((descriptors - descriptors[taken[-1]]) ** 2).sum(axis=1))
-        taken.append(int(distances.argmax()))
-    return descriptors[taken]
 
 
 def _shortest(frames: Iterable[Atoms], symbols: Sequence[str], cutoff: float) -> dict[Pair, float]:

@@ -20,7 +20,14 @@ from .pickled import Record
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ARCHITECTURE", "STORED_BUFFERS", "build_module", "extract_hyperparameters"]
+__all__ = [
+    "ARCHITECTURE",
+    "STORED_BUFFERS",
+    "build_module",
+    "construction",
+    "extract_hyperparameters",
+    "initialise_module",
+]
 
 #: The class of mace that this package builds.
 ARCHITECTURE = "ScaleShiftMACE"
@@ -115,7 +122,7 @@ def build_module(
     """
     import torch
 
-    with _ONE_AT_A_TIME, _construction(dtype):
+    with _ONE_AT_A_TIME, construction(dtype):
         module = _construct(hyperparameters)
     own = module.state_dict()
     required = {name for name, _ in module.named_parameters()} | STORED_BUFFERS
@@ -136,6 +143,23 @@ def build_module(
         if _class_name(part) == "normalize2mom":
             part.cst = hyperparameters.activation_constant
     return module.to(dtype).requires_grad_(requires_grad=False).eval()
+
+
+def initialise_module(hyperparameters: Hyperparameters, *, seed: int) -> torch.nn.Module:
+    """Build a model with random parameters by mace's own constructor, in float64.
+
+    Parameters
+    ----------
+    hyperparameters : Hyperparameters
+        What to build; their activation constant is left to e3nn.
+    seed : int
+        Of the random numbers; those of the process stay as they are.
+    """
+    import torch
+
+    with _ONE_AT_A_TIME, construction(torch.float64):
+        torch.manual_seed(seed)
+        return _construct(hyperparameters)
 
 
 # What mace's constructor reads belongs to the process, so that only one thread at a time may set it.
@@ -188,7 +212,7 @@ def _construct(values: Hyperparameters) -> torch.nn.Module:
 
 
 @contextlib.contextmanager
-def _construction(dtype: torch.dtype) -> Iterator[None]:
+def construction(dtype: torch.dtype) -> Iterator[None]:
     """Set what mace's constructor reads from the process, and give it back."""
     import torch
 

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import ModelFileError, UnknownModelError
+from .own import list_own
 
 __all__ = [
     "CARDS",
@@ -22,6 +23,7 @@ __all__ = [
     "ValidationRow",
     "card_from_json",
     "get_card",
+    "read_card",
 ]
 
 #: Folder of the models that ship inside the package.
@@ -238,13 +240,31 @@ def card_from_json(data: Mapping[str, Any], *, filename: str, digest: str) -> Mo
     return ModelCard(**values, filename=filename, url=None, digest=digest, validation=rows)
 
 
+def read_card(path: Path) -> ModelCard:
+    """Read the card of a packed model, without its weights.
+
+    Parameters
+    ----------
+    path : Path
+        The JSON file.
+
+    Raises
+    ------
+    ModelFileError
+        It holds no card.
+    """
+    content = path.read_bytes()
+    try:
+        card = dict(json.loads(content)["card"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelFileError(
+            f"{path} is not a packed model", f"{type(error).__name__}: {error}", "Check its source"
+        ) from error
+    return card_from_json(card, filename=path.name, digest=f"sha256:{hashlib.sha256(content).hexdigest()}")
+
+
 def _embedded_cards() -> list[ModelCard]:
-    cards = []
-    for path in sorted(EMBEDDED_DIRECTORY.glob("*.json")):
-        content = path.read_bytes()
-        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-        cards.append(card_from_json(json.loads(content)["card"], filename=path.name, digest=digest))
-    return cards
+    return [read_card(path) for path in sorted(EMBEDDED_DIRECTORY.glob("*.json"))]
 
 
 #: The registered models by name, read-only.
@@ -271,10 +291,11 @@ def get_card(name: str) -> ModelCard:
     try:
         return CARDS[name]
     except KeyError:
-        close = difflib.get_close_matches(name, CARDS, n=3)
+        known = [*CARDS, *list_own()]
+        close = difflib.get_close_matches(name, known, n=3)
         guess = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
         raise UnknownModelError(
             f"There is no model {name!r}",
             "",
-            f"{guess}Known models: {', '.join(CARDS)}. A path to a .model or .json file works too",
+            f"{guess}Known models: {', '.join(known)}. A path to a .model or .json file works too",
         ) from None

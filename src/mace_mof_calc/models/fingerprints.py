@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ModelFileError, UnknownModelError
 from .cards import CARDS
+from .own import find_own, list_own
 from .packed import Fingerprint, read_packed, write_fingerprint
 from .weights import resolve
 
@@ -177,7 +178,7 @@ def verify(name: str, *, device: str = "auto") -> Verification:
     Parameters
     ----------
     name : str
-        ``mof0``, ``mof0-v2``, ``mp-0b-d3``, or a model that ships with this package.
+        ``mof0``, ``mof0-v2``, ``mp-0b-d3``, a model that ships with this package, or one of the user's own.
     device : str, optional
         As in `MaceMOF`. The precision is float64.
 
@@ -202,8 +203,8 @@ def verify(name: str, *, device: str = "auto") -> Verification:
     if name in MOF5:
         expected = Fingerprint("MOF-5", MOF5[name].energy, 0.0)
         return _compare(name, make_mof5(name), MaceMOF(name, device=device), expected)
-    if name not in CARDS or not CARDS[name].embedded:
-        known = [*MOF5, *(card.name for card in CARDS.values() if card.embedded)]
+    if find_own(name) is None and (name not in CARDS or not CARDS[name].embedded):
+        known = [*MOF5, *(card.name for card in CARDS.values() if card.embedded), *list_own()]
         raise UnknownModelError(f"There is no fingerprint of {name!r}", "", f"There is one of {', '.join(known)}")
     return _verify_packed(name, resolve(name), device)
 

@@ -7,17 +7,15 @@ stands for both.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelFileError
+from ..files import write_file
 from .architecture import ARCHITECTURE, STORED_BUFFERS, build_module, extract_hyperparameters
 from .cards import ModelCard, card_from_json
 from .hyperparameters import Hyperparameters
@@ -31,7 +29,6 @@ __all__ = [
     "PackedModel",
     "read_packed",
     "save_packed",
-    "write_file",
     "write_fingerprint",
 ]
 
@@ -239,17 +236,3 @@ def _check_rebuilt(
 
 def _encode(document: Mapping[str, Any]) -> bytes:
     return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file so that it appears complete or not at all."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            Path(name).unlink()
-        raise

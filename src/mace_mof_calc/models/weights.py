@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..errors import ModelFileError, WeightsError
 from .cards import CARDS, EMBEDDED_DIRECTORY, ModelCard, get_card
+from .own import MODELS_VARIABLE, find_own
 
 __all__ = [
     "MODELS_VARIABLE",
@@ -24,9 +25,6 @@ __all__ = [
     "resolve",
     "verify_digest",
 ]
-
-#: Environment variable with a folder of model files.
-MODELS_VARIABLE = "MACE_MOF_MODELS"
 
 _BLOCK = 1 << 20  # bytes
 _TIMEOUT = 60.0  # seconds without a byte from the server
@@ -43,8 +41,8 @@ def resolve(model: str | Path, *, allow_fetch: bool = True) -> Path:
     """Find the file of a model, fetching it where it must be.
 
     A registered name is looked up in the package, then in the folder that ``MACE_MOF_MODELS`` names, then in the
-    cache, and is fetched at last. Anything else is a path. A file whose digest is published is verified wherever it
-    is found.
+    cache, and is fetched at last. The name of a model of the user's own is looked up in their folder
+    (`own.own_directory`). Anything else is a path. A file whose digest is published is verified wherever it is found.
 
     Parameters
     ----------
@@ -68,7 +66,7 @@ def resolve(model: str | Path, *, allow_fetch: bool = True) -> Path:
         If the weights are not here and cannot be fetched, or are not the published ones.
     """
     if isinstance(model, Path) or model not in CARDS:
-        return _explicit_path(model)
+        return (isinstance(model, str) and find_own(model)) or _explicit_path(model)
     path = find(model)
     if path is not None:
         return path

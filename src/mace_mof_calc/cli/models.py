@@ -1,58 +1,24 @@
-"""Command ``mace-mof``: the models of this package and their weights."""
+"""Commands on models and their weights: ``models``, ``fetch``, ``info``, ``domain``, ``verify``."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-import traceback
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .errors import MaceMofError, WeightsError
-from .models.cards import CARDS, GFN1_ELEMENTS, ModelCard
+from ..errors import ModelFileError, WeightsError
+from ..models.cards import CARDS, GFN1_ELEMENTS, ModelCard, read_card
+from ..models.own import list_own
 
 if TYPE_CHECKING:
-    from .models.packed import PackedModel
+    from ..models.packed import PackedModel
 
-__all__ = ["main"]
-
-_DIFFERS, _FAILED = 1, 2
+_DIFFERS = 1
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Arguments; those of the process by default.
-
-    Returns
-    -------
-    int
-        Exit status: 0, 1 where `verify` finds a difference, 2 after an error.
-    """
-    arguments = _make_parser().parse_args(argv)
-    command: Callable[[argparse.Namespace], int] = arguments.command
-    try:
-        return command(arguments)
-    except (MaceMofError, OSError) as error:
-        if arguments.debug:
-            traceback.print_exc()
-        else:
-            print(f"mace-mof: error: {error}", file=sys.stderr)
-        return _FAILED
-
-
-def _make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mace-mof", description="Models of mace-mof-calc and their weights.")
-    parser.add_argument("--version", action="version", version=f"mace-mof-calc {version('mace-mof-calc')}")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
+def add_parsers(commands: Any) -> None:
+    """Add the parsers of these commands."""
     models = commands.add_parser("models", help="list the models")
     models.set_defaults(command=_list_models)
 
@@ -77,7 +43,6 @@ def _make_parser() -> argparse.ArgumentParser:
     verify.add_argument("name", metavar="NAME", help="model, such as mof0")
     verify.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: auto)")
     verify.set_defaults(command=_verify)
-    return parser
 
 
 def _list_models(_arguments: argparse.Namespace) -> int:
@@ -87,10 +52,19 @@ def _list_models(_arguments: argparse.Namespace) -> int:
         ("mp-0b-d3", "PBE(+U) + D3(BJ)", _count_elements(CARDS["mp-0b"]), _needs("those of mp-0b", "torch_dftd"))
     )
     rows.append(("gfn1-xtb", "GFN1-xTB", str(GFN1_ELEMENTS), _needs("none needed", "tblite")))
+    rows += [_describe_own(name, path) for name, path in list_own().items()]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for row in rows:
         print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
     return 0
+
+
+def _describe_own(name: str, path: Path) -> tuple[str, str, str, str]:
+    try:
+        card = read_card(path)
+    except ModelFileError:
+        return name, "", "", f"{path}, which cannot be read"
+    return name, card.level_of_theory, _count_elements(card), str(path)
 
 
 def _count_elements(card: ModelCard) -> str:
@@ -103,7 +77,7 @@ def _needs(weights: str, package: str) -> str:
 
 
 def _locate(card: ModelCard) -> str:
-    from .models.weights import find
+    from ..models.weights import find
 
     if card.embedded:
         return "in the package"
@@ -115,16 +89,16 @@ def _locate(card: ModelCard) -> str:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
-    from .models.weights import fetch
+    from ..models.weights import fetch
 
     print(fetch(arguments.name, progress=not arguments.quiet, url=arguments.url))
     return 0
 
 
 def _show_info(arguments: argparse.Namespace) -> int:
-    from .models.loading import load
-    from .models.packed import read_packed
-    from .models.weights import resolve
+    from ..models.loading import load
+    from ..models.packed import read_packed
+    from ..models.weights import resolve
 
     resolve(arguments.model, allow_fetch=False)
     loaded = load(arguments.model)
@@ -174,8 +148,9 @@ def _print_validation(packed: PackedModel | None) -> None:
 
 
 def _make_domain(arguments: argparse.Namespace) -> int:
-    from .domain.reference import make_reference, read_frames, reference_path, write_reference
-    from .models.loading import load
+    from ..domain.reference import make_reference, reference_path, write_reference
+    from ..frames import read_frames
+    from ..models.loading import load
 
     frames = read_frames(Path(arguments.frames))
     model = load(arguments.model)
@@ -187,7 +162,7 @@ def _make_domain(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from .models.fingerprints import ENERGY_TOLERANCE, FORCE_TOLERANCE, verify
+    from ..models.fingerprints import ENERGY_TOLERANCE, FORCE_TOLERANCE, verify
 
     outcome = verify(arguments.name, device=arguments.device)
     print(f"{outcome.name} on {outcome.structure}{', ' + outcome.settings if outcome.settings else ''}")

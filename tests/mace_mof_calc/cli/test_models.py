@@ -8,7 +8,7 @@ from mace_mof_calc.models import cards, fingerprints, weights
 from mace_mof_calc.models.fingerprints import Verification
 from mace_mof_calc.models.packed import save_packed
 
-from .conftest import TINY_CARD, make_module
+from ..conftest import TINY_CARD, make_module
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def embedded(tmp_path, monkeypatch):
     monkeypatch.setattr(cards, "EMBEDDED_DIRECTORY", folder)
     monkeypatch.setattr(weights, "EMBEDDED_DIRECTORY", folder)
     known = {card.name: card for card in (*cards._PUBLISHED, *cards._embedded_cards())}
-    for module in ("cli", "models.cards", "models.weights", "models.loading", "models.fingerprints"):
+    for module in ("cli.models", "models.cards", "models.weights", "models.loading", "models.fingerprints"):
         monkeypatch.setattr(f"mace_mof_calc.{module}.CARDS", known)
     return path
 

@@ -1,0 +1,5 @@
+"""Command line of mace-mof-calc."""
+
+from .main import main
+
+__all__ = ["main"]

@@ -1,0 +1,189 @@
+"""Command ``sample``: from crystals to configurations that are worth labelling."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..training.sample.settings import KINDS, Limits, Settings
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import BaseCalculator
+
+    from ..models.loading import LoadedModel
+    from ..training.job import Manifest
+
+
+def add_parser(commands: Any) -> None:
+    """Add the parser of this command."""
+    parser = commands.add_parser("sample", help="make configurations of crystals, to be labelled")
+    parser.set_defaults(command=_sample)
+    usual, limits = Settings(), Limits()
+    parser.add_argument("crystals", type=Path, metavar="FILE", help="crystals: extxyz, or another format of ASE")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="extxyz file to write")
+    parser.add_argument("--calculator", required=True, metavar="NAME", help="name of a calculator, or model file")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: auto)")
+    parser.add_argument("--dtype", default="float64", help="float64 or float32 (default: float64)")
+    parser.add_argument(
+        "--descriptor-model",
+        metavar="NAME",
+        help="model by whose descriptors frames are chosen (default: the calculator's own, distances of atoms without)",
+    )
+    own = ", ".join(usual.kinds)
+    parser.add_argument(
+        "--kind",
+        type=_split_words,
+        default=usual.kinds,
+        metavar="KIND,...",
+        help=f"some of {', '.join(KINDS)} (default: {own})",
+    )
+    parser.add_argument("--as-given", action="store_true", help="start from the crystals without relaxing them")
+    _add(parser, "--seed", usual.seed, "N", "of everything random")
+
+    md = parser.add_argument_group("md: molecular dynamics at constant pressure and temperature")
+    md.add_argument(
+        "--temperature",
+        type=_split_numbers,
+        default=usual.temperatures,
+        metavar="K,...",
+        help="one or more, also for phonons and soft (default: 300)",
+    )
+    _add(md, "--pressure", usual.pressure, "GPA", "in GPa")
+    _add(md, "--timestep", usual.timestep, "FS", "in fs")
+    _add(md, "--steps", usual.steps, "N", "at each temperature")
+    _add(md, "--every", usual.every, "N", "steps from one candidate to the next")
+    _add(md, "--md-frames", usual.md_frames, "N", "that are kept at each temperature")
+
+    strain = parser.add_argument_group("strain: isotropic strains, equally spaced")
+    strain.add_argument(
+        "--strain",
+        type=float,
+        nargs=2,
+        default=usual.strains,
+        metavar=("LOW", "HIGH"),
+        help="of the cell lengths (default: -0.1 0.1)",
+    )
+    _add(strain, "--strain-frames", usual.strain_frames, "N", "number of strains")
+    strain.add_argument("--relax-strained", action="store_true", help="relax the positions in each strained cell")
+
+    relax = parser.add_argument_group("relax: frames on the way to the minimum")
+    _add(relax, "--fmax", usual.fmax, "F", "largest force where it ends, in eV/A")
+    _add(relax, "--relax-steps", usual.relax_steps, "N", "largest number of steps")
+    _add(relax, "--relax-frames", usual.relax_frames, "N", "largest number of frames")
+
+    rattle = parser.add_argument_group("rattle: random displacements and strains")
+    _add(rattle, "--rattle-frames", usual.rattle_frames, "N", "number of frames")
+    _add(rattle, "--rattle-sigma", usual.rattle_sigma, "A", "standard deviation of each coordinate, in A")
+    _add(rattle, "--rattle-strain", usual.rattle_strain, "E", "standard deviation of each component of the strain")
+
+    modes = parser.add_argument_group("phonons, soft: displacements along all modes, and along the lowest one by one")
+    _add(modes, "--phonon-frames", usual.phonon_frames, "N", "at each temperature")
+    modes.add_argument("--quantum", action="store_true", help="quantum oscillators, rather than classical ones")
+    _add(modes, "--min-frequency", usual.min_frequency, "THZ", "of softer and imaginary modes, in THz")
+    _add(modes, "--soft-modes", usual.soft_modes, "N", "number of lowest modes")
+
+    bounds = parser.add_argument_group("unphysical frames")
+    _add(bounds, "--contact", limits.contact, "C", "shortest distance, of the sum of covalent radii")
+    _add(bounds, "--max-stretch", limits.stretch, "C", "largest factor of the cell along any direction, or its inverse")
+    _add(bounds, "--max-force", limits.force, "F", "largest force on an atom, in eV/A")
+
+
+def _add(group: Any, name: str, default: float, metavar: str, text: str) -> None:
+    group.add_argument(
+        name, type=type(default), default=default, metavar=metavar, help=f"{text} (default: {default:g})"
+    )
+
+
+def _split_words(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
+def _split_numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(word) for word in text.split(","))
+
+
+def _sample(arguments: argparse.Namespace) -> int:
+    from ..frames import read_frames
+    from ..training.calculators import make_calculator
+    from ..training.job import Job
+    from ..training.sample.crystals import prepare_crystals
+    from ..training.sample.run import sample_crystals
+    from .progress import show
+
+    settings = _read_settings(arguments)
+    models = [arguments.calculator, *([arguments.descriptor_model] if arguments.descriptor_model else [])]
+    inputs = [arguments.crystals, *(Path(name) for name in models if Path(name).is_file())]
+    identity = {
+        **asdict(settings),
+        "calculator": arguments.calculator,
+        "dtype": arguments.dtype,
+        "descriptor_model": arguments.descriptor_model,
+    }
+    job = Job(arguments.output, "sample", inputs, identity)
+    if job.finished is not None:
+        print(f"{arguments.output} is finished")
+        _print_summary(arguments.output, job.finished)
+        return 0
+    crystals = prepare_crystals(read_frames(arguments.crystals))
+    calculator = make_calculator(arguments.calculator, device=arguments.device, dtype=arguments.dtype)
+    model = _find_model(arguments.descriptor_model, calculator)
+    manifest = sample_crystals(crystals, calculator, settings, job, model=model, track=show)
+    _print_summary(arguments.output, manifest)
+    return 0
+
+
+def _read_settings(arguments: argparse.Namespace) -> Settings:
+    return Settings(
+        kinds=arguments.kind,
+        seed=arguments.seed,
+        as_given=arguments.as_given,
+        temperatures=arguments.temperature,
+        pressure=arguments.pressure,
+        timestep=arguments.timestep,
+        steps=arguments.steps,
+        every=arguments.every,
+        md_frames=arguments.md_frames,
+        strains=tuple(arguments.strain),
+        strain_frames=arguments.strain_frames,
+        relax_strained=arguments.relax_strained,
+        fmax=arguments.fmax,
+        relax_steps=arguments.relax_steps,
+        relax_frames=arguments.relax_frames,
+        rattle_frames=arguments.rattle_frames,
+        rattle_sigma=arguments.rattle_sigma,
+        rattle_strain=arguments.rattle_strain,
+        phonon_frames=arguments.phonon_frames,
+        quantum=arguments.quantum,
+        min_frequency=arguments.min_frequency,
+        soft_modes=arguments.soft_modes,
+        limits=Limits(arguments.contact, arguments.max_stretch, arguments.max_force),
+    )
+
+
+def _find_model(name: str | None, calculator: BaseCalculator) -> LoadedModel | None:
+    if name is not None:
+        from ..models.loading import load
+
+        return load(name)
+    members: tuple[LoadedModel, ...] = getattr(calculator, "loaded", ())
+    return members[0] if members else None
+
+
+def _print_summary(output: Path, manifest: Manifest) -> None:
+    from ..frames import read_frames
+    from ..training.job import manifest_path
+
+    frames = read_frames(output)
+    kinds = Counter(atoms.info["kind"] for atoms in frames)
+    sources = {str(atoms.info["source"]) for atoms in frames}
+    print(f"{output}: {len(frames)} frames of {len(sources)} crystals")
+    for kind, count in kinds.items():
+        print(f"  {count:5d}  {kind}")
+    reasons = Counter(each.reason.partition(":")[0] for each in manifest.dropped)
+    if reasons:
+        print(f"Left out, ended early or not relaxed, each named in {manifest_path(output)}:")
+    for reason, count in reasons.most_common():
+        print(f"  {count:5d}  {reason}")

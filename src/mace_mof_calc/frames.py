@@ -1,0 +1,116 @@
+"""Files of structures and of their labels: extended XYZ with the names that mace trains on.
+
+A labelled frame carries ``info["REF_energy"]`` (eV), ``arrays["REF_forces"]`` (eV/Angstrom, shape=(natoms, 3)) and
+``info["REF_stress"]`` (eV/Angstrom^3, shape=(6,), ASE's sign and Voigt order). ASE keeps these as they are, where it
+would move ``energy`` and ``forces`` to a calculator. Frames also say where they come from: ``info["source"]`` is the
+name of their crystal, ``info["kind"]`` how they were made, and ``info["name"]`` is their own, unique in its file.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.io import iread, write
+from ase.io.formats import UnknownFileTypeError
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from .errors import FramesError
+from .files import write_file
+
+Array = np.ndarray[Any, Any]
+
+ENERGY, FORCES, STRESS = "REF_energy", "REF_forces", "REF_stress"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """What was computed for a frame.
+
+    Attributes
+    ----------
+    energy : float
+        eV.
+    forces : ndarray, shape=(natoms, 3)
+        eV/Angstrom.
+    stress : ndarray, shape=(6,), or None
+        eV/Angstrom^3, ASE's sign and Voigt order; None where the structure is not periodic along all axes.
+    """
+
+    energy: float
+    forces: Array
+    stress: Array | None
+
+
+def read_frames(path: Path) -> list[Atoms]:
+    """Read structures, with whatever they carry.
+
+    Raises
+    ------
+    FramesError
+        There is no such file, ASE cannot read it, or it holds no structure.
+    """
+    try:
+        frames = list(iread(path, index=":"))
+    except (OSError, UnknownFileTypeError, ValueError, KeyError, IndexError) as error:
+        raise FramesError(
+            f"{path} cannot be read", f"{type(error).__name__}: {error}", "Give an extxyz file, or another of ASE's"
+        ) from error
+    if not frames:
+        raise FramesError(f"{path} holds no structure", "", "Give a file with one or more")
+    return frames
+
+
+def write_frames(path: Path, frames: Sequence[Atoms]) -> None:
+    """Write structures with all they carry but calculators; the file appears complete or not at all."""
+    write_file(path, encode_frames(frames))
+
+
+def encode_frames(frames: Sequence[Atoms]) -> bytes:
+    """Return what `write_frames` writes."""
+    text = io.StringIO()
+    write(text, list(frames), format="extxyz", write_results=False)
+    return text.getvalue().encode()
+
+
+def attach_labels(atoms: Atoms, labels: Labels) -> Atoms:
+    """Return a copy of a structure that carries labels."""
+    labelled: Atoms = atoms.copy()
+    labelled.info[ENERGY] = labels.energy
+    labelled.arrays[FORCES] = np.array(labels.forces)
+    if labels.stress is not None:
+        labelled.info[STRESS] = np.array(labels.stress)
+    return labelled
+
+
+def get_labels(atoms: Atoms) -> Labels:
+    """Return the labels of a frame.
+
+    Raises
+    ------
+    FramesError
+        It has no energy or no forces, or they are not finite.
+    """
+    missing = [name for name, place in ((ENERGY, atoms.info), (FORCES, atoms.arrays)) if name not in place]
+    title = atoms.info.get("name", atoms.get_chemical_formula())
+    if missing:
+        raise FramesError(
+            f"Frame {title} has no {' and no '.join(missing)}", "It was not labelled", "Label it with 'mace-mof label'"
+        )
+    stress = atoms.info.get(STRESS)
+    found = Labels(float(atoms.info[ENERGY]), atoms.arrays[FORCES], None if stress is None else _to_voigt(stress))
+    values = np.concatenate([[found.energy], found.forces.ravel(), [] if found.stress is None else found.stress])
+    if not np.isfinite(values).all():
+        raise FramesError(f"The labels of frame {title} are not finite", "", "Remove it, or label it again")
+    return found
+
+
+def _to_voigt(stress: Array) -> Array:
+    """Return the six components of a stress; other programs write all nine."""
+    values: Array = np.ravel(stress)
+    return values if len(values) == 6 else full_3x3_to_voigt_6_stress(values.reshape(3, 3))

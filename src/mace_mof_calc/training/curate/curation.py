@@ -1,0 +1,227 @@
+"""Curation of a folder of CIFs: the whole step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ase import Atoms
+
+from ...errors import StructureError, TrainingError
+from ...files import write_file
+from ..job import Dropped, Job, Manifest, Part, Track, silently
+from .bonds import find_bonds, fingerprint_bonds
+from .choose import choose
+from .coverage import plot_coverage
+from .describe import Description, describe
+from .duplicates import find_duplicates
+from .extras import require
+from .filters import check_electrons, check_elements, check_framework, check_overlap, check_pore, check_size
+from .pores import compute_pore_diameters
+from .reading import find_cifs, read_cif
+from .symmetry import find_crystal_system, reduce_to_primitive
+from .table import Row, encode_table
+
+if TYPE_CHECKING:
+    from ...models.loading import LoadedModel
+
+#: Kinetic diameter of nitrogen, Angstrom: the smallest pore limiting diameter of the paper's set.
+PORE = 3.6
+MAX_ATOMS = 200
+
+_LINKER, _NODE, _BONDS = "linker_descriptor", "node_descriptor", "bonds"
+_SPACE_GROUP, _SYSTEM = "space_group", "crystal_system"
+_LIMITING, _LARGEST = "pore_limiting_diameter", "largest_pore_diameter"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a structure must be.
+
+    Attributes
+    ----------
+    elements : tuple of str or None
+        Elements that it may hold, of those that the model knows; any of these by default.
+    max_atoms : int
+        Largest number of atoms in the primitive cell.
+    pore : float
+        The pore limiting diameter is larger than this, Angstrom.
+    """
+
+    elements: tuple[str, ...] | None = None
+    max_atoms: int = MAX_ATOMS
+    pore: float = PORE
+
+
+@dataclass(frozen=True, slots=True)
+class Curation:
+    """What came of a curation.
+
+    Attributes
+    ----------
+    manifest : Manifest
+    rows : tuple of Row
+        Of all structures, by name; none where the curation was finished before and nothing was done.
+    """
+
+    manifest: Manifest
+    rows: tuple[Row, ...]
+
+
+def run_curation(
+    folder: Path, output: Path, model: LoadedModel, count: int, limits: Limits | None = None, *, track: Track = silently
+) -> Curation:
+    """Filter the CIFs of a folder, describe what is left, and choose from it.
+
+    Beside `output`, ``NAME.extxyz`` with the primitive cells in the order of choice, it writes ``NAME.csv`` with a row
+    for each CIF, and ``NAME.png`` with plots of what is covered. Where it was stopped it goes on.
+
+    Parameters
+    ----------
+    folder : Path
+        CIFs, in folders within as well.
+    output : Path
+    model : LoadedModel
+        Whose descriptors tell structures apart.
+    count : int
+        How many to choose.
+    limits : Limits, optional
+    track : Track, optional
+        How progress is shown.
+
+    Returns
+    -------
+    Curation
+
+    Raises
+    ------
+    FramesError
+        There is no such folder, or no CIF in it.
+    TrainingError
+        No structure is left, an element is asked for that the model lacks, or the output was made otherwise; see `Job`.
+    MissingExtraError
+        A package of the extra ``training`` is not installed.
+    """
+    limits = limits or Limits()
+    _check(model, count, limits)
+    cifs = find_cifs(folder)
+    settings = {"model": model.digest, "head": model.head, "count": count, **asdict(limits)}
+    job = Job(output, "curate", [folder], settings)
+    if job.finished:
+        return Curation(job.finished, ())
+    parts = [
+        job.do(f"structure {name}", partial(_examine, name, cifs[name], model, limits))
+        for name in track(list(cifs), "structures")
+    ]
+    left = [part.frames[0] for part in parts if not part.dropped]
+    same = job.do("duplicates", partial(_drop_duplicates, left, track))
+    dropped = tuple(each for part in (*parts, same) for each in part.dropped)
+    left = [atoms for atoms in left if atoms.info["name"] not in {each.name for each in same.dropped}]
+    rows = {name: Row(name) for name in cifs}
+    rows |= {atoms.info["name"]: _make_row(atoms) for part in parts for atoms in part.frames}
+    rows |= {each.name: replace(rows[each.name], dropped=each.reason) for each in dropped}
+    chosen = _choose(left, count, rows, output) if left else []
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_file(output.with_suffix(".csv"), encode_table(list(rows.values())))
+    return Curation(job.finish([Part(chosen, dropped)]), tuple(rows.values()))
+
+
+def _check(model: LoadedModel, count: int, limits: Limits) -> None:
+    for package in ("pymatgen", "pyzeo", "spglib"):
+        require(package)
+    if count < 1:
+        raise TrainingError(f"{count} structures were to be chosen", "", "Choose one or more")
+    unknown = sorted(set(limits.elements or ()) - set(model.elements))
+    if unknown:
+        raise TrainingError(
+            f"The model {model.name} does not know {' '.join(unknown)}",
+            f"Its elements are {' '.join(model.elements)}, and only of these it has descriptors",
+            "Leave it out, or take a model that knows it",
+        )
+
+
+def _examine(name: str, path: Path, model: LoadedModel, limits: Limits) -> Part:
+    """Read one structure, and find out whether it is of use; what was found out on the way is kept with it."""
+    try:
+        atoms = reduce_to_primitive(read_cif(path))
+    except StructureError as error:
+        return Part((), (Dropped(name, f"reading: {error}"),))
+    atoms.info.update({"name": name, "source": name, "kind": "crystal"})
+    try:
+        reason = _measure(atoms, model, limits)
+    except StructureError as error:
+        reason = f"computation: {error}"
+    return Part((atoms,), (Dropped(name, reason),) if reason else ())
+
+
+def _measure(atoms: Atoms, model: LoadedModel, limits: Limits) -> str | None:
+    """Write into a structure what it is, and say why it is of no use, if so; what is quick comes first."""
+    bonds = find_bonds(atoms)
+    allowed, whose = (limits.elements, "asked for") if limits.elements else (model.elements, f"of {model.name}")
+    reason = (
+        check_elements(atoms, allowed, whose)
+        or check_size(atoms, limits.max_atoms)
+        or check_overlap(atoms)
+        or check_framework(atoms, bonds)
+        or check_electrons(atoms)
+    )
+    if reason:
+        return reason
+    atoms.info[_SPACE_GROUP], atoms.info[_SYSTEM] = find_crystal_system(atoms)
+    atoms.info[_BONDS] = fingerprint_bonds(atoms.numbers, bonds)
+    pores = compute_pore_diameters(atoms)
+    atoms.info[_LIMITING], atoms.info[_LARGEST] = pores.limiting, pores.largest
+    reason = check_pore(pores.limiting, limits.pore)
+    if reason:
+        return reason
+    description = describe(model, atoms, bonds)
+    atoms.info[_LINKER], atoms.info[_NODE] = description.linker, description.node
+    return None
+
+
+def _drop_duplicates(structures: Sequence[Atoms], track: Track) -> Part:
+    names = [atoms.info["name"] for atoms in structures]
+    found = find_duplicates(structures, track)
+    return Part((), [Dropped(names[k], f"duplicate: the same crystal as {names[j]}") for k, j in found.items()])
+
+
+def _make_row(atoms: Atoms) -> Row:
+    return Row(
+        name=atoms.info["name"],
+        formula=atoms.get_chemical_formula(),
+        atoms=len(atoms),
+        space_group=atoms.info.get(_SPACE_GROUP, ""),
+        crystal_system=atoms.info.get(_SYSTEM, ""),
+        limiting=atoms.info.get(_LIMITING),
+        largest=atoms.info.get(_LARGEST),
+    )
+
+
+def _choose(left: Sequence[Atoms], count: int, rows: dict[str, Row], output: Path) -> list[Atoms]:
+    """Choose structures, complete their rows, and draw what they cover."""
+    descriptions = [Description(atoms.info[_LINKER], atoms.info[_NODE]) for atoms in left]
+    choice = choose(descriptions, [atoms.info[_SYSTEM] for atoms in left], count)
+    first: dict[str, str] = {}
+    for atoms in left:
+        name = atoms.info["name"]
+        original = first.setdefault(atoms.info[_BONDS], name)
+        rows[name] = replace(rows[name], bonded_like="" if original == name else original)
+    chosen = [left[k] for k in choice.chosen]
+    for rank, atoms in enumerate(chosen, 1):
+        rows[atoms.info["name"]] = replace(rows[atoms.info["name"]], rank=rank)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    own = [rows[atoms.info["name"]] for atoms in left]
+    picture = plot_coverage(own, [frozenset(atoms.symbols) for atoms in left], descriptions, choice)
+    write_file(output.with_suffix(".png"), picture)
+    return [_strip(atoms) for atoms in chosen]
+
+
+def _strip(atoms: Atoms) -> Atoms:
+    """Return a structure without what only the choice needed."""
+    stripped: Atoms = atoms.copy()
+    for name in (_LINKER, _NODE, _BONDS):
+        del stripped.info[name]
+    return stripped

@@ -1,0 +1,1 @@
+"""Training of a model on one's own labelled frames, from a foundation model or from nothing."""

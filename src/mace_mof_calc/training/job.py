@@ -1,0 +1,338 @@
+"""A step from crystals to a model: files in, one file of frames and a manifest out, and going on after a kill.
+
+Beside ``NAME.extxyz`` lies ``NAME.manifest.json``, which says how it was made. Until it is complete, its finished parts
+lie in ``NAME.parts``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from ase import Atoms
+
+from ..errors import FramesError, TrainingError
+from ..files import write_file
+from ..frames import encode_frames, read_frames, write_frames
+from ..models.weights import compute_digest
+
+T = TypeVar("T")
+
+_FORMAT = "mace-mof-calc manifest 1"
+_PACKAGES = ("mace-mof-calc", "ase", "mace-torch", "torch", "numpy")
+
+
+class Track(Protocol):
+    """How progress is shown: goes through a sequence, saying what is done with it."""
+
+    def __call__(self, sequence: Sequence[T], title: str) -> Iterator[T]:
+        """Go through a sequence."""
+        ...
+
+
+def silently(sequence: Sequence[T], title: str) -> Iterator[T]:
+    """Show no progress."""
+    return iter(sequence)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A structure or frame that was left out.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    reason : str
+        Why, in words.
+    """
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one piece of work gave.
+
+    Attributes
+    ----------
+    frames : sequence of Atoms
+    dropped : sequence of Dropped
+    """
+
+    frames: Sequence[Atoms]
+    dropped: Sequence[Dropped] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """How a file of frames was made.
+
+    Attributes
+    ----------
+    step : str
+        The command, such as ``label``.
+    settings : mapping of str to Any
+        All that decides the result, as JSON has it.
+    inputs : mapping of str to str
+        SHA-256 of each file that was read.
+    output : str
+        SHA-256 of the file of frames.
+    frames : int
+        Number of frames in it.
+    dropped : tuple of Dropped
+        What was left out, and why.
+    versions : mapping of str to str
+        Of the packages that it was made with.
+    warnings : tuple of str
+        What to keep in mind when using it.
+    """
+
+    step: str
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    output: str
+    frames: int
+    dropped: tuple[Dropped, ...]
+    versions: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
+
+
+class Job:
+    """One step that writes a file of frames.
+
+    Parameters
+    ----------
+    output : Path
+        The file, ``NAME.extxyz``.
+    step : str
+        Name of the step.
+    inputs : sequence of Path
+        Files that it reads; folders stand for the files in them.
+    settings : mapping
+        All else that decides the result: numbers, words, lists and mappings of these.
+
+    Raises
+    ------
+    TrainingError
+        `output` is there and was not made by this step from these inputs and settings, or a part of it was begun with
+        others. Nothing was changed.
+    FramesError
+        An input cannot be read.
+    """
+
+    def __init__(self, output: Path, step: str, inputs: Sequence[Path], settings: Mapping[str, Any]) -> None:
+        if output.suffix != ".extxyz":
+            raise TrainingError(f"The output {output} is no extxyz file", "", "Give it the suffix .extxyz")
+        self.output, self.step = output, step
+        self.inputs = {str(path): digest_input(path) for path in inputs}
+        self.settings: dict[str, Any] = json.loads(json.dumps(dict(settings)))
+        self.finished = self._check_output()
+        self._parts = output.with_suffix(".parts")
+        self._check_parts()
+
+    def do(self, name: str, work: Callable[[], Part]) -> Part:
+        """Return a part: what was kept of it, or what the work gives, which is kept.
+
+        Parameters
+        ----------
+        name : str
+            Of the part, unique in this job.
+        work : callable
+            Returns the part.
+        """
+        if not self.has(name):
+            self.keep(name, work())
+        return self.read(name)
+
+    def has(self, name: str) -> bool:
+        """Return whether a part is finished."""
+        return self._path(name).is_file()
+
+    def keep(self, name: str, part: Part) -> None:
+        """Keep a finished part."""
+        if not self._parts.is_dir():
+            self._parts.mkdir(parents=True)
+            write_file(self._parts / "job.json", _encode(self._identity()))
+        path = self._path(name)
+        if part.frames:
+            write_frames(path.with_suffix(".extxyz"), part.frames)
+        else:
+            path.with_suffix(".extxyz").unlink(missing_ok=True)
+        write_file(path, _encode([asdict(each) for each in part.dropped]))
+
+    def read(self, name: str) -> Part:
+        """Return a finished part."""
+        path = self._path(name)
+        frames = path.with_suffix(".extxyz")
+        dropped = tuple(Dropped(**each) for each in json.loads(path.read_bytes()))
+        return Part(tuple(read_frames(frames)) if frames.is_file() else (), dropped)
+
+    def reopen(self, parts: Mapping[str, Part]) -> None:
+        """Make a finished job one that was begun, with some of its parts, so that the others are done again.
+
+        A kill leaves the finished job, or the one that was begun with all these parts.
+        """
+        for name, part in parts.items():
+            self.keep(name, part)
+        self.output.unlink()
+        self.finished = None
+
+    def finish(self, parts: Sequence[Part], warnings: Sequence[str] = ()) -> Manifest:
+        """Write the file of frames and its manifest, and remove the parts.
+
+        Parameters
+        ----------
+        parts : sequence of Part
+            In the order in which their frames are to stand.
+        warnings : sequence of str, optional
+            For the manifest.
+
+        Raises
+        ------
+        TrainingError
+            No frame is left.
+        """
+        frames = [atoms for part in parts for atoms in part.frames]
+        dropped = tuple(each for part in parts for each in part.dropped)
+        if not frames:
+            raise TrainingError(
+                f"No frame is left for {self.output}",
+                "; ".join(f"{each.name}: {each.reason}" for each in dropped[:5]) or "Nothing was made",
+                "Change what was asked for",
+            )
+        content = encode_frames(frames)
+        manifest = Manifest(
+            step=self.step,
+            settings=self.settings,
+            inputs=self.inputs,
+            output=f"sha256:{hashlib.sha256(content).hexdigest()}",
+            frames=len(frames),
+            dropped=dropped,
+            versions={name: version(name) for name in _PACKAGES},
+            warnings=tuple(warnings),
+        )
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        # A manifest without its file is as good as none; a file without its manifest could not be gone on with.
+        write_file(manifest_path(self.output), _encode({"format": _FORMAT, **asdict(manifest)}))
+        write_file(self.output, content)
+        shutil.rmtree(self._parts, ignore_errors=True)
+        return manifest
+
+    def _identity(self) -> dict[str, Any]:
+        return {"step": self.step, "settings": self.settings, "inputs": sorted(self.inputs.values())}
+
+    def _path(self, name: str) -> Path:
+        readable = re.sub(r"[^A-Za-z0-9.+-]+", "_", name)[:80]
+        return self._parts / f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:8]}.json"
+
+    def _check_output(self) -> Manifest | None:
+        if not self.output.exists():
+            return None
+        manifest = read_manifest(self.output)
+        theirs = {"step": manifest.step, "settings": manifest.settings, "inputs": sorted(manifest.inputs.values())}
+        if differences := _compare(theirs, self._identity()):
+            raise TrainingError(
+                f"{self.output} is there already",
+                f"It was made otherwise: {differences}",
+                "Name another file, or remove it",
+            )
+        return manifest
+
+    def _check_parts(self) -> None:
+        if not self._parts.is_dir():
+            return
+        try:
+            begun = json.loads((self._parts / "job.json").read_bytes())
+        except (OSError, ValueError) as error:
+            raise TrainingError(
+                f"{self._parts} is no folder of a step that was begun", f"{error}", "Move it away"
+            ) from error
+        if differences := _compare(begun, self._identity()):
+            raise TrainingError(
+                f"{self.output} was begun otherwise",
+                differences,
+                f"Go on as it was begun, name another file, or remove {self._parts}",
+            )
+        if self.finished:
+            shutil.rmtree(self._parts, ignore_errors=True)
+
+
+def read_manifest(output: Path) -> Manifest:
+    """Read the manifest of a file of frames.
+
+    Raises
+    ------
+    TrainingError
+        It has none, or the file was changed since.
+    """
+    path = manifest_path(output)
+    try:
+        document = json.loads(path.read_bytes())
+        known = document.pop("format") == _FORMAT
+        document["dropped"] = tuple(Dropped(**each) for each in document["dropped"])
+        document["warnings"] = tuple(document["warnings"])
+        manifest = Manifest(**document)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TrainingError(
+            f"{output} has no manifest that can be read",
+            f"{path}: {type(error).__name__}: {error}",
+            "Name another file, or remove it",
+        ) from error
+    if not known:
+        raise TrainingError(f"{path} is of another version", "", "Name another file, or remove it")
+    if compute_digest(output, "sha256") != manifest.output:
+        raise TrainingError(
+            f"{output} was changed after it was made", f"{path} has another digest", "Name another file, or remove it"
+        )
+    return manifest
+
+
+def manifest_path(output: Path) -> Path:
+    """Return where the manifest of a file of frames lies."""
+    return output.with_suffix(".manifest.json")
+
+
+def digest_input(path: Path) -> str:
+    """Return the SHA-256 of a file, or of the names and contents of all files in a folder.
+
+    Raises
+    ------
+    FramesError
+        There is no such file or folder.
+    """
+    if not path.exists():
+        raise FramesError(f"There is no {path}", "", "Check its name")
+    if not path.is_dir():
+        return compute_digest(path, "sha256")
+    total = hashlib.sha256()
+    for file in sorted(each for each in path.rglob("*") if each.is_file()):
+        total.update(f"{file.relative_to(path)}\0{compute_digest(file, 'sha256')}\n".encode())
+    return total.hexdigest()
+
+
+def _compare(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    """Say in words what differs between two identities, in none where nothing does."""
+    if theirs.get("step") != ours["step"]:
+        return f"by '{theirs.get('step')}', not by '{ours['step']}'"
+    before, now = theirs.get("settings") or {}, ours["settings"]
+    changed = [
+        f"{name} was {before.get(name)!r} and is {now.get(name)!r}"
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name)
+    ]
+    if theirs.get("inputs") != ours["inputs"]:
+        changed.append("from other input files")
+    return "; ".join(changed)
+
+
+def _encode(document: Any) -> bytes:
+    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,1 @@
+"""Labels of frames: energy, forces and stress by a calculator, or by VASP."""

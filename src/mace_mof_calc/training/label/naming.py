@@ -1,0 +1,40 @@
+"""Names by which frames are told apart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from ase import Atoms
+
+from ...errors import FramesError
+from ...frames import read_frames
+
+
+def read_named_frames(paths: Sequence[Path]) -> list[Atoms]:
+    """Read files of frames; those that have no name are called after their file and place in it.
+
+    Raises
+    ------
+    FramesError
+        A file cannot be read, or two frames have the same name.
+    """
+    found = []
+    for path in paths:
+        for k, atoms in enumerate(read_frames(path)):
+            atoms.info["name"] = str(atoms.info.get("name", f"{path.stem}-{k}"))
+            found.append(atoms)
+    ((name, count),) = Counter(atoms.info["name"] for atoms in found).most_common(1)
+    if count > 1:
+        raise FramesError(
+            f"{count} frames are called {name!r}",
+            "A frame that fails is listed by its name",
+            "Give each a name of its own, or none",
+        )
+    return found
+
+
+def get_source(atoms: Atoms) -> str:
+    """Return the crystal that a frame is of."""
+    return str(atoms.info.get("source", atoms.info["name"]))

@@ -1,0 +1,1 @@
+"""Configurations of crystals that a model can learn from, chosen without knowing their labels."""

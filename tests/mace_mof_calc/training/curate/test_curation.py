@@ -1,0 +1,241 @@
+"""The whole step on a toy set, from Python and from the command line."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import molecule
+
+from mace_mof_calc import structures
+from mace_mof_calc.cli import main
+from mace_mof_calc.domain.descriptors import compute_descriptors
+from mace_mof_calc.errors import MissingExtraError, TrainingError
+from mace_mof_calc.frames import read_frames
+from mace_mof_calc.models.loading import load
+from mace_mof_calc.training.curate import curation
+from mace_mof_calc.training.curate.bonds import find_bonds, find_nodes
+from mace_mof_calc.training.curate.curation import Limits, run_curation
+from mace_mof_calc.training.curate.describe import describe
+from mace_mof_calc.training.curate.pores import PoreDiameters, compute_pore_diameters
+from mace_mof_calc.training.curate.reading import find_cifs, read_cif
+from mace_mof_calc.training.job import read_manifest
+
+REFERENCE = Path(__file__).parents[5] / "shared" / "reference"
+WIDTHS = {"Al": PoreDiameters(6.88, 7.38), "Zn": PoreDiameters(11.06, 11.85), "Zr": PoreDiameters(3.5, 8.6)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """CIFs of frameworks, of copies, and of what is none."""
+    path = tmp_path_factory.mktemp("cifs")
+    (path / "more").mkdir()
+    mil53, mof74 = structures.load("MIL-53"), structures.load("MOF-74")
+    mil53.write(path / "MIL-53.cif")
+    mof74.write(path / "MOF-74.cif")
+    structures.load("UiO-66").write(path / "UiO-66.cif")
+    copy = mil53 * (1, 1, 2)
+    copy.translate([1.0, 2.0, 3.0])
+    copy.wrap()
+    copy.write(path / "more" / "copy.cif")
+    other = mil53.copy()
+    other.set_cell(mil53.cell.array * [[1.08], [0.93], [1.0]], scale_atoms=True)
+    other.write(path / "more" / "breathing.cif")
+    water = molecule("H2O")
+    water.translate([0.0, 0.0, 5.0] + mof74.cell.array.sum(axis=0) / 2)
+    (mof74 + water).write(path / "wet.cif")
+    magnesium = mof74.copy()
+    magnesium.symbols[magnesium.symbols == "Zn"] = "Mg"
+    magnesium.write(path / "Mg-MOF-74.cif")
+    (path / "broken.cif").write_text("data_broken\n_cell_length_a 5\n")
+    return path
+
+
+@pytest.fixture
+def quick_pores(monkeypatch):
+    """Diameters without Zeo++, which takes seconds a structure."""
+    found = []
+
+    def compute(atoms):
+        found.append(atoms.info["name"])
+        return next(width for metal, width in WIDTHS.items() if metal in atoms.symbols)
+
+    monkeypatch.setattr(curation, "compute_pore_diameters", compute)
+    return found
+
+
+@pytest.fixture
+def model(tiny_packed):
+    return load(tiny_packed)
+
+
+def read_table(path):
+    with path.open() as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
+
+
+def test_the_whole_step(folder, model, tmp_path, quick_pores):
+    output = tmp_path / "new" / "chosen.extxyz"
+    found = run_curation(folder, output, model, 2)
+    table = read_table(output.with_suffix(".csv"))
+    assert list(table) == [row.name for row in found.rows] == list(find_cifs(folder))
+    dropped = {name: row["dropped"].partition(":")[0] for name, row in table.items() if row["dropped"]}
+    assert dropped == {
+        "Mg-MOF-74": "elements",
+        "UiO-66": "pores",
+        "broken": "reading",
+        "more/copy": "duplicate",
+        "wet": "charge or solvent",
+    }
+    assert table["more/copy"]["dropped"] == "duplicate: the same crystal as MIL-53"
+    assert table["more/breathing"]["bonded_like"] == "MIL-53"
+    assert {each.name for each in found.manifest.dropped} == set(dropped)
+    assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+    frames = read_frames(output)
+    assert [int(table[atoms.info["name"]]["chosen"]) for atoms in frames] == [1, 2]
+    assert {atoms.info["name"] for atoms in frames} <= {"MIL-53", "MOF-74", "more/breathing"}
+    for atoms in frames:
+        row = table[atoms.info["name"]]
+        assert atoms.info["source"] == atoms.info["name"]
+        assert atoms.info["kind"] == "crystal"
+        assert set(atoms.info) == {
+            "name", "source", "kind", "space_group", "crystal_system", "pore_limiting_diameter", "largest_pore_diameter"
+        }  # fmt: skip
+        assert atoms.get_chemical_formula() == row["formula"]
+        assert len(atoms) == int(row["atoms"])
+        assert atoms.info["pore_limiting_diameter"] == float(row["pore_limiting_diameter"])
+    assert (table["UiO-66"]["crystal_system"], float(table["UiO-66"]["pore_limiting_diameter"])) == ("cubic", 3.5)
+    assert table["broken"]["formula"] == ""
+    assert not output.with_suffix(".parts").exists()
+
+
+def test_it_goes_on_where_it_was(folder, model, tmp_path, quick_pores, monkeypatch):
+    output = tmp_path / "chosen.extxyz"
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(curation, "find_duplicates", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_curation(folder, output, model, 2)
+    before = list(quick_pores)
+    assert len(before) == 5
+    found = run_curation(folder, output, model, 2)
+    assert quick_pores == before  # nothing was computed again
+    again = run_curation(folder, output, model, 2)
+    assert again.rows == ()
+    assert again.manifest == found.manifest
+    with pytest.raises(TrainingError, match="count was 2 and is 1"):
+        run_curation(folder, output, model, 1)
+    # what was kept on disk is what a run without a break gives
+    fresh = tmp_path / "fresh.extxyz"
+    run_curation(folder, fresh, model, 2)
+    assert fresh.read_bytes() == output.read_bytes()
+    assert fresh.with_suffix(".csv").read_bytes() == output.with_suffix(".csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("limits", "left"),
+    [
+        (Limits(elements=("Al", "C", "H", "O")), {"MIL-53", "more/breathing"}),
+        (Limits(max_atoms=40), {"MIL-53", "more/breathing"}),
+        (Limits(pore=7.0), {"MOF-74"}),
+        (Limits(pore=3.0), {"MIL-53", "more/breathing", "MOF-74", "UiO-66"}),
+    ],
+)
+def test_limits(folder, model, tmp_path, quick_pores, limits, left):
+    found = run_curation(folder, tmp_path / "chosen.extxyz", model, 9, limits)
+    assert {row.name for row in found.rows if row.rank} == left
+
+
+def test_nothing_left(folder, model, tmp_path, quick_pores):
+    output = tmp_path / "chosen.extxyz"
+    with pytest.raises(TrainingError, match=r"No frame is left.*pores"):
+        run_curation(folder, output, model, 2, Limits(pore=99.0))
+    assert not output.exists()
+    assert all(row["dropped"] for row in read_table(output.with_suffix(".csv")).values())
+
+
+def test_what_cannot_be_asked_for(folder, model, tmp_path, monkeypatch):
+    output = tmp_path / "chosen.extxyz"
+    with pytest.raises(TrainingError, match="tiny does not know N"):
+        run_curation(folder, output, model, 2, Limits(elements=("C", "N")))
+    with pytest.raises(TrainingError, match="0 structures"):
+        run_curation(folder, output, model, 0)
+    monkeypatch.setattr("mace_mof_calc.training.curate.extras.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="pymatgen is not installed"):
+        run_curation(folder, output, model, 2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_descriptions_are_means_over_linkers_and_nodes(model):
+    atoms = structures.load("MIL-53")
+    bonds = find_bonds(atoms)
+    found = describe(model, atoms, bonds)
+    assert not np.allclose(found.linker, found.node)
+    node = find_nodes(atoms.numbers, bonds)
+    total = node.sum() * found.node + (~node).sum() * found.linker
+    assert total == pytest.approx(compute_descriptors(model, atoms).sum(axis=0))
+    twice = atoms * (2, 1, 1)
+    again = describe(model, twice, find_bonds(twice))
+    assert again.linker == pytest.approx(found.linker)
+    assert again.node == pytest.approx(found.node)
+
+
+def test_command(folder, tiny_packed, tmp_path, capsys, quick_pores):
+    output = tmp_path / "chosen.extxyz"
+    options = ["curate", str(folder), "-o", str(output), "--model", str(tiny_packed), "--device", "cpu", "--count", "2"]
+    assert main([*options, "--pore", "4", "--max-atoms", "60", "--elements", "Al", "Zn", "C", "H", "O"]) == 0
+    printed = capsys.readouterr()
+    assert "dropped 2 for: elements" in printed.out
+    assert "dropped 1 for: duplicate" in printed.out
+    assert "kept more/breathing, though bonded like MIL-53" in printed.out
+    assert f"{output}: 2 chosen of 3 that are left of 8" in printed.out
+    assert printed.err == ""
+    manifest = read_manifest(output)
+    assert manifest.settings["elements"] == ["Al", "C", "H", "O", "Zn"]
+    assert (manifest.settings["pore"], manifest.settings["max_atoms"], manifest.settings["count"]) == (4.0, 60, 2)
+    assert main([*options, "--pore", "4", "--max-atoms", "60", "--elements", "Zn", "Al", "O", "H", "C"]) == 0
+    assert "is finished: 2 structures, 5 dropped" in capsys.readouterr().out
+    assert main(options) == 2
+    assert "It was made otherwise" in capsys.readouterr().err
+
+
+def test_zeo_is_asked(tmp_path, model):
+    (tmp_path / "cifs").mkdir()
+    structures.load("MIL-53").write(tmp_path / "cifs" / "MIL-53.cif")
+    found = run_curation(tmp_path / "cifs", tmp_path / "chosen.extxyz", model, 1)
+    alone = compute_pore_diameters(read_cif(tmp_path / "cifs" / "MIL-53.cif"))
+    assert (found.rows[0].limiting, found.rows[0].largest) == (alone.limiting, alone.largest)
+
+
+def test_an_element_that_zeo_does_not_know(folder, model, tmp_path, monkeypatch):
+    def fail(atoms):
+        raise curation.StructureError("Zeo++ cannot compute its pores")
+
+    monkeypatch.setattr(curation, "compute_pore_diameters", fail)
+    with pytest.raises(TrainingError, match=r"computation: Zeo\+\+ cannot"):
+        run_curation(folder, tmp_path / "chosen.extxyz", model, 1)
+
+
+@pytest.mark.skipif(not REFERENCE.is_dir(), reason="published data are not here")
+def test_published_set_has_no_guests_and_one_mof_twice(tmp_path):
+    from zipfile import ZipFile
+
+    from mace_mof_calc.training.curate.bonds import fingerprint_bonds
+    from mace_mof_calc.training.curate.filters import check_framework
+
+    ZipFile(REFERENCE / "cifs" / "cifs.zip").extractall(tmp_path)
+    cifs = find_cifs(tmp_path)
+    assert len(cifs) == 138
+    some = ["curated127/MIL-53", "curated127/qmof-86777db", "curated127/NOTT-300", *list(cifs)[::20]]
+    first, twice = {}, []
+    for name in some:
+        atoms = read_cif(cifs[name])
+        bonds = find_bonds(atoms)
+        assert check_framework(atoms, bonds) is None
+        if first.setdefault(fingerprint_bonds(atoms.numbers, bonds), name) != name:
+            twice.append(name)
+    assert twice == ["curated127/qmof-86777db"]

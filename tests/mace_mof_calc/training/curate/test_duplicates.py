@@ -1,0 +1,107 @@
+"""Duplicates: the same crystal however it is written down, and no others."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, make_supercell
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mace_mof_calc import structures
+from mace_mof_calc.training.curate.duplicates import find_duplicates
+
+
+def permute(atoms, rng):
+    return atoms[rng.permutation(len(atoms))]
+
+
+def shift(atoms, rng):
+    moved = atoms.copy()
+    moved.translate(rng.uniform(-9, 9, 3))
+    moved.wrap()
+    return moved
+
+
+def repeat(atoms, rng):
+    return atoms * rng.permutation([2, 1, 1])
+
+
+def change_basis(atoms, rng):
+    shear = np.eye(3, dtype=int)
+    i, j = rng.permutation(3)[:2]
+    shear[i, j] = rng.choice([-2, -1, 1, 2])
+    return make_supercell(atoms, shear)
+
+
+def turn(atoms, rng):
+    rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))  # an inversion as well, half of the time
+    turned = atoms.copy()
+    turned.set_cell(atoms.cell.array @ rotation, scale_atoms=True)
+    return turned
+
+
+def rattle(atoms, rng):
+    moved = atoms.copy()
+    moved.positions += rng.normal(scale=0.05, size=moved.positions.shape)
+    return moved
+
+
+def strain(atoms, rng):
+    strained = atoms.copy()
+    strained.set_cell(atoms.cell.array @ (np.eye(3) + rng.uniform(-0.005, 0.005, (3, 3))), scale_atoms=True)
+    return strained
+
+
+WAYS = (permute, shift, repeat, change_basis, turn, rattle, strain)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["MIL-53", "MOF-74"])
+def test_each_way_of_writing_it_down(name, way):
+    atoms = structures.load(name)
+    assert find_duplicates([atoms, way(atoms, np.random.default_rng(3))]) == {1: 0}
+
+
+@settings(max_examples=10, deadline=None, derandomize=True, database=None)
+@given(ways=st.lists(st.sampled_from(WAYS), min_size=2, max_size=4), seed=st.integers(0, 99))
+def test_several_ways_at_once(ways, seed):
+    atoms = structures.load("MIL-53")
+    moved, rng = atoms, np.random.default_rng(seed)
+    for way in ways:
+        if way is not repeat or len(moved) < 100:
+            moved = way(moved, rng)
+    assert find_duplicates([atoms, moved]) == {1: 0}
+
+
+@pytest.mark.parametrize("name", ["MOF-5", "UiO-66"])
+def test_large_cells(name):
+    rng = np.random.default_rng(5)
+    atoms = structures.load(name)
+    assert find_duplicates([atoms, rattle(shift(permute(repeat(atoms, rng), rng), rng), rng)]) == {1: 0}
+
+
+def test_others_are_not_the_same():
+    mof5 = structures.load("MOF-5")
+    strained = mof5.copy()
+    strained.set_cell(mof5.cell.array * 1.05, scale_atoms=True)
+    twice = mof5 + Atoms(mof5.numbers, positions=mof5.positions + mof5.cell.array.sum(axis=0) / 2)
+    magnesium = mof5.copy()
+    magnesium.symbols[mof5.symbols == "Zn"] = "Mg"
+    turned = mof5.copy()  # carbons and hydrogens of one linker in another plane: another conformer
+    others = [structures.load(name) for name in structures.names() if name != "MOF-5"]
+    assert find_duplicates([mof5, strained, twice, magnesium, *others]) == {}
+    assert find_duplicates([turned, mof5]) == {1: 0}
+
+
+def test_polymorphs_are_not_the_same():
+    # wurtzite and zincblende have the same composition and nearly the same volume, diamond and lonsdaleite as well
+    zincblende, wurtzite = bulk("ZnS", "zincblende", a=5.41), bulk("ZnS", "wurtzite", a=3.825, c=6.246)
+    assert find_duplicates([zincblende, wurtzite, zincblende * (1, 1, 2), wurtzite * (2, 1, 1)]) == {2: 0, 3: 1}
+
+
+def test_the_first_is_kept_and_named():
+    one, other = structures.load("MIL-53"), structures.load("MOF-74")
+    rng = np.random.default_rng(1)
+    copies = [one, other, shift(one, rng), permute(other, rng), rattle(one, rng)]
+    assert find_duplicates(copies) == {2: 0, 3: 1, 4: 0}
+    assert find_duplicates([]) == {}

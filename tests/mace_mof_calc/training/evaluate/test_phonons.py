@@ -1,0 +1,73 @@
+"""Phonons of two calculators whose frequencies have a known ratio, by the other program."""
+
+import os
+
+import pytest
+import yaml
+from ase.build import bulk
+from ase.io import write
+
+from mace_mof_calc.errors import MissingExtraError, TrainingError
+from mace_mof_calc.training.evaluate import phonons
+from mace_mof_calc.training.evaluate.phonons import compare_phonons
+
+CALCULATORS = """
+from ase.calculators.emt import EMT
+
+
+class Scaled(EMT):
+    def calculate(self, *args, **kwargs):
+        super().calculate(*args, **kwargs)
+        for name in ("energy", "free_energy", "energies", "forces", "stress"):
+            self.results[name] = 1.21 * self.results[name]
+
+
+def soft(*, device, dtype):
+    return EMT()
+
+
+def stiff(*, device, dtype):
+    return Scaled()
+"""
+
+
+@pytest.fixture
+def metals(tmp_path, monkeypatch):
+    """Make calculators known to other processes: ``stiff`` has 1.1 times the frequencies of ``soft``."""
+    (tmp_path / "stiff_and_soft.py").write_text(CALCULATORS)
+    info = tmp_path / "stiff_and_soft-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stiff-and-soft\nVersion: 1.0\n")
+    names = "".join(f"{name} = stiff_and_soft:{name}\n" for name in ("soft", "stiff"))
+    (info / "entry_points.txt").write_text(f"[phonopy_mlp.calculators]\n{names}")
+    known = os.environ.get("PYTHONPATH", "")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *([known] if known else [])]))
+    write(tmp_path / "copper.cif", bulk("Cu"))
+    (tmp_path / "out").mkdir()
+    return tmp_path
+
+
+def test_a_stiffer_model(metals):
+    pytest.importorskip("phonopy_mlp")
+    path = compare_phonons(metals / "copper.cif", metals / "out", "stiff", "soft", dim=(2, 2, 2), mesh=(4, 4, 4))
+    found = yaml.safe_load(path.read_text())
+    assert (found["a"], found["b"]) == ("reference", "model")
+    assert (path.parent / "phonons.png").is_file()
+    frequencies = found["frequencies"]
+    for soft, stiff in (frequencies["lowest"], frequencies["highest"]):
+        assert stiff == pytest.approx(1.1 * soft, rel=1e-3)
+    deviations = frequencies["by_overlap"]["full_range"]
+    assert deviations["largest"] == pytest.approx(0.1 * frequencies["highest"][0], rel=1e-3)
+
+
+def test_a_run_that_fails_says_why(metals, monkeypatch):
+    monkeypatch.setattr(phonons, "_PROGRAM", "import sys; sys.exit('phonopy-mlp: error: no such calculator')")
+    with pytest.raises(TrainingError, match=r"run --mlp=nothing .*failed in .*model\. .*error: no such calculator"):
+        compare_phonons(metals / "copper.cif", metals / "out", "nothing", "soft")
+
+
+def test_without_the_other_package(metals, monkeypatch):
+    monkeypatch.setattr(phonons, "_OWN_PACKAGE", "phonopy_mlp_that_is_absent")
+    with pytest.raises(MissingExtraError, match="phonopy-mlp is not installed"):
+        compare_phonons(metals / "copper.cif", metals / "out", "stiff", "soft")
+    assert not list((metals / "out").iterdir())
