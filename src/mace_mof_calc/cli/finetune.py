@@ -65,7 +65,9 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
         "--ema", type=float, metavar="DECAY", help="of the average (default: 0.99999; 0.99 from nothing)"
     )
     parser.add_argument("--batch", type=int, default=4, metavar="N", help="frames of a step (default: 4)")
-    parser.add_argument("--epochs", type=int, default=100, metavar="N", help="at most; 0 for how it would begin (default: 100)")
+    parser.add_argument(
+        "--epochs", type=int, default=100, metavar="N", help="at most; 0: how it would begin (default: 100)"
+    )
     parser.add_argument(
         "--patience", type=int, default=20, metavar="N", help="epochs without improvement (default: 20)"
     )
