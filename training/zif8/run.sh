@@ -13,7 +13,7 @@ python "$here/prepare.py" "$folder"
 cd "$folder"
 
 mace-mof sample crystals.extxyz -o sampled.extxyz --calculator gfn1-xtb --kind relax,strain,md,rattle \
-    --strain -0.04 0.04 --steps 600 --every 20 --md-frames 20 --rattle-frames 24
+    --strain -0.04 0.04 --steps 300 --every 15 --md-frames 20 --rattle-frames 24
 mace-mof label sampled.extxyz -o labelled.extxyz --calculator gfn1-xtb --workers 2 --isolated-atoms
 
 # Old and new frames have labels of one kind, and so one head learns both.
