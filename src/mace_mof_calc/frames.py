@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.io import iread, write
-from ase.io.formats import UnknownFileTypeError
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from .errors import FramesError
 from .files import write_file
 
 Array = np.ndarray[Any, Any]
+
+WORDS = frozenset({"name", "source", "kind"})
+"""What a frame says in words, which extended XYZ takes for numbers where they look like some."""
 
 ENERGY, FORCES, STRESS = "REF_energy", "REF_forces", "REF_stress"
 
@@ -48,7 +50,7 @@ class Labels:
 
 
 def read_frames(path: Path) -> list[Atoms]:
-    """Read structures, with whatever they carry.
+    """Read structures, with whatever they carry; their `WORDS` are strings.
 
     Raises
     ------
@@ -57,13 +59,20 @@ def read_frames(path: Path) -> list[Atoms]:
     """
     try:
         frames = list(iread(path, index=":"))
-    except (OSError, UnknownFileTypeError, ValueError, KeyError, IndexError) as error:
+    except Exception as error:  # each of ASE's readers raises what it likes
         raise FramesError(
             f"{path} cannot be read", f"{type(error).__name__}: {error}", "Give an extxyz file, or another of ASE's"
         ) from error
-    if not frames:
-        raise FramesError(f"{path} holds no structure", "", "Give a file with one or more")
+    if not frames or not all(len(atoms) for atoms in frames):
+        raise FramesError(f"{path} holds no structure, or one without atoms", "", "Give a file with one or more")
+    for atoms in frames:
+        for name in WORDS & atoms.info.keys():
+            atoms.info[name] = _as_word(atoms.info[name])
     return frames
+
+
+def _as_word(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, np.ndarray) else str(value)
 
 
 def write_frames(path: Path, frames: Sequence[Atoms]) -> None:

@@ -32,6 +32,14 @@ def test_labels_survive_a_file(labelled, tmp_path):
     assert_allclose(found.stress, given.stress, rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["4000123", "1 2 3", "qmof-1"])
+def test_names_are_words(labelled, tmp_path, name):
+    labelled.info["name"] = name
+    write_frames(tmp_path / "frames.extxyz", [labelled])
+    (read,) = read_frames(tmp_path / "frames.extxyz")
+    assert read.info["name"] == name
+
+
 def test_labels_are_those_that_mace_trains_on(labelled, tmp_path):
     from mace_mof_calc.backend import import_mace
 
@@ -64,10 +72,15 @@ def test_missing_and_broken_labels_are_told(labelled):
         get_labels(labelled)
 
 
-@pytest.mark.parametrize("name", ["no.xyz", "absent.extxyz", "empty.extxyz"])
+@pytest.mark.parametrize(
+    "name", ["no.xyz", "absent.extxyz", "empty.extxyz", "broken.cif", "broken.vasp", "nothing.extxyz"]
+)
 def test_what_is_no_file_of_frames_is_refused(tmp_path, name):
     (tmp_path / "no.xyz").write_text("not a structure\n")
     (tmp_path / "empty.extxyz").write_text("")
+    (tmp_path / "broken.cif").write_text("loop_ data_ nonsense")
+    (tmp_path / "broken.vasp").write_text("\n")
+    (tmp_path / "nothing.extxyz").write_text("0\nProperties=species:S:1:pos:R:3\n")
     with pytest.raises(FramesError, match=name):
         read_frames(tmp_path / name)
 

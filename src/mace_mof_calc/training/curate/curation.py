@@ -116,6 +116,9 @@ def run_curation(
         job.do(f"structure {name}", partial(_examine, name, cifs[name], model, limits))
         for name in track(list(cifs), "structures")
     ]
+    for name, part in zip(cifs, parts, strict=True):
+        for atoms in part.frames:
+            atoms.info.update({"name": name, "source": name})  # extended XYZ may have changed them: 007, 1e5
     left = [part.frames[0] for part in parts if not part.dropped]
     same = job.do("duplicates", partial(_drop_duplicates, left, track))
     dropped = tuple(each for part in (*parts, same) for each in part.dropped)

@@ -53,7 +53,8 @@ def compute_pore_diameters(atoms: Atoms) -> PoreDiameters:
     The atoms are spheres with Zeo++'s own radii, which are the van der Waals radii of the Cambridge Crystallographic
     Data Centre (H 1.09, C 1.70, N 1.55, O 1.52, Zn 1.39, Cu 1.40, others such as Al and Zr 2.00 Angstrom). Its
     tessellation of the void is exact where all radii are equal. Where they are not, larger atoms are made up of spheres
-    of the smallest radius (Zeo++'s high accuracy, with few spheres), and diameters are up to 0.15 Angstrom too large.
+    of the smallest radius (Zeo++'s high accuracy, with few spheres), and diameters are some tenths of an Angstrom too
+    large (``benchmarks/pores.py``).
 
     Parameters
     ----------

@@ -23,6 +23,7 @@ def compute_labels(atoms: Atoms, calculator: BaseCalculator) -> Labels:
         Whatever the calculator raises.
     """
     work = atoms.copy()
+    work.set_constraint()  # ASE would take away the forces on what is fixed
     work.calc = calculator
     known = calculator.implemented_properties
     forces = work.get_forces()

@@ -228,7 +228,7 @@ def _compare_tags(calculation: Calculation, wanted: Mapping[str, Any]) -> str:
 def _is_same(theirs: Any, ours: Any) -> bool:
     if isinstance(ours, str):
         return str(theirs).lower() == ours.lower()
-    return theirs is not None and bool(np.isclose(theirs, ours, rtol=1e-6, atol=0.0))
+    return isinstance(theirs, int | float) and bool(np.isclose(theirs, ours, rtol=1e-6, atol=0.0))
 
 
 def _compare_structures(calculation: Calculation, atoms: Atoms) -> str:

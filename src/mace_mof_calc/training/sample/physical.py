@@ -67,6 +67,7 @@ def keep_physical(frames: Sequence[Atoms], crystal: Atoms, calculator: BaseCalcu
 def evaluate_forces(atoms: Atoms, calculator: BaseCalculator) -> Array:
     """Return the forces on a structure, eV/Angstrom, shape=(natoms, 3), leaving it as it is."""
     evaluated = atoms.copy()
+    evaluated.set_constraint()
     evaluated.calc = calculator
     forces: Array = evaluated.get_forces()
     return forces

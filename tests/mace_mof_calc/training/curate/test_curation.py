@@ -110,6 +110,17 @@ def test_the_whole_step(folder, model, tmp_path, quick_pores):
     assert not output.with_suffix(".parts").exists()
 
 
+def test_names_that_look_like_numbers(model, tmp_path, quick_pores):
+    (tmp_path / "cifs").mkdir()
+    mil53 = structures.load("MIL-53")
+    for name in ("1e5", "4000123"):
+        mil53.write(tmp_path / "cifs" / f"{name}.cif")
+    found = run_curation(tmp_path / "cifs", tmp_path / "chosen.extxyz", model, 2)
+    assert [row.name for row in found.rows] == ["1e5", "4000123"]
+    assert found.rows[1].dropped == "duplicate: the same crystal as 1e5"
+    assert [each.name for each in found.manifest.dropped] == ["4000123"]
+
+
 def test_it_goes_on_where_it_was(folder, model, tmp_path, quick_pores, monkeypatch):
     output = tmp_path / "chosen.extxyz"
 

@@ -6,6 +6,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.calculator import CalculationFailed, Calculator
 from ase.calculators.emt import EMT
+from ase.constraints import FixAtoms
 
 from mace_mof_calc.frames import FORCES, STRESS, Labels, get_labels
 from mace_mof_calc.training.label.compute import compute_labels, label_frame
@@ -34,6 +35,15 @@ def test_labels_are_those_of_the_calculator():
     assert labels.energy == pytest.approx(atoms.get_potential_energy(), abs=1e-12)
     np.testing.assert_allclose(labels.forces, atoms.get_forces(), atol=1e-12)
     np.testing.assert_allclose(labels.stress, atoms.get_stress(), atol=1e-12)
+
+
+def test_fixed_atoms_have_their_forces():
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(0.1, seed=1)
+    free = compute_labels(atoms, EMT()).forces
+    atoms.set_constraint(FixAtoms([0, 1]))
+    np.testing.assert_array_equal(compute_labels(atoms, EMT()).forces, free)
+    assert np.abs(free[:2]).min() > 1e-3
 
 
 def test_the_energy_is_what_the_forces_are_the_derivative_of():

@@ -245,6 +245,7 @@ def test_what_did_not_finish_is_refused(frame, forces, tmp_path):
     ("tag", "value", "reason"),
     [
         ("ENCUT", 400.0, "ENCUT is 400.0, not 520.0"),
+        ("LREAL", "Auto", "LREAL is Auto, not False"),
         ("IVDW", 11, "IVDW is 11, not 12"),
         ("EDIFF", 1e-4, "EDIFF is 0.0001, not 1e-05"),
         ("GGA", "PS", "GGA is Ps, not PE"),
