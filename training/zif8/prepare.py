@@ -65,7 +65,7 @@ def read_known(work: Path, purpose: str, count: int) -> Iterator[Atoms]:
             bare = Atoms(frame.numbers, positions=frame.positions, cell=frame.cell, pbc=True)
             bare.info |= {
                 "source": framework,
-                "kind": paths[k].stem.split("-")[1],
+                "kind": "-".join(paths[k].stem.split("-")[1:-1]),
                 "name": f"{framework} {paths[k].stem}",
             }
             yield attach_labels(bare, labels)
