@@ -90,6 +90,9 @@ def test_what_failed_is_tried_again_when_asked_for(registered, tmp_path, monkeyp
     assert "2 frames labelled, 1 failed" in capsys.readouterr().out
     assert list(log.iterdir()) == []  # no calculator was made
     kept = [atoms.info["name"] for atoms in read_frames(tmp_path / "out.extxyz")]
+    assert main([*arguments, "--retry-failed", "--workers", "0"]) == 2
+    assert "0 workers were asked for" in capsys.readouterr().err
+    assert [atoms.info["name"] for atoms in read_frames(tmp_path / "out.extxyz")] == kept  # nothing was lost by that
     asked = heal(monkeypatch)
     assert main([*arguments, "--retry-failed"]) == 0
     assert asked == ["frame-0"]

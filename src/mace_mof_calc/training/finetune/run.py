@@ -31,6 +31,9 @@ from .start import Foundation, begin, compute_features, find_stand_ins, read_fou
 
 FRAMES, TEST, RESULT, FIGURE = "frames.extxyz", "test.extxyz", "result.json", "curves.png"
 
+FREE = "free"
+"""The part of a division that free atoms are, beside those that are trained, validated and tested with."""
+
 LEAST_SHARE = 0.1
 """Frames of one's own are repeated until there are so many for each frame of replay, as mace does it."""
 
@@ -215,7 +218,7 @@ def _divide(
     """Write all frames into one file, each with the head that it is for and its part in the division."""
     bound = {head: [atoms for atoms in own if not is_free_atom(atoms, cutoff)] for head, own in given.items()}
     free = [atoms for atoms in given[OWN_HEAD] if is_free_atom(atoms, cutoff)]
-    parts = [Part([_mark(atoms, OWN_HEAD, "free") for atoms in free])]
+    parts = [Part([_mark(atoms, OWN_HEAD, FREE) for atoms in free])]
     stand_ins = find_stand_ins(base, [a for own in bound.values() for a in own]) if base else {}
     for head, own in bound.items():
         if base is not None and recipe.split == "fps":
@@ -238,7 +241,7 @@ def _mark(atoms: Atoms, head: str, part: str) -> Atoms:
 
 
 def _group(frames: Sequence[Atoms]) -> dict[tuple[str, str], list[Atoms]]:
-    groups: dict[tuple[str, str], list[Atoms]] = {(OWN_HEAD, "free"): []}
+    groups: dict[tuple[str, str], list[Atoms]] = {(OWN_HEAD, FREE): []}
     for atoms in frames:
         groups.setdefault((atoms.info["head"], atoms.info["split"]), []).append(atoms)
     return groups
@@ -252,8 +255,8 @@ def _make_model(
     *,
     replay: bool,
 ) -> tuple[Blueprint, dict[int, int]]:
-    own, free = groups[OWN_HEAD, "train"], groups[OWN_HEAD, "free"]
-    everything = [atoms for (_, part), frames in groups.items() if part != "free" for atoms in frames]
+    own, free = groups[OWN_HEAD, "train"], groups[OWN_HEAD, FREE]
+    everything = [atoms for (_, part), frames in groups.items() if part != FREE for atoms in frames]
     if base is None:
         unseen = {s for atoms in everything for s in atoms.symbols} - {s for atoms in own for s in atoms.symbols}
         if unseen:
@@ -277,7 +280,11 @@ def _train(
 ) -> tuple[Trained, tuple[HeadErrors, ...]]:
     heads = model.hyperparameters.heads
     with default_dtype(settings["dtype"]):
-        graphs = {key: make_graphs(own, key[0], model.hyperparameters) for key, own in groups.items() if own}
+        graphs = {
+            key: make_graphs(own, key[0], model.hyperparameters)
+            for key, own in groups.items()
+            if own and key[1] != FREE
+        }
     own = graphs[OWN_HEAD, "train"]
     replayed = graphs.get((REPLAY_HEAD, "train"), [])
     trained = train(

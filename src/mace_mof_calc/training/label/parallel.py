@@ -50,9 +50,9 @@ def label_frames(
     track : Track, optional
         Shows progress.
 
-    Yields
-    ------
-    int, Part
+    Returns
+    -------
+    iterator of (int, Part)
         Index of a frame, and the labelled frame or why there is none: an error of the calculator, a result that is not
         finite, a process that took too long or died.
 
@@ -66,7 +66,7 @@ def label_frames(
         The calculator could not be made.
     """
     try:
-        from pebble import ProcessPool
+        import pebble  # noqa: F401  (found missing before anything else is done)
     except ImportError as error:
         raise MissingExtraError(
             "pebble is not installed", "It runs processes", 'Install it with: pip install "mace-mof-calc[training]"'
@@ -78,14 +78,21 @@ def label_frames(
             f"A time limit of {timeout:g} s was asked for", "No frame is that fast", "Give a larger one"
         )
     find_calculator(calculator)
-    if not frames:
-        return
+    return (
+        _label_all(frames, (calculator, device, dtype), min(workers, len(frames)), timeout, track)
+        if frames
+        else iter(())
+    )
+
+
+def _label_all(
+    frames: Sequence[Atoms], settings: tuple[str, str, str], workers: int, timeout: float, track: Track
+) -> Iterator[tuple[int, Part]]:
+    from pebble import ProcessPool
+
     with _single_threaded():
         pool = ProcessPool(
-            max_workers=min(workers, len(frames)),
-            initializer=worker.start,
-            initargs=(calculator, device, dtype),
-            context=get_context("spawn"),
+            max_workers=workers, initializer=worker.start, initargs=settings, context=get_context("spawn")
         )
         try:
             futures: dict[Future[Part], int] = {

@@ -40,12 +40,17 @@ def run_label(
     TrainingError
         Not one frame could be labelled.
     """
-    if job.finished is not None:
-        if not (retry_failed and job.finished.dropped):
-            return job.finished
-        job.reopen({atoms.info["name"]: Part([atoms]) for atoms in read_named_frames([job.output])})
     names = [atoms.info["name"] for atoms in frames]
-    todo = [k for k, name in enumerate(names) if not job.has(name) or (retry_failed and job.read(name).dropped)]
-    for k, part in work([frames[k] for k in todo]):
+    if job.finished is None:
+        todo = [k for k, name in enumerate(names) if not job.has(name) or (retry_failed and job.read(name).dropped)]
+        labelled = work([frames[k] for k in todo])
+    else:
+        failed = {each.name for each in job.finished.dropped}
+        if not (retry_failed and failed):
+            return job.finished
+        todo = [k for k, name in enumerate(names) if name in failed]
+        labelled = work([frames[k] for k in todo])  # complains, if at all, before the finished job is opened again
+        job.reopen({atoms.info["name"]: Part([atoms]) for atoms in read_named_frames([job.output])})
+    for k, part in labelled:
         job.keep(names[todo[k]], part)
     return job.finish([job.read(name) for name in names], warnings)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from metals import make_free_atom
 
 from mace_mof_calc import MaceMOF
 from mace_mof_calc.cli import main
@@ -205,6 +206,15 @@ def test_frames_without_labels_are_refused(copper, workshop, tmp_path):
     with pytest.raises(FramesError, match="Cu2-1-5 has no REF_energy"):
         finetune([tmp_path / "bare.extxyz"], tmp_path, "x", foundation=str(copper))
     assert [path.name for path in tmp_path.iterdir()] == ["bare.extxyz"]
+
+
+def test_a_free_atom_of_an_element_in_no_frame_is_of_no_use(copper, workshop, tmp_path):
+    frames = [make_free_atom("Au", 0.25), *read_frames(workshop.copper)]
+    write_frames(tmp_path / "frames.extxyz", frames)
+    folder = tmp_path / "x"
+    folder.mkdir()
+    found = finetune([tmp_path / "frames.extxyz"], folder, "x", foundation=str(copper), epochs=0)
+    assert read_packed(found.path).hyperparameters.atomic_numbers == (29,)
 
 
 def test_an_element_must_be_among_what_is_trained_on(workshop, tmp_path):
