@@ -227,6 +227,11 @@ class Job:
         shutil.rmtree(self._parts, ignore_errors=True)
         return manifest
 
+    @property
+    def question(self) -> str:
+        """Digest of the step, of its settings, and of what it reads."""
+        return hashlib.sha256(json.dumps(self._identity(), sort_keys=True).encode()).hexdigest()
+
     def _identity(self) -> dict[str, Any]:
         return {"step": self.step, "settings": self.settings, "inputs": sorted(self.inputs.values())}
 

@@ -59,6 +59,7 @@ def train(
     settings: Mapping[str, Any],
     folder: Path,
     *,
+    question: str,
     epochs: int,
     patience: int,
     track: Track = silently,
@@ -77,6 +78,8 @@ def train(
         As from `recipe.Recipe.describe`.
     folder : Path
         For the checkpoint, the best parameters, and a table of learning curves so far; it exists.
+    question : str
+        What is trained on, and how, in a digest: a checkpoint of another question is refused.
     epochs : int
         In all, those before a restart included.
     patience : int
@@ -86,10 +89,10 @@ def train(
     Raises
     ------
     TrainingError
-        The loss is not finite, or the checkpoint cannot be read.
+        The loss is not finite, or the checkpoint cannot be read or is that of another training.
     """
     with default_dtype(settings["dtype"]):
-        run = _Run(module, graphs, valid, settings)
+        run = _Run(module, graphs, valid, settings, question)
         if (folder / CHECKPOINT).is_file():
             run.restore(folder)
         else:
@@ -129,13 +132,19 @@ class _Run:
     """What changes while a model is trained."""
 
     def __init__(
-        self, module: Any, graphs: Sequence[Any], valid: Mapping[str, Sequence[Any]], settings: Mapping[str, Any]
+        self,
+        module: Any,
+        graphs: Sequence[Any],
+        valid: Mapping[str, Sequence[Any]],
+        settings: Mapping[str, Any],
+        question: str,
     ) -> None:
         from mace.tools.scripts_utils import LRScheduler, get_optimizer, get_params_options
         from torch_ema import ExponentialMovingAverage
 
         arguments = make_arguments(settings)
         self.module, self.valid, self.settings = module, valid, settings
+        self.question = question
         self.loader = make_loader(graphs, settings["batch"], shuffle=True)
         self.loss = _make_loss(settings, module)
         self.optimizer = get_optimizer(arguments, get_params_options(arguments, module))
@@ -191,10 +200,17 @@ class _Run:
                 _save(self.module.state_dict(), folder / BEST)
         write_file(folder / CURVES, format_table(self.progress.history).encode())
         progress = {**asdict(self.progress), "history": [asdict(each) for each in self.progress.history]}
-        _save({"progress": progress, **{name: part.state_dict() for name, part in self._parts()}}, folder / CHECKPOINT)
+        content = {"question": self.question, "progress": progress}
+        _save({**content, **{name: part.state_dict() for name, part in self._parts()}}, folder / CHECKPOINT)
 
     def restore(self, folder: Path) -> None:
         checkpoint = _load(folder / CHECKPOINT)
+        if checkpoint["question"] != self.question:
+            raise TrainingError(
+                f"{folder / CHECKPOINT} is of another training",
+                "Its frames, its settings, or the model that it began from were others",
+                "Remove the folder to begin anew, or name another",
+            )
         for name, part in self._parts():
             part.load_state_dict(checkpoint[name])
         self.average.to(device=_device(self.module))

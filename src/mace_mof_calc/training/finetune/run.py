@@ -145,7 +145,15 @@ def finetune(
     groups = _group(read_frames(folder / FRAMES))
     model, stand_ins = _make_model(groups, base, architecture, recipe, replay=replay is not None)
     trained, test = _train(
-        model, groups, settings["recipe"], folder, where, epochs=epochs, patience=patience, track=track
+        model,
+        groups,
+        settings["recipe"],
+        folder,
+        where,
+        question=job.question,
+        epochs=epochs,
+        patience=patience,
+        track=track,
     )
     write_frames(folder / TEST, groups[OWN_HEAD, "test"])
     plot_curves(trained.history, trained.best).savefig(folder / FIGURE, dpi=150)

@@ -37,7 +37,8 @@ def run(start, graphs, folder, epochs, patience=50, settings=GENTLE, **options):
     recipe = Recipe(**settings, batch=4).describe(tuning=True)
     module = make_trainable(start, "float64", "cpu")
     valid = {"Default": graphs[9:]}
-    return train(module, graphs[:9], valid, recipe, folder, epochs=epochs, patience=patience, **options)
+    own = {"question": "metals", "epochs": epochs, "patience": patience}
+    return train(module, graphs[:9], valid, recipe, folder, **own | options)
 
 
 def without_times(trained):
@@ -109,12 +110,20 @@ def test_it_ends_when_nothing_improves_and_keeps_the_best(whole, start, graphs, 
     assert run(trained_well, graphs, tmp_path, epochs=50, patience=5, settings=steep).epochs == 5
 
 
+def test_a_checkpoint_of_another_training_is_refused(start, graphs, tmp_path):
+    run(start, graphs, tmp_path, epochs=1)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    with pytest.raises(TrainingError, match=r"another training.*Remove the folder"):
+        run(start, graphs, tmp_path, epochs=2, question="others")
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
 def test_the_last_head_decides(whole, start, graphs, tmp_path):
     # The replay head is validated as well, in this order.
     module = make_trainable(start, "float64", "cpu")
     settings = Recipe(**GENTLE, batch=4).describe(tuning=True)
     valid = {"pt_head": graphs[:2], "Default": graphs[9:]}
-    found = train(module, graphs[:9], valid, settings, tmp_path, epochs=1, patience=9)
+    found = train(module, graphs[:9], valid, settings, tmp_path, question="heads", epochs=1, patience=9)
     assert [each.head for each in found.history] == ["pt_head", "Default"] * 2
     assert found.history[3].loss == whole.history[1].loss
 

@@ -208,6 +208,15 @@ def test_frames_without_labels_are_refused(copper, workshop, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["bare.extxyz"]
 
 
+def test_a_checkpoint_without_its_division_is_not_gone_on_with(copper, scratch_words, workshop, tmp_path, capsys):
+    folder = tmp_path / "copper"
+    shutil.copytree(copper.parent, folder)
+    (folder / "frames.extxyz").unlink()
+    words = [{copper.parent: folder}.get(word, word) for word in scratch_words]
+    assert run(workshop, *words, "--seed", "7", "--epochs", "4", "--no-register") == 2
+    assert "is of another training" in capsys.readouterr().err
+
+
 def test_a_free_atom_of_an_element_in_no_frame_is_of_no_use(copper, workshop, tmp_path):
     frames = [make_free_atom("Au", 0.25), *read_frames(workshop.copper)]
     write_frames(tmp_path / "frames.extxyz", frames)
