@@ -136,7 +136,7 @@ def _draw_dos(curves: Mapping[str, Curve]) -> Figure:
 
 
 def _draw_bands(study: Study, name: str, phonon: Phonopy, published: Mapping[str, BandStructure]) -> Figure:
-    figure = Figure(figsize=(8, 4 * len(published)), layout="constrained")
+    figure = Figure(figsize=(7, 3.3 * len(published)), layout="constrained")
     structures = study.published.structures(name)
     for axes, (method, theirs) in zip(np.ravel(figure.subplots(len(published), 1)), published.items(), strict=True):
         match = match_crystals(structures[method], from_phonopy(phonon.primitive))

@@ -21,9 +21,9 @@ from ase.spacegroup import crystal
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "training" / "mini"))
 
-import archive  # noqa: E402
+import archive  # noqa: E402  (of training/mini)
 
-from mace_mof_calc.frames import Labels, attach_labels, write_frames  # noqa: E402
+from mace_mof_calc.frames import Labels, attach_labels, write_frames  # noqa: E402  (after it)
 
 FRAMEWORKS = ("MOF-5", "UiO-66", "MOF-74", "MIL-53")
 REPLAYED, KEPT_BACK = 25, 10

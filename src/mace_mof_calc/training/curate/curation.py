@@ -12,13 +12,13 @@ from ase import Atoms
 
 from ...errors import StructureError, TrainingError
 from ...files import write_file
+from ..extras import require
 from ..job import Dropped, Job, Manifest, Part, Track, silently
 from .bonds import find_bonds, fingerprint_bonds
 from .choose import choose
 from .coverage import plot_coverage
 from .describe import Description, describe
 from .duplicates import find_duplicates
-from .extras import require
 from .filters import check_electrons, check_elements, check_framework, check_overlap, check_pore, check_size
 from .pores import compute_pore_diameters
 from .reading import find_cifs, read_cif

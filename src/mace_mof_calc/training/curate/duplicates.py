@@ -10,8 +10,8 @@ from typing import Any
 from ase import Atoms
 
 from ...errors import StructureError
+from ..extras import require
 from ..job import Track, silently
-from .extras import require
 from .symmetry import reduce_to_primitive
 
 #: The same crystal has cell lengths within this fraction of each other,

@@ -9,9 +9,9 @@ from collections.abc import Collection
 
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_numbers, covalent_radii
-from ase.neighborlist import neighbor_list
+from ase.data import atomic_numbers
 
+from ..contacts import find_contact
 from .bonds import Bonds, find_components, find_metals, find_nodes
 
 #: Atoms overlap where they are closer than this many times the sum of their covalent radii. Triple bonds have 0.78.
@@ -31,14 +31,12 @@ def check_size(atoms: Atoms, max_atoms: int) -> str | None:
 
 def check_overlap(atoms: Atoms) -> str | None:
     """Say which two atoms are closest, in units of the sum of their covalent radii, where that is below `OVERLAP`."""
-    first, second, distance = neighbor_list("ijd", atoms, OVERLAP * covalent_radii[atoms.numbers])
-    if not len(first):
+    if (found := find_contact(atoms, OVERLAP)) is None:
         return None
-    radii = covalent_radii[atoms.numbers]
-    worst = int(np.argmin(distance / (radii[first] + radii[second])))
-    names = " and ".join(f"{atoms.symbols[k]} {k}" for k in (first[worst], second[worst]))
-    limit = f"{OVERLAP:g} of the sum of their covalent radii"
-    return f"overlap: atoms {names} are {distance[worst]:.2f} A apart, nearer than {limit}"
+    names, distance = found
+    return (
+        f"overlap: atoms {names} are {distance:.2f} A apart, nearer than {OVERLAP:g} of the sum of their covalent radii"
+    )
 
 
 def check_framework(atoms: Atoms, bonds: Bonds) -> str | None:

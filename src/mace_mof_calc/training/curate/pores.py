@@ -13,7 +13,7 @@ import numpy as np
 from ase import Atoms
 
 from ...errors import StructureError
-from .extras import require
+from ..extras import require
 
 # Zeo++ writes to the standard output of C, and ends the process where something is not to its liking.
 _WORK = """

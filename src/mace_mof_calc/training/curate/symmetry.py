@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms
 
 from ...errors import StructureError
-from .extras import require
+from ..extras import require
 
 #: How far atoms may be off their symmetric places, Angstrom.
 SYMPREC = 1e-2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +82,7 @@ def evaluate(
         for atoms in labelled:
             get_labels(atoms)
         chunks = [labelled[k : k + CHUNK] for k in range(0, len(labelled), CHUNK)]
-        parts = [
-            job.do(str(k), lambda own=chunks[k]: _compute(own, calculator))  # type: ignore[misc]
-            for k in track(range(len(chunks)), "frames")
-        ]
+        parts = [job.do(str(k), partial(_compute, chunks[k], calculator)) for k in track(range(len(chunks)), "frames")]
         job.finish(parts)
     predicted = read_frames(folder / PREDICTIONS)
     compared = pair(predicted, [get_prediction(atoms) for atoms in predicted])

@@ -11,9 +11,10 @@ from multiprocessing import get_context
 
 from ase import Atoms
 
-from ...errors import MissingExtraError, TrainingError
+from ...errors import TrainingError
 from ...xtb import describe_narrow
 from ..calculators import find_calculator
+from ..extras import require
 from ..job import Dropped, Part, Track, silently
 from . import worker
 from .naming import get_source
@@ -65,12 +66,7 @@ def label_frames(
     MaceMofError
         The calculator could not be made.
     """
-    try:
-        import pebble  # noqa: F401  (found missing before anything else is done)
-    except ImportError as error:
-        raise MissingExtraError(
-            "pebble is not installed", "It runs processes", 'Install it with: pip install "mace-mof-calc[training]"'
-        ) from error
+    require("pebble")
     if workers < 1:
         raise TrainingError(f"{workers} workers were asked for", "One is the least", "Give a larger number")
     if not timeout > 0:

@@ -21,8 +21,9 @@ from ase.calculators.calculator import kptdensity2monkhorstpack
 from ase.calculators.vasp.setups import get_default_setups
 from ase.io.vasp_parsers.incar_writer import generate_incar_lines
 
-from ...errors import MissingExtraError, TrainingError
+from ...errors import TrainingError
 from ...files import write_file
+from ..extras import require
 from ..job import Track, silently
 from .isolated import is_isolated
 from .naming import get_source
@@ -90,14 +91,9 @@ def import_vasp() -> tuple[ModuleType, ModuleType]:
     MissingExtraError
         It is not installed.
     """
-    try:
-        from pymatgen.io.vasp import inputs, outputs
-    except ImportError as error:
-        raise MissingExtraError(
-            "pymatgen is not installed",
-            "It reads and writes files of VASP",
-            'Install it with: pip install "mace-mof-calc[training]"',
-        ) from error
+    require("pymatgen")
+    from pymatgen.io.vasp import inputs, outputs
+
     return inputs, outputs
 
 

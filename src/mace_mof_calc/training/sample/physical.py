@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator, CalculatorError
-from ase.data import covalent_radii
-from ase.neighborlist import neighbor_list
 
+from ..contacts import find_contact
 from ..job import Dropped, Part
 from .settings import Limits
 
@@ -86,13 +85,8 @@ def _find_stretch(atoms: Atoms, crystal: Atoms, limits: Limits) -> str | None:
 
 
 def _find_contact(atoms: Atoms, limits: Limits) -> str | None:
-    radii = covalent_radii[atoms.numbers]
-    first, second, distances = neighbor_list("ijd", atoms, limits.contact * radii)
-    if not len(distances):
-        return None
-    k = int((distances / (radii[first] + radii[second])).argmin())
-    names = " and ".join(f"{atoms.symbols[n]} {n}" for n in (first[k], second[k]))
-    return f"contact: {names} at {distances[k]:.2f} Angstrom"
+    found = find_contact(atoms, limits.contact)
+    return None if found is None else f"contact: {found[0]} at {found[1]:.2f} Angstrom"
 
 
 def _find_force(atoms: Atoms, limits: Limits, forces: Array) -> str | None:

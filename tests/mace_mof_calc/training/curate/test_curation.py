@@ -175,7 +175,7 @@ def test_what_cannot_be_asked_for(folder, model, tmp_path, monkeypatch):
         run_curation(folder, output, model, 2, Limits(elements=("C", "N")))
     with pytest.raises(TrainingError, match="0 structures"):
         run_curation(folder, output, model, 0)
-    monkeypatch.setattr("mace_mof_calc.training.curate.extras.find_spec", lambda name: None)
+    monkeypatch.setattr("mace_mof_calc.training.extras.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="pymatgen is not installed"):
         run_curation(folder, output, model, 2)
     assert not list(tmp_path.iterdir())

@@ -99,7 +99,7 @@ pathlib.Path({folder!r}, "second.v1").write_text(pathlib.Path(sys.argv[1]).read_
 
 
 def test_without_pyzeo(monkeypatch):
-    monkeypatch.setattr("mace_mof_calc.training.curate.extras.find_spec", lambda name: None)
+    monkeypatch.setattr("mace_mof_calc.training.extras.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"mace-mof-calc\[training\]"):
         compute_pore_diameters(bulk("Kr"))
 

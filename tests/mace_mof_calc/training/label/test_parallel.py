@@ -1,7 +1,6 @@
 """Labels in parallel: what fails is listed, what does not is labelled."""
 
 import os
-import sys
 from pathlib import Path
 
 import labellers
@@ -74,7 +73,7 @@ def test_nothing_is_started_for_what_cannot_be_done(registered):
 
 
 def test_pebble_may_be_absent(registered, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pebble", None)
+    monkeypatch.setattr("mace_mof_calc.training.extras.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"mace-mof-calc\[training\]"):
         list(label_frames(make_frames([None]), "moody"))
 

@@ -1,13 +1,14 @@
-"""Packages that curation needs and the rest of this package does not."""
+"""Packages that some of these steps need and the rest of this package does not."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 
-from ...errors import MissingExtraError
+from ..errors import MissingExtraError
 
 _WHY = {
-    "pymatgen": "It finds duplicates",
+    "pebble": "It runs processes",
+    "pymatgen": "It finds duplicates, and reads and writes files of VASP",
     "pyzeo": "It computes the diameters of pores; it comes for Linux (x86-64) and macOS",
     "spglib": "It finds primitive cells and crystal systems",
 }
