@@ -18,7 +18,7 @@ import numpy as np
 
 from phonopy_mlp.arrays import Array, frozen
 from phonopy_mlp.compare.deviation import Deviation, deviation
-from phonopy_mlp.errors import SettingsError, StructureError
+from phonopy_mlp.errors import SettingsError, StructureError, StructureWarning
 from phonopy_mlp.structures import check_exists
 
 WHOLE = 0.25
@@ -28,7 +28,7 @@ SAME = 0.5
 """In a gap that both files have, their cumulated states may differ by less than this."""
 
 LOST = 1.5
-"""Files of one crystal, per cells of one size, whose integrals differ by a larger factor are not known."""
+"""Files whose integrals differ by a larger factor are warned of: bands too flat for the pitch can do that, too."""
 
 _GAP_POINTS = 5
 _EMPTY = 1e-8
@@ -173,7 +173,12 @@ def compare_total_dos(a: TotalDos, b: TotalDos, *, cut: float | None = None) -> 
     ------
     SettingsError
         A cut that is not positive, below all modes, or beyond what the files can be trusted for; or files that do not
-        agree on the lowest modes already, or whose cells are not of as many atoms, as far as `LOST` can tell.
+        agree on the lowest modes already.
+
+    Warns
+    -----
+    StructureWarning
+        The integrals differ by more than `LOST`; the cells may not be of as many atoms, which no file tells.
 
     """
     trusted = trusted_frequency(a, b)
@@ -182,10 +187,12 @@ def compare_total_dos(a: TotalDos, b: TotalDos, *, cut: float | None = None) -> 
         raise SettingsError(f"Cut of {cut:g} THz", "it must be positive", "Give for example 5")
     integrals = (float(a.cumulated[-1]), float(b.cumulated[-1]))
     if max(integrals) > LOST * min(integrals):
-        raise SettingsError(
-            "A comparison of the two files",
-            f"they hold {integrals[0]:.1f} and {integrals[1]:.1f} states in all: the cells are not of as many atoms",
-            "Write both per the same cell, or compare force constants",
+        warnings.warn(
+            f"The two files hold {integrals[0]:.1f} and {integrals[1]:.1f} states in all. Either bands flatter than "
+            "the pitch are lost or counted several times, or the cells are not of as many atoms, and then this means "
+            "nothing: compare force constants, or files per the same cell.",
+            StructureWarning,
+            stacklevel=2,
         )
     count = int(np.ceil(np.interp(chosen, a.frequencies, a.cumulated) - WHOLE))
     if chosen > trusted or (cut is None and count < 1):
@@ -193,7 +200,7 @@ def compare_total_dos(a: TotalDos, b: TotalDos, *, cut: float | None = None) -> 
             f"A comparison up to {chosen:g} THz of two densities of states" if cut else "A comparison of the two files",
             f"above {trusted:.2f} THz they do not hold whole numbers of modes, or not the same ones (they hold "
             f"{integrals[0]:.1f} and {integrals[1]:.1f} states in all): bands flatter than the pitch are lost or "
-            "counted twice",
+            "counted twice, or the cells are not of as many atoms",
             "Compare force constants, or choose a lower cut" if cut else "Compare force constants of the same crystal",
         )
     if count < 1:

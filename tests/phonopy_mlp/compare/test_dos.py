@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from phonopy_mlp.compare.dos import TotalDos, compare_total_dos, read_total_dos, trusted_frequency
-from phonopy_mlp.errors import SettingsError, StructureError
+from phonopy_mlp.errors import SettingsError, StructureError, StructureWarning
 
 FOLDERS = {"MACE-MP-MOF0-v2": "mof0-v2", "MACE-MP-MOF0": "mof0", "MACE-MP-0b": "0b"}
 MODES = {"MOF-5": 72, "MOF-74": 40}
@@ -96,10 +96,28 @@ def test_bands_that_one_file_lacks_end_the_comparison():
 
 
 def test_cells_of_other_numbers_of_atoms_disagree():
+    small, large = boxes((1.0, 4.0, 3)), boxes((1.0, 4.0, 6))
+    for pair in ((small, large), (large, small)):
+        with (
+            pytest.warns(StructureWarning, match=r"6\.0 .*not of as many atoms"),
+            pytest.raises(SettingsError, match=r"not the same ones .* cells are not of as many atoms"),
+        ):
+            compare_total_dos(*pair)
+
+
+def test_cells_of_other_numbers_of_atoms_are_warned_of_where_no_gap_tells():
     small, large = boxes((1.0, 4.0, 3), (4.1, 8.0, 3)), boxes((1.2, 8.4, 12))
     for pair in ((small, large), (large, small)):
-        with pytest.raises(SettingsError, match=r"12\.0 .*cells are not of as many atoms"):
+        with pytest.warns(StructureWarning, match=r"12\.0 .*not of as many atoms"):
             compare_total_dos(*pair)
+
+
+def test_a_flat_band_that_counts_many_times_is_warned_of_and_spoils_nothing_below():
+    a, b = boxes((1.0, 4.0, 3), (10, 13, 3)), boxes((1.2, 4.2, 3), (10.1, 10.15, 60))
+    with pytest.warns(StructureWarning, match=r"6\.0 and 63\.0 states"):
+        found = compare_total_dos(a, b)
+    assert_allclose(found.b - found.a, 0.2, atol=0.02)
+    assert len(found.a) == 3
 
 
 @pytest.mark.parametrize("cut", [0.0, -1.0, np.nan])
