@@ -1,15 +1,16 @@
-"""What fine-tuning on ZIF-8 begins with: the crystal, and labelled frames of the frameworks that `mini` knows.
+"""What fine-tuning on ZIF-8 begins with: crystals, and labelled frames of the frameworks that `mini` knows.
 
-``python training/zif8/prepare.py FOLDER`` writes ``crystals.extxyz``; ``replay.extxyz``, a sample of what `mini` was
-trained on; and ``old.extxyz``, frames of the same frameworks that it never saw. The same files come out each time, and
-those that are there already are left alone.
+``python training/zif8/prepare.py FOLDER`` writes ``zif-8.extxyz``; ``salem-2.extxyz``, the same net of the same family
+with another linker, which is held out; ``replay.extxyz``, a sample of what `mini` was trained on; and ``old.extxyz``,
+frames of the same frameworks that it never saw. The same files come out each time, and those that are there already are
+left alone.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,17 +32,22 @@ REPLAYED, KEPT_BACK = 25, 10
 
 # Park et al., Proc. Natl. Acad. Sci. 103, 10186 (2006), rounded; the group's hydrogen atoms in the ordered setting.
 SPACE_GROUP, EDGE = 217, 17.0
-SITES = {
-    "Zn": [(0.0, 0.5, 0.25)],
-    "N": [(0.086, 0.537, 0.178)],
-    "C": [(0.132, 0.492, 0.132), (0.103, 0.615, 0.160), (0.127, 0.405, 0.127)],
-    "H": [(0.073, 0.663, 0.188), (0.083, 0.387, 0.083), (0.184, 0.379, 0.110)],
-}
+IMIDAZOLATE = [
+    ("Zn", (0.0, 0.5, 0.25)),
+    ("N", (0.086, 0.537, 0.178)),
+    ("C", (0.132, 0.492, 0.132)),
+    ("C", (0.103, 0.615, 0.160)),
+    ("H", (0.073, 0.663, 0.188)),
+]
+METHYL = [("C", (0.127, 0.405, 0.127)), ("H", (0.083, 0.387, 0.083)), ("H", (0.184, 0.379, 0.110))]
+
+# SALEM-2 (Karagiaridi et al., J. Am. Chem. Soc. 134, 18790 (2012)) has a hydrogen atom in place of the methyl group; in
+# the direction of its carbon atom, at 1.08 A.
+HYDROGEN = [("H", (0.1284, 0.4287, 0.1284))]
 
 
-def make_zif8() -> Atoms:
-    """Return the primitive cell of ZIF-8, 138 atoms."""
-    sites = [(symbol, place) for symbol, places in SITES.items() for place in places]
+def make_crystal(name: str, sites: Sequence[tuple[str, tuple[float, float, float]]]) -> Atoms:
+    """Return a primitive cell: 138 atoms of ZIF-8, 102 of SALEM-2."""
     conventional = crystal(
         [symbol for symbol, _ in sites],
         [place for _, place in sites],
@@ -51,7 +57,7 @@ def make_zif8() -> Atoms:
     cell = (conventional.cell.array, conventional.get_scaled_positions(), conventional.numbers)
     lattice, scaled, numbers = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=1e-3)
     atoms = Atoms(numbers, cell=lattice, scaled_positions=scaled, pbc=True)
-    atoms.info["source"] = "ZIF-8"
+    atoms.info["source"] = name
     return atoms
 
 
@@ -78,7 +84,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         archive.restore(Path(work) / "mini")
         contents = {
-            "crystals": [make_zif8()],
+            "zif-8": [make_crystal("ZIF-8", IMIDAZOLATE + METHYL)],
+            "salem-2": [make_crystal("SALEM-2", IMIDAZOLATE + HYDROGEN)],
             "replay": list(read_known(Path(work) / "mini", "train", REPLAYED)),
             "old": list(read_known(Path(work) / "mini", "test", KEPT_BACK)),
         }
