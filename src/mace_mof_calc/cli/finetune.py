@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import TrainingError
 from ..models.own import check_free, find_own, register
 from .progress import show
 
 if TYPE_CHECKING:
+    from ..training.finetune.recipe import Architecture
     from ..training.finetune.run import Finetuned
 
 _FROM_NOTHING = "none"
@@ -31,6 +35,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--replay", type=Path, metavar="FILE", help="frames labelled as the foundation model's were")
     _add_recipe(parser)
     _add_architecture(parser.add_argument_group("from nothing (--foundation none)"))
+    _add_schedule(parser.add_argument_group("with Hessians, in place of --lr, --epochs and others"))
     card = parser.add_argument_group("of the model's card")
     card.add_argument("--level-of-theory", default="not stated", metavar="TEXT", help="of the labels")
     card.add_argument(
@@ -45,7 +50,7 @@ def add_parser(commands: Any) -> None:
         help="put the model where it is found by name (default: yes)",
     )
     card.add_argument("--replace", action="store_true", help="take the place of a model of your own of that name")
-    parser.set_defaults(command=_finetune)
+    parser.set_defaults(command=_finetune, parser=parser)
 
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
@@ -83,23 +88,51 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_architecture(group: Any) -> None:
-    group.add_argument("--channels", type=int, default=128, metavar="N", help="features of each degree (default: 128)")
-    group.add_argument("--cutoff", type=float, default=6.0, metavar="A", help="of a layer, in A (default: 6)")
+    group.add_argument(
+        "--channels", type=int, metavar="N", help="features of each degree (default: 128; 64 with Hessians)"
+    )
+    group.add_argument("--cutoff", type=float, metavar="A", help="of a layer, in A (default: 6; 5 with Hessians)")
     group.add_argument("--layers", type=int, default=2, metavar="N", help="default: 2")
     group.add_argument("--correlation", type=int, default=3, metavar="N", help="factors in products (default: 3)")
 
 
-def _finetune(arguments: argparse.Namespace) -> int:
-    from ..training.finetune.packing import Description
-    from ..training.finetune.recipe import Architecture, Recipe
-    from ..training.finetune.run import finetune
+def _add_schedule(group: Any) -> None:
+    group.add_argument(
+        "--hessians", type=Path, metavar="FILE", help="minima with Hessians, from mace-mof label --hessians"
+    )
+    group.add_argument("--steps", type=int, metavar="N", help="default: 5000")
+    group.add_argument(
+        "--rates", nargs=2, type=float, metavar=("FIRST", "LAST"), help="learning rates (default: 7e-3 1e-5)"
+    )
+    group.add_argument(
+        "--tighten",
+        nargs=2,
+        type=float,
+        metavar=("BEGIN", "END"),
+        help="scales of errors at the start and from 60 %% of the steps on, 0 loose to 1 tight (default: 0 0.5)",
+    )
 
+
+def _finetune(arguments: argparse.Namespace) -> int:
     folder = arguments.output or Path(arguments.name)
     replace = arguments.replace or _goes_on(arguments.name, folder)
     if arguments.register:
         check_free(arguments.name, replace=replace)
     folder.mkdir(parents=True, exist_ok=True)
-    found = finetune(
+    found = (_train if arguments.hessians is None else _train_with_hessians)(arguments, folder)
+    _print(found, with_hessians=arguments.hessians is not None)
+    if arguments.register:
+        print(f"registered as {arguments.name}: {register(found.path, arguments.name, replace=replace)}")
+    return 0
+
+
+def _train(arguments: argparse.Namespace, folder: Path) -> Finetuned:
+    from ..training.finetune.packing import Description
+    from ..training.finetune.recipe import Architecture, Recipe
+    from ..training.finetune.run import finetune
+
+    _refuse(arguments, ("steps", "rates", "tighten"), "without --hessians")
+    return finetune(
         arguments.frames,
         folder,
         arguments.name,
@@ -116,17 +149,64 @@ def _finetune(arguments: argparse.Namespace) -> int:
             dtype=arguments.dtype,
             seed=arguments.seed,
         ),
-        architecture=Architecture(arguments.channels, arguments.cutoff, arguments.layers, arguments.correlation),
+        architecture=_make_architecture(arguments, Architecture()),
         description=Description(arguments.level_of_theory, arguments.dispersion),
         epochs=arguments.epochs,
         patience=arguments.patience,
         device=arguments.device,
         track=show,
     )
-    _print(found)
-    if arguments.register:
-        print(f"registered as {arguments.name}: {register(found.path, arguments.name, replace=replace)}")
-    return 0
+
+
+def _train_with_hessians(arguments: argparse.Namespace, folder: Path) -> Finetuned:
+    from ..training.curvature.run import finetune_with_hessians
+    from ..training.curvature.schedule import USUAL, Schedule
+    from ..training.finetune.packing import Description
+    from ..training.finetune.recipe import Recipe
+
+    _refuse(
+        arguments,
+        ("replay", "split", "weights", "lr", "ema", "epochs", "patience", "dtype"),
+        "together with --hessians",
+    )
+    chosen: dict[str, Any] = {name: getattr(arguments, name) for name in ("steps", "rates", "tighten")}
+    return finetune_with_hessians(
+        arguments.frames,
+        arguments.hessians,
+        folder,
+        arguments.name,
+        foundation=None if arguments.foundation == _FROM_NOTHING else arguments.foundation,
+        foundation_head=arguments.foundation_head,
+        recipe=Recipe(energies=arguments.energies),
+        architecture=_make_architecture(arguments, USUAL),
+        schedule=Schedule(
+            batch=arguments.batch,
+            seed=arguments.seed,
+            **{name: value for name, value in chosen.items() if value is not None},
+        ),
+        description=Description(arguments.level_of_theory, arguments.dispersion),
+        device=arguments.device,
+        track=show,
+    )
+
+
+def _make_architecture(arguments: argparse.Namespace, usual: Architecture) -> Architecture:
+    return replace(
+        usual,
+        channels=usual.channels if arguments.channels is None else arguments.channels,
+        cutoff=usual.cutoff if arguments.cutoff is None else arguments.cutoff,
+        layers=arguments.layers,
+        correlation=arguments.correlation,
+    )
+
+
+def _refuse(arguments: argparse.Namespace, names: Sequence[str], where: str) -> None:
+    """Refuse options that have another value than where they are not given."""
+    given = [name for name in names if getattr(arguments, name) != arguments.parser.get_default(name)]
+    if given:
+        raise TrainingError(
+            f"{', '.join(f'--{name}' for name in given)} {where}", "There it has no meaning", "Leave it out"
+        )
 
 
 def _goes_on(name: str, folder: Path) -> bool:
@@ -135,12 +215,15 @@ def _goes_on(name: str, folder: Path) -> bool:
     return registered is not None and made.is_file() and registered.read_bytes() == made.read_bytes()
 
 
-def _print(found: Finetuned) -> None:
+def _print(found: Finetuned, *, with_hessians: bool) -> None:
     for new, known in found.stand_ins.items():
         print(f"{new} is new to the foundation model; it began as {known}")
     how = "stopped early" if found.stopped_early else "all done"
     before = " (done before)" if found.known_before else ""
-    print(f"{found.epochs} epochs, {how}; the best was {found.best}{before}")
+    if with_hessians:
+        print(f"{found.epochs} steps, {how}{before}")
+    else:
+        print(f"{found.epochs} epochs, {how}; the best was {found.best}{before}")
     for errors in found.test:
         stress = "" if errors.stress_rmse is None else f", {1e3 * errors.stress_rmse:.3g} meV/A^3"
         print(

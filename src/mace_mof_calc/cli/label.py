@@ -29,6 +29,9 @@ def add_parser(commands: Any) -> None:
     source.add_argument("--write-vasp", type=Path, metavar="DIR", help="write inputs of VASP, a folder for each frame")
     source.add_argument("--read-vasp", type=Path, metavar="DIR", help="take labels from what VASP made of these inputs")
     label.add_argument("--isolated-atoms", action="store_true", help="also each element alone, to train from scratch")
+    label.add_argument(
+        "--hessians", action="store_true", help="also the Hessian of each frame, for --hessians of mace-mof finetune"
+    )
     label.add_argument("--workers", type=int, default=1, metavar="N", help="parallel processes (default: 1)")
     label.add_argument(
         "--timeout", type=float, default=3600.0, metavar="SECONDS", help="longest time for a frame (default: 3600)"
@@ -50,6 +53,8 @@ def _label(arguments: argparse.Namespace) -> int:
     from ..training.label.isolated import make_isolated_atoms
     from ..training.label.naming import read_named_frames
 
+    if arguments.hessians and (arguments.calculator is None or arguments.isolated_atoms):
+        raise TrainingError("--hessians is for minima that a calculator labels", "", "Leave it, or what else, out")
     frames = read_named_frames(arguments.frames)
     if arguments.isolated_atoms:
         frames += make_isolated_atoms(frames)
@@ -64,6 +69,7 @@ def _label(arguments: argparse.Namespace) -> int:
 def _calculate(arguments: argparse.Namespace, frames: list[Atoms]) -> Manifest:
     from ..training.calculators import is_model_file
     from ..training.job import Job
+    from ..training.label.hessians import label_hessians
     from ..training.label.parallel import find_warnings, label_frames
     from ..training.label.run import run_label
     from .progress import show
@@ -71,6 +77,8 @@ def _calculate(arguments: argparse.Namespace, frames: list[Atoms]) -> Manifest:
     name = arguments.calculator
     files = [Path(name)] if is_model_file(name) else []
     settings = {"calculator": name, "dtype": arguments.dtype, "isolated_atoms": arguments.isolated_atoms}
+    if arguments.hessians:
+        settings["hessians"] = True
     job = Job(arguments.output, "label", [*arguments.frames, *files], settings)
     warnings = find_warnings(frames, name)
     for each in warnings:
@@ -84,6 +92,8 @@ def _calculate(arguments: argparse.Namespace, frames: list[Atoms]) -> Manifest:
         timeout=arguments.timeout,
         track=show,
     )
+    if arguments.hessians:
+        work = partial(label_hessians, job=job, work=work)
     return run_label(job, frames, work, retry_failed=arguments.retry_failed, warnings=warnings)
 
 
