@@ -117,8 +117,9 @@ def find_operations(atoms: Atoms) -> list[Operation]:
     operations = []
     for rotation, translation in zip(found.rotations, found.translations, strict=True):
         apart = (scaled @ rotation.T + translation)[:, None] - scaled
-        apart = np.linalg.norm((apart - np.round(apart)) @ lattice.T, axis=2)
-        operations.append(Operation(lattice @ rotation @ np.linalg.inv(lattice), apart.argmin(axis=1)))
+        distances = np.linalg.norm((apart - np.round(apart)) @ lattice.T, axis=2)
+        distances[atoms.numbers[:, None] != atoms.numbers] = np.inf
+        operations.append(Operation(lattice @ rotation @ np.linalg.inv(lattice), distances.argmin(axis=1)))
     return operations
 
 

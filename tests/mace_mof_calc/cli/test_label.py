@@ -16,6 +16,7 @@ from processes import ENVIRONMENT
 
 from mace_mof_calc.cli import main
 from mace_mof_calc.frames import get_labels, read_frames, write_frames
+from mace_mof_calc.training.hessians import compute_rows, get_hessian
 from mace_mof_calc.training.job import Job
 from mace_mof_calc.training.label import parallel
 
@@ -210,3 +211,22 @@ def _runs(pid):
     except ProcessLookupError:
         return False
     return True
+
+
+def test_hessians_are_labels_too(registered, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    atoms = bulk("Cu", cubic=True)
+    atoms.info.update(name="fcc", source="copper")
+    write_frames(tmp_path / "minima.extxyz", [atoms])
+    words = ["label", "minima.extxyz", "--calculator", "moody", "--hessians", "-o", "hessians.extxyz"]
+    assert main([*words, "--workers", "2"]) == 0
+    (found,) = read_frames(tmp_path / "hessians.extxyz")
+    rows = np.array([compute_rows(atoms, index, EMT()) for index in range(4)])
+    np.testing.assert_allclose(get_hessian(found), rows.reshape(12, 12), atol=1e-7)
+    np.testing.assert_allclose(get_labels(found).forces, 0, atol=1e-7)
+    # Without them it is another file.
+    assert main(["label", "minima.extxyz", "--calculator", "moody", "-o", "hessians.extxyz"]) == 2
+    assert "hessians was True" in capsys.readouterr().err
+    for wrong in (["--write-vasp", "vasp"], ["--calculator", "moody", "--isolated-atoms"]):
+        assert main(["label", "minima.extxyz", "--hessians", *wrong]) == 2
+        assert "--hessians is for minima" in capsys.readouterr().err

@@ -7,7 +7,6 @@ the same crystals.
 from __future__ import annotations
 
 import contextlib
-import copy
 import csv
 import io
 import math
@@ -199,7 +198,7 @@ class Gradients:
             Losses of each piece, together in the order of `WEIGHTS`, and the derivatives, flat.
         """
         graph, labels = self._targets.joined(chosen)
-        given = [torch.tensor(value).to(amplitudes) for value in astuple(scale)]
+        given = [torch.tensor(value, dtype=torch.float64).to(amplitudes) for value in astuple(scale)]
         return [
             self._run("minimum", self._at_minimum, amplitudes, *given),
             self._run("labelled", partial(self._labelled, graph.groups), *tensors(graph), *tensors(labels), *given),
@@ -246,9 +245,11 @@ class _Run:
     def __init__(self, model: Blueprint, data: Data, schedule: Schedule, question: str, device: torch.device) -> None:
         self.schedule, self.question, self.device = schedule, question, device
         self.module = make_trainable(model, "float32", "cpu")
-        self.average = copy.deepcopy(self.module)
+        self.average = make_trainable(model, "float32", "cpu")
         # The optimiser's many small matrices are faster on the CPU.
-        self.replica = copy.deepcopy(self.module).to(device) if device.type == "cuda" else self.module
+        on_cpu = device.type == "cpu"
+        self.replica = self.module if on_cpu else make_trainable(model, "float32", str(device))
+        self.measured = self.average if on_cpu else make_trainable(model, "float32", str(device))
         self.optimiser = SOAP(self.module.named_parameters(), channels=_count_channels(model))
         energies = _read_energies(model)
         network = FastMACE(self.replica)
@@ -322,7 +323,8 @@ class _Run:
 
     def validate(self) -> None:
         """Measure the average of the parameters."""
-        network = FastMACE(copy.deepcopy(self.average).to(self.device))
+        _copy_parameters(self.average, self.measured)
+        network = FastMACE(self.measured)
         step, begin = self.progress.step, time.perf_counter()
         seconds = sum(row["seconds"] for row in self.progress.rows[-(CHECKPOINT_EVERY // REPORT_EVERY) :])
         rate = self.schedule.rate(step - 1)

@@ -100,6 +100,7 @@ class FastMACE:
         self.radial = copy.deepcopy(model.radial_embedding).cpu().double()
         repulsion = getattr(model, "pair_repulsion_fn", None)
         self.repulsion = None if repulsion is None else copy.deepcopy(repulsion).cpu().double()
+        self.scale = float(model.scale_shift.scale)
         self.slices = list(o3.Irreps(str(model.spherical_harmonics.irreps_out)).slices())
         self.couplings = []
         for interaction in model.interactions:
@@ -150,7 +151,8 @@ class FastMACE:
         edges = torch.cat([self.harmonics(vectors), self.radial(lengths, onehot, index, numbers)[0]], dim=1)
         repulsion = torch.zeros(1, dtype=torch.float64) * vectors.sum()
         if self.repulsion is not None:
-            repulsion = self.repulsion(lengths, onehot, index, numbers).sum().reshape(1)
+            # mace scales it like the energies of the network.
+            repulsion = self.scale * self.repulsion(lengths, onehot, index, numbers).sum().reshape(1)
         slopes, bends = _pair_derivatives(edges, vectors, curvature)
         repulsion_slopes, repulsion_bends = _pair_derivatives(repulsion[None], vectors, curvature)
         graph = Graph(
@@ -299,7 +301,13 @@ def _pair_derivatives(values: Tensor, vectors: Tensor, second: bool) -> tuple[Te
         slope = torch.autograd.grad(column.sum(), vectors, create_graph=second, retain_graph=True)[0]
         slopes.append(slope.detach())
         if second:
-            rows = [torch.autograd.grad(c.sum(), vectors, retain_graph=True)[0] for c in slope.unbind(1)]
+            # The first harmonic is constant.
+            rows = [
+                torch.autograd.grad(c.sum(), vectors, retain_graph=True)[0]
+                if c.requires_grad
+                else torch.zeros_like(slope)
+                for c in slope.unbind(1)
+            ]
             bends.append(torch.stack(rows, dim=1))
     return torch.stack(slopes, dim=1), torch.stack(bends, dim=1) if second else None
 

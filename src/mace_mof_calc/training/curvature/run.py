@@ -124,7 +124,6 @@ def finetune_with_hessians(
     groups = _group(read_frames(folder / FRAMES))
     own = {part: groups[OWN_HEAD, part] for part in _PARTS}
     model, stand_ins = _make_model(own, groups[OWN_HEAD, FREE], minima, base, architecture, recipe, schedule)
-    check_network(model.hyperparameters)
     _check_elements(model, [*minima.values(), *(atoms for part in own.values() for atoms in part)])
     learnt, test = _train(model, own, minima, schedule, folder, job.question, where, track)
     write_frames(folder / TEST, own["test"])

@@ -14,6 +14,7 @@ from ..finetune.atoms import add_up, fit_energies
 from ..finetune.extend import Blueprint
 from ..finetune.model import all_elements, initialise
 from ..finetune.recipe import OWN_HEAD, Architecture
+from .network import check_network
 
 _RESIDUAL = "RealAgnosticResidualInteractionBlock"
 _PRODUCT = re.compile(r"products\.\d+\.symmetric_contractions\.contractions\.\d+\.weights(_max|\.\d+)")
@@ -37,6 +38,11 @@ def begin(
     free : mapping of int to float
         Energies of free atoms by atomic number, eV, as far as they are known.
     seed : int
+
+    Raises
+    ------
+    TrainingError
+        It is a network that cannot be trained with Hessians.
     """
     energies = fit_to_minima(minima, {number: free.get(number, 0.0) for number in all_elements([*minima, *own])})
     values = Hyperparameters(
@@ -58,6 +64,7 @@ def begin(
         distance_transform="None",
         activation_constant=1.0,  # e3nn computes it
     )
+    check_network(values)
     # A scale of mace's would multiply the repulsion of the pairs as well.
     return balance(initialise(values, energies, scale=1.0, seed=seed))
 
