@@ -109,7 +109,7 @@ def run_curation(
     _check(model, count, limits)
     cifs = find_cifs(folder)
     settings = {"model": model.digest, "head": model.head, "count": count, **asdict(limits)}
-    job = Job(output, "curate", [folder], settings)
+    job = Job(output, "curate", list(cifs.values()), settings)
     if job.finished:
         return Curation(job.finished, ())
     parts = [

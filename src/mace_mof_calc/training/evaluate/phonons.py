@@ -16,8 +16,7 @@ from ase import Atoms
 from ...errors import MissingExtraError, TrainingError
 from ...files import write_file
 from ...frames import encode_frames, read_frames
-from ..calculators import make_calculator
-from .run import _digest
+from ..calculators import get_digest, make_calculator
 
 MODEL, REFERENCE = "model", "reference"
 COMPARISON, FIGURE = "compare.yaml", "phonons.png"
@@ -98,7 +97,7 @@ def _run_phonons(folder: Path, atoms: Atoms, calculator: str, options: Sequence[
     asked = {
         "words": words,
         "structure": hashlib.sha256(content).hexdigest(),
-        "digest": _digest(make_calculator(calculator)),
+        "digest": get_digest(make_calculator(calculator)),
     }
     done = folder / DONE
     if done.is_file():
