@@ -23,7 +23,7 @@ from .curves import HeadErrors, draw_curves
 from .division import FREE, divide, read_division, read_labelled, separate
 from .extend import Blueprint
 from .graphs import default_dtype, make_graphs
-from .loop import Trained, train
+from .loop import CHECKPOINT, Trained, train
 from .model import all_elements, make_trainable
 from .packing import pack
 from .recipe import EPOCHS, FOUNDATION, OWN_HEAD, PATIENCE, REPLAY_HEAD, Architecture, Description, Recipe
@@ -148,7 +148,11 @@ def finetune(
     stand_ins = {} if base is None else _compare(base, bound)
     manifest = job.finished or divide(job, bound, free, base, stand_ins, recipe, track)
     groups = read_division(folder / FRAMES)
-    model = _make_model(groups, base, stand_ins, architecture, recipe)
+    try:
+        model = _make_model(groups, base, stand_ins, architecture, recipe)
+    except TrainingError:
+        _forget_division(folder)
+        raise
     trained, test = _train(
         model,
         groups,
@@ -221,6 +225,13 @@ def _check(name: str) -> None:
     check_name(name)
     if f"{name}.json" in (RESULT, manifest_path(Path(FRAMES)).name):
         raise TrainingError(f"A model cannot be called {name!r}", "A file of its training is", "Take another name")
+
+
+def _forget_division(folder: Path) -> None:
+    """Remove a division that no training can begin with, so that other settings are not refused in its folder."""
+    if not (folder / CHECKPOINT).is_file():
+        for path in (folder / FRAMES, manifest_path(folder / FRAMES)):
+            path.unlink(missing_ok=True)
 
 
 def _compare(base: Foundation, bound: Mapping[str, Sequence[Atoms]]) -> dict[int, int]:

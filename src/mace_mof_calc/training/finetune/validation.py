@@ -47,10 +47,10 @@ def measure_head(module: Any, loss: Any, head: str, graphs: Sequence[Any], batch
     outputs = []
     with preserve_grad_state(module):
         for each in make_loader(graphs, batch, shuffle=False):
-            each.to(get_device(module))
-            output = module(each.to_dict(), training=False, compute_force=True, compute_stress=True)
-            labels = {name: each[name] for name in _LABELS + _WEIGHTS}
-            outputs.append((labels, {name: output[name].detach() for name in _LABELS}, each.ptr.diff()))
+            moved = each.to(get_device(module))
+            output = module(moved.to_dict(), training=False, compute_force=True, compute_stress=True)
+            labels = {name: moved[name] for name in _LABELS + _WEIGHTS}
+            outputs.append((labels, {name: output[name].detach() for name in _LABELS}, moved.ptr.diff()))
     labels = {name: torch.cat([labels[name] for labels, _, _ in outputs]) for name in _LABELS + _WEIGHTS}
     found = {name: torch.cat([found[name] for _, found, _ in outputs]) for name in _LABELS}
     sizes = torch.cat([sizes for _, _, sizes in outputs])

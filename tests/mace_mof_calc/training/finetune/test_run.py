@@ -106,6 +106,7 @@ def test_free_atoms_count_only_where_asked_for(tuned, tuned_words, copper, works
         words += ["--energies", "free", "--split", "random", "--epochs", "0", "--no-register"]
         assert run(workshop, given, *words) == end
     assert "begin 2.49 eV/atom" in capsys.readouterr().err
+    assert not list((tmp_path / "5.0").iterdir())  # other settings are not in its way
     asked = read_packed(tmp_path / "0.05" / "my-alloy.json").state["atomic_energies_fn.atomic_energies"]
     assert asked[1].tolist() == pytest.approx([before.item(), fitted + 0.05])
 
