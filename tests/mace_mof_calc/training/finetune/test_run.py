@@ -95,20 +95,20 @@ def test_the_packed_model_is_the_trained_one(tuned, crystal):
     assert load(tuned).head == "Default"
 
 
-def test_free_atoms_count_only_where_asked_for(tuned, tuned_words, copper, workshop, tmp_path, capsys):
+def test_free_atoms_that_nobody_asked_for_do_not_count(tuned, copper):
     before = read_packed(copper).state["atomic_energies_fn.atomic_energies"]
     energies = read_packed(tuned).state["atomic_energies_fn.atomic_energies"]
     assert energies[:, 0].tolist() == [before.item()] * 2
-    fitted, frames, given = energies[1, 1].item(), read_frames(tuned_words[0])[1:], tmp_path / "frames.extxyz"
-    for shift, end in ((0.05, 0), (5.0, 2)):
-        write_frames(given, [make_free_atom("Au", fitted + shift), *frames])
-        words = [{tuned.parent: tmp_path / str(shift)}.get(word, word) for word in tuned_words[1:]]
-        words += ["--energies", "free", "--split", "random", "--epochs", "0", "--no-register"]
-        assert run(workshop, given, *words) == end
-    assert "begin 2.49 eV/atom" in capsys.readouterr().err
-    assert not list((tmp_path / "5.0").iterdir())  # other settings are not in its way
-    asked = read_packed(tmp_path / "0.05" / "my-alloy.json").state["atomic_energies_fn.atomic_energies"]
-    assert asked[1].tolist() == pytest.approx([before.item(), fitted + 0.05])
+    assert abs(energies[1, 1].item() - 0.25) > 0.1
+
+
+def test_free_atoms_that_make_the_start_much_worse_are_refused(tuned_words, workshop, tmp_path, capsys):
+    words = [{workshop.folder / "tuned": tmp_path / "x"}.get(word, word) for word in tuned_words[1:]]
+    frames = [make_free_atom("Au", 5.45), *read_frames(tuned_words[0])[1:]]
+    write_frames(tmp_path / "frames.extxyz", frames)
+    assert run(workshop, tmp_path / "frames.extxyz", *words, "--energies", "free", "--no-register") == 2
+    assert "With the energies of free atoms the model would begin 2.5" in capsys.readouterr().err
+    assert not list((tmp_path / "x").iterdir())  # other settings are not in its way
 
 
 def test_the_card_says_what_it_is(tuned, copper):
@@ -354,13 +354,17 @@ def test_a_checkpoint_without_its_division_is_not_gone_on_with(copper, scratch_w
     assert "is of another training" in capsys.readouterr().err
 
 
-def test_a_free_atom_of_an_element_in_no_frame_is_of_no_use(copper, workshop, tmp_path):
-    frames = [make_free_atom("Au", 0.25), *read_frames(workshop.copper)]
+def test_free_atoms_count_where_asked_for(copper, workshop, tmp_path):
+    """That of an element in no frame is of no use."""
+    known = read_packed(copper).state["atomic_energies_fn.atomic_energies"].item()
+    frames = [make_free_atom("Au", 0.25), make_free_atom("Cu", known + 0.05), *read_frames(workshop.copper)]
     write_frames(tmp_path / "frames.extxyz", frames)
-    folder = tmp_path / "x"
-    folder.mkdir()
-    found = finetune([tmp_path / "frames.extxyz"], folder, "x", foundation=str(copper), epochs=0)
-    assert read_packed(found.path).hyperparameters.atomic_numbers == (29,)
+    recipe = Recipe(energies="free")
+    found = finetune([tmp_path / "frames.extxyz"], tmp_path / "x", "x", foundation=str(copper), recipe=recipe, epochs=0)
+    packed = read_packed(found.path)
+    assert packed.hyperparameters.atomic_numbers == (29,)
+    assert packed.state["atomic_energies_fn.atomic_energies"].item() == known + 0.05
+    assert found.dropped == ()
 
 
 def test_an_element_must_be_among_what_is_trained_on(workshop, tmp_path):
