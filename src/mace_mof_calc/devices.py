@@ -33,6 +33,13 @@ def resolve_device(device: str) -> str:
         raise DeviceError(
             f"There is no device {device!r}", "PyTorch does not know that name", "Use auto, cpu, cuda or cuda:1"
         ) from error
+    if parsed.type not in ("cpu", "cuda"):
+        try:
+            torch.zeros(1, device=parsed).cpu()
+        except Exception as error:  # each kind of device raises what it likes
+            raise DeviceError(
+                f"Device {device!r} was asked for and there is none", f"{error}", "Use auto, cpu, cuda or cuda:1"
+            ) from error
     if parsed.type == "cuda" and not torch.cuda.is_available():
         raise DeviceError(
             f"Device {device!r} was asked for and there is none",

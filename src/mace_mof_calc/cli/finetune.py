@@ -9,14 +9,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TrainingError
+from ..files import write_file
 from ..models.own import check_free, find_own, register
+from ..models.weights import compute_digest
+from ..training.curvature.schedule import USUAL, Schedule
+from ..training.finetune.recipe import (
+    DIVISIONS,
+    ENERGIES,
+    EPOCHS,
+    FOUNDATION,
+    FROM_NOTHING,
+    PATIENCE,
+    PRECISIONS,
+    TUNING,
+    Architecture,
+    Description,
+    Recipe,
+)
 from .progress import show
 
 if TYPE_CHECKING:
-    from ..training.finetune.recipe import Architecture
     from ..training.finetune.run import Finetuned
 
-_FROM_NOTHING = "none"
+_NO_FOUNDATION = "none"
+
+_WITH = ("steps", "rates", "tighten")
+_WITHOUT = ("replay", "split", "weights", "lr", "ema", "epochs", "patience", "dtype")
+"""Options that have a meaning with Hessians alone, and without them alone."""
+
+_REGISTERED = "registered"
+"""File in the folder of a training, with the digest of the model that it last registered."""
 
 
 def add_parser(commands: Any) -> None:
@@ -27,129 +49,157 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="for all that comes of it (default: NAME)")
     parser.add_argument(
         "--foundation",
-        default="mp-0b",
+        default=FOUNDATION,
         metavar="MODEL",
-        help="name or file of the model to start from; none to start from nothing (default: mp-0b)",
+        help="name or file of the model to start from; none to start from nothing (default: %(default)s)",
     )
     parser.add_argument("--foundation-head", metavar="HEAD", help="of a foundation model with several")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="frames labelled as the foundation model's were")
-    _add_recipe(parser)
-    _add_architecture(parser.add_argument_group("from nothing (--foundation none)"))
-    _add_schedule(parser.add_argument_group("with Hessians, in place of --lr, --epochs and others"))
-    card = parser.add_argument_group("of the model's card")
-    card.add_argument("--level-of-theory", default="not stated", metavar="TEXT", help="of the labels")
-    card.add_argument(
-        "--dispersion",
-        action=argparse.BooleanOptionalAction,
-        help="whether dispersion is in the labels (default: as in those of the foundation model)",
-    )
-    card.add_argument(
-        "--register",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="put the model where it is found by name (default: yes)",
-    )
-    card.add_argument("--replace", action="store_true", help="take the place of a model of your own of that name")
+    _add_recipe(parser, Recipe())
+    _add_architecture(parser.add_argument_group("from nothing (--foundation none)"), Architecture())
+    _add_schedule(parser.add_argument_group("with Hessians, in place of --lr, --epochs and others"), Schedule())
+    _add_card(parser.add_argument_group("of the model's card"), Description())
     parser.set_defaults(command=_finetune, parser=parser)
 
 
-def _add_recipe(parser: argparse.ArgumentParser) -> None:
+def _add_recipe(parser: argparse.ArgumentParser, default: Recipe) -> None:
     parser.add_argument(
-        "--split", choices=("random", "fps"), default="random", help="85 to 7.5 to 7.5 (default: random)"
+        "--split", choices=DIVISIONS, default=default.split, help="85 to 7.5 to 7.5 (default: %(default)s)"
     )
     parser.add_argument(
         "--weights",
         nargs=3,
         type=float,
-        default=(1.0, 10.0, 100.0),
+        default=default.weights,
         metavar=("E", "F", "S"),
-        help="of energy, forces and stress in the loss (default: 1 10 100)",
+        help=f"of energy, forces and stress in the loss (default: {' '.join(f'{x:g}' for x in default.weights)})",
     )
-    parser.add_argument("--lr", type=float, help="learning rate (default: 1e-4; 1e-2 from nothing)")
+    rate, decay = ([f"{each[name]:g}" for each in (TUNING, FROM_NOTHING)] for name in ("learning_rate", "averaging"))
+    parser.add_argument("--lr", type=float, help=f"learning rate (default: {rate[0]}; {rate[1]} from nothing)")
     parser.add_argument(
-        "--ema", type=float, metavar="DECAY", help="of the average (default: 0.99999; 0.99 from nothing)"
+        "--ema",
+        type=float,
+        metavar="DECAY",
+        help=f"of the average (default: {decay[0]}; {decay[1]} from nothing)",
     )
-    parser.add_argument("--batch", type=int, default=4, metavar="N", help="frames of a step (default: 4)")
     parser.add_argument(
-        "--epochs", type=int, default=100, metavar="N", help="at most; 0: how it would begin (default: 100)"
+        "--batch", type=int, default=default.batch, metavar="N", help="frames of a step (default: %(default)s)"
     )
     parser.add_argument(
-        "--patience", type=int, default=20, metavar="N", help="epochs without improvement (default: 20)"
+        "--epochs",
+        type=int,
+        default=EPOCHS,
+        metavar="N",
+        help="at most; 0: how it would begin (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--patience",
+        type=int,
+        default=PATIENCE,
+        metavar="N",
+        help="epochs without improvement (default: %(default)s)",
     )
     parser.add_argument(
         "--energies",
-        choices=("foundation", "fit"),
-        default="foundation",
-        help="of free atoms that are not among the frames (default: foundation)",
+        choices=ENERGIES,
+        default=default.energies,
+        help="of atoms, where there is a foundation model: its own, those of free atoms among the frames, or its own "
+        "corrected by a fit (default: %(default)s)",
     )
-    parser.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="default: float64")
+    parser.add_argument("--dtype", choices=PRECISIONS, default=default.dtype, help="default: %(default)s")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: auto)")
-    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument("--seed", type=int, default=default.seed, help="default: %(default)s")
 
 
-def _add_architecture(group: Any) -> None:
+def _add_architecture(group: Any, default: Architecture) -> None:
+    of = "(default: %(default)s)"
     group.add_argument(
-        "--channels", type=int, metavar="N", help="features of each degree (default: 128; 64 with Hessians)"
+        "--channels",
+        type=int,
+        metavar="N",
+        help=f"features of each degree (default: {default.channels}; {USUAL.channels} with Hessians)",
     )
-    group.add_argument("--cutoff", type=float, metavar="A", help="of a layer, in A (default: 6; 5 with Hessians)")
-    group.add_argument("--layers", type=int, default=2, metavar="N", help="default: 2")
-    group.add_argument("--correlation", type=int, default=3, metavar="N", help="factors in products (default: 3)")
+    group.add_argument(
+        "--cutoff",
+        type=float,
+        metavar="A",
+        help=f"of a layer, in A (default: {default.cutoff:g}; {USUAL.cutoff:g} with Hessians)",
+    )
+    group.add_argument("--layers", type=int, default=default.layers, metavar="N", help="default: %(default)s")
+    group.add_argument(
+        "--correlation", type=int, default=default.correlation, metavar="N", help=f"factors in products {of}"
+    )
 
 
-def _add_schedule(group: Any) -> None:
+def _add_schedule(group: Any, default: Schedule) -> None:
     group.add_argument(
         "--hessians", type=Path, metavar="FILE", help="minima with Hessians, from mace-mof label --hessians"
     )
-    group.add_argument("--steps", type=int, metavar="N", help="default: 5000")
+    group.add_argument("--steps", type=int, default=default.steps, metavar="N", help="default: %(default)s")
     group.add_argument(
-        "--rates", nargs=2, type=float, metavar=("FIRST", "LAST"), help="learning rates (default: 7e-3 1e-5)"
+        "--rates",
+        nargs=2,
+        type=float,
+        default=default.rates,
+        metavar=("FIRST", "LAST"),
+        help=f"learning rates (default: {' '.join(f'{x:g}' for x in default.rates)})",
     )
     group.add_argument(
         "--tighten",
         nargs=2,
         type=float,
+        default=default.tighten,
         metavar=("BEGIN", "END"),
-        help="scales of errors at the start and from 60 %% of the steps on, 0 loose to 1 tight (default: 0 0.5)",
+        help="scales of errors at the start and from 60 %% of the steps on, 0 loose to 1 tight "
+        f"(default: {' '.join(f'{x:g}' for x in default.tighten)})",
     )
 
 
+def _add_card(group: Any, default: Description) -> None:
+    group.add_argument("--level-of-theory", default=default.level_of_theory, metavar="TEXT", help="of the labels")
+    group.add_argument(
+        "--dispersion",
+        action=argparse.BooleanOptionalAction,
+        default=default.dispersion,
+        help="whether dispersion is in the labels (default: as in those of the foundation model)",
+    )
+    group.add_argument(
+        "--register",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="put the model where it is found by name (default: yes)",
+    )
+    group.add_argument("--replace", action="store_true", help="take the place of a model of your own of that name")
+
+
 def _finetune(arguments: argparse.Namespace) -> int:
+
+    with_hessians = arguments.hessians is not None
+    _refuse(arguments, _WITHOUT if with_hessians else _WITH, "with" if with_hessians else "without")
     folder = arguments.output or Path(arguments.name)
     replace = arguments.replace or _goes_on(arguments.name, folder)
     if arguments.register:
         check_free(arguments.name, replace=replace)
-    folder.mkdir(parents=True, exist_ok=True)
-    found = (_train if arguments.hessians is None else _train_with_hessians)(arguments, folder)
-    _print(found, with_hessians=arguments.hessians is not None)
+    found = (_train_with_hessians if with_hessians else _train)(arguments, folder)
+    _print(found, "steps" if with_hessians else "epochs")
     if arguments.register:
         print(f"registered as {arguments.name}: {register(found.path, arguments.name, replace=replace)}")
+        _remember(arguments.name, folder)
     return 0
 
 
 def _train(arguments: argparse.Namespace, folder: Path) -> Finetuned:
-    from ..training.finetune.packing import Description
-    from ..training.finetune.recipe import Architecture, Recipe
     from ..training.finetune.run import finetune
 
-    _refuse(arguments, ("steps", "rates", "tighten"), "without --hessians")
     return finetune(
         arguments.frames,
         folder,
         arguments.name,
-        foundation=None if arguments.foundation == _FROM_NOTHING else arguments.foundation,
+        foundation=None if arguments.foundation == _NO_FOUNDATION else arguments.foundation,
         foundation_head=arguments.foundation_head,
         replay=arguments.replay,
-        recipe=Recipe(
-            weights=tuple(arguments.weights),
-            learning_rate=arguments.lr,
-            averaging=arguments.ema,
-            batch=arguments.batch,
-            split=arguments.split,
-            energies=arguments.energies,
-            dtype=arguments.dtype,
-            seed=arguments.seed,
-        ),
-        architecture=_make_architecture(arguments, Architecture()),
+        recipe=_read_recipe(arguments),
+        architecture=_read_architecture(arguments, Architecture()),
         description=Description(arguments.level_of_theory, arguments.dispersion),
         epochs=arguments.epochs,
         patience=arguments.patience,
@@ -160,29 +210,18 @@ def _train(arguments: argparse.Namespace, folder: Path) -> Finetuned:
 
 def _train_with_hessians(arguments: argparse.Namespace, folder: Path) -> Finetuned:
     from ..training.curvature.run import finetune_with_hessians
-    from ..training.curvature.schedule import USUAL, Schedule
-    from ..training.finetune.packing import Description
-    from ..training.finetune.recipe import Recipe
 
-    _refuse(
-        arguments,
-        ("replay", "split", "weights", "lr", "ema", "epochs", "patience", "dtype"),
-        "together with --hessians",
-    )
-    chosen: dict[str, Any] = {name: getattr(arguments, name) for name in ("steps", "rates", "tighten")}
     return finetune_with_hessians(
         arguments.frames,
         arguments.hessians,
         folder,
         arguments.name,
-        foundation=None if arguments.foundation == _FROM_NOTHING else arguments.foundation,
+        foundation=None if arguments.foundation == _NO_FOUNDATION else arguments.foundation,
         foundation_head=arguments.foundation_head,
-        recipe=Recipe(energies=arguments.energies),
-        architecture=_make_architecture(arguments, USUAL),
+        recipe=_read_recipe(arguments),
+        architecture=_read_architecture(arguments, USUAL),
         schedule=Schedule(
-            batch=arguments.batch,
-            seed=arguments.seed,
-            **{name: value for name, value in chosen.items() if value is not None},
+            arguments.steps, tuple(arguments.rates), tuple(arguments.tighten), arguments.batch, arguments.seed
         ),
         description=Description(arguments.level_of_theory, arguments.dispersion),
         device=arguments.device,
@@ -190,7 +229,28 @@ def _train_with_hessians(arguments: argparse.Namespace, folder: Path) -> Finetun
     )
 
 
-def _make_architecture(arguments: argparse.Namespace, usual: Architecture) -> Architecture:
+def _refuse(arguments: argparse.Namespace, names: Sequence[str], where: str) -> None:
+    """Refuse options that have no meaning, told by another value than where they are not given."""
+    given = [name for name in names if getattr(arguments, name) != arguments.parser.get_default(name)]
+    if given:
+        options = ", ".join(f"--{name}" for name in given)
+        raise TrainingError(f"{options} {where} --hessians", "It has no meaning there", "Leave it out")
+
+
+def _read_recipe(arguments: argparse.Namespace) -> Recipe:
+    return Recipe(
+        weights=tuple(arguments.weights),
+        learning_rate=arguments.lr,
+        averaging=arguments.ema,
+        batch=arguments.batch,
+        split=arguments.split,
+        energies=arguments.energies,
+        dtype=arguments.dtype,
+        seed=arguments.seed,
+    )
+
+
+def _read_architecture(arguments: argparse.Namespace, usual: Architecture) -> Architecture:
     return replace(
         usual,
         channels=usual.channels if arguments.channels is None else arguments.channels,
@@ -200,30 +260,39 @@ def _make_architecture(arguments: argparse.Namespace, usual: Architecture) -> Ar
     )
 
 
-def _refuse(arguments: argparse.Namespace, names: Sequence[str], where: str) -> None:
-    """Refuse options that have another value than where they are not given."""
-    given = [name for name in names if getattr(arguments, name) != arguments.parser.get_default(name)]
-    if given:
-        raise TrainingError(
-            f"{', '.join(f'--{name}' for name in given)} {where}", "There it has no meaning", "Leave it out"
-        )
-
-
 def _goes_on(name: str, folder: Path) -> bool:
-    """Return whether the registered model of that name is what the training in a folder has made so far."""
-    registered, made = find_own(name), folder / f"{name}.json"
-    return registered is not None and made.is_file() and registered.read_bytes() == made.read_bytes()
+    """Return whether the registered model of that name came of the training in a folder, and keep that it did.
+
+    It did if it is what lies there, or what was registered from there: a kill may have come after the training went on
+    and packed another, and before that was registered.
+    """
+    made, record = folder / f"{name}.json", folder / _REGISTERED
+    if (registered := _digest_own(name)) is None:
+        return False
+    if made.is_file() and compute_digest(made, "sha256") == registered:
+        _remember(name, folder)
+        return True
+    return record.is_file() and record.read_text() == registered
 
 
-def _print(found: Finetuned, *, with_hessians: bool) -> None:
+def _digest_own(name: str) -> str | None:
+    return None if (path := find_own(name)) is None else compute_digest(path, "sha256")
+
+
+def _remember(name: str, folder: Path) -> None:
+    digest, record = _digest_own(name) or "", folder / _REGISTERED
+    if not (record.is_file() and record.read_text() == digest):
+        write_file(record, digest.encode())
+
+
+def _print(found: Finetuned, unit: str) -> None:
+    for each in found.dropped:
+        print(f"left out: {each.name}, {each.reason}")
     for new, known in found.stand_ins.items():
         print(f"{new} is new to the foundation model; it began as {known}")
     how = "stopped early" if found.stopped_early else "all done"
     before = " (done before)" if found.known_before else ""
-    if with_hessians:
-        print(f"{found.epochs} steps, {how}{before}")
-    else:
-        print(f"{found.epochs} epochs, {how}; the best was {found.best}{before}")
+    print(f"{found.epochs} {unit}, {how}; the best was {found.best}{before}")
     for errors in found.test:
         stress = "" if errors.stress_rmse is None else f", {1e3 * errors.stress_rmse:.3g} meV/A^3"
         print(

@@ -9,13 +9,13 @@ from pathlib import Path
 from ..errors import TrainingError
 from ..files import write_file
 
-__all__ = ["MODELS_VARIABLE", "check_free", "find_own", "list_own", "own_directory", "register"]
+__all__ = ["MODELS_VARIABLE", "check_free", "check_name", "find_own", "list_own", "own_directory", "register"]
 
 #: Environment variable with a folder of model files.
 MODELS_VARIABLE = "MACE_MOF_MODELS"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-_MODEL_SUFFIXES = (".model", ".safetensors", ".json")
+_SUFFIXES = (".model", ".safetensors", ".json", ".domain")  # of model files, and of what lies beside one
 
 
 def own_directory() -> Path:
@@ -39,6 +39,22 @@ def find_own(name: str) -> Path | None:
     return list_own().get(name)
 
 
+def check_name(name: str) -> None:
+    """Check that a model may be called so.
+
+    Raises
+    ------
+    TrainingError
+        It is no name.
+    """
+    if not _NAME.fullmatch(name) or name.endswith(_SUFFIXES):
+        raise TrainingError(
+            f"A model cannot be called {name!r}",
+            "It is called by this name on the command line, and its files are",
+            "Use letters, digits and . _ + - and no suffix of a model file",
+        )
+
+
 def check_free(name: str, *, replace: bool = False) -> None:
     """Check that a model of one's own may be called so.
 
@@ -58,12 +74,7 @@ def check_free(name: str, *, replace: bool = False) -> None:
 
     from ..registry import CALCULATORS
 
-    if not _NAME.fullmatch(name) or name.endswith(_MODEL_SUFFIXES):
-        raise TrainingError(
-            f"A model cannot be called {name!r}",
-            "It is called by this name on the command line",
-            "Use letters, digits and . _ + - and no suffix of a model file",
-        )
+    check_name(name)
     taken = set(entry_points(group=CALCULATORS).names)
     if name in taken:
         raise TrainingError(

@@ -74,7 +74,7 @@ def test_names_of_others_stay_theirs(own, packed, name):
         register(packed, name, replace=True)
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "-x", "my model", "x.json", "x.model"])
+@pytest.mark.parametrize("name", ["", "a/b", "-x", "my model", "x.json", "x.model", "x.domain"])
 def test_names_that_are_none(name):
     with pytest.raises(TrainingError, match="cannot be called"):
         check_free(name)

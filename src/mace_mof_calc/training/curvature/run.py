@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,21 @@ from ...errors import FramesError, TrainingError
 from ...files import write_file
 from ...frames import get_labels, read_frames, write_frames
 from ...models.weights import resolve
-from ..finetune.atoms import is_free_atom, read_free_atoms
-from ..finetune.curves import plot_curves
-from ..finetune.packing import Description, pack
-from ..finetune.recipe import OWN_HEAD, Architecture, Recipe
-from ..finetune.run import FIGURE, FRAMES, FREE, RESULT, TEST, Finetuned, _divide, _group, _read_labelled, _read_result
+from ..finetune.atoms import read_free_atoms
+from ..finetune.curves import draw_curves
+from ..finetune.division import FREE, divide, read_division, read_labelled, separate
+from ..finetune.packing import pack
+from ..finetune.recipe import OWN_HEAD, Architecture, Description, Recipe
+from ..finetune.run import (
+    FIGURE,
+    FRAMES,
+    RESULT,
+    TEST,
+    Finetuned,
+    check_model_name,
+    forget_division,
+    read_result,
+)
 from ..finetune.start import find_stand_ins, read_foundation, tune
 from ..hessians import get_hessian
 from ..job import Job, Track, digest_input, silently
@@ -68,7 +78,7 @@ def finetune_with_hessians(
     foundation_head : str, optional
         Head of a foundation model that has several.
     recipe : Recipe, optional
-        Of which `energies` counts, with a foundation model.
+        Of which `energies`, with a foundation model, and `seed` count.
     architecture : Architecture, optional
         Of a model that starts from nothing.
     schedule : Schedule, optional
@@ -96,6 +106,7 @@ def finetune_with_hessians(
     import_mace()
     from .network import check_network
 
+    check_model_name(name)
     recipe, architecture = recipe or Recipe(), architecture or USUAL
     schedule, description = schedule or Schedule(), description or Description()
     settings = {
@@ -109,25 +120,28 @@ def finetune_with_hessians(
     }
     inputs = [*frames, hessians, *([resolve(foundation)] if foundation else [])]
     job, asked = Job(folder / FRAMES, "finetune", inputs, settings), asdict(description)
-    if job.finished and (done := _read_result(folder, name, asked)):
-        return done
+    if job.finished and (done := read_result(folder, name, asked)):
+        return replace(done, dropped=job.finished.dropped)
     where = resolve_device(device)
     base = None if foundation is None else read_foundation(foundation, foundation_head)
     if base is not None:
         check_network(base.model.hyperparameters)
-    given = {OWN_HEAD: [atoms for path in frames for atoms in _read_labelled(path)]}
     cutoff = architecture.cutoff if base is None else base.loaded.r_max
+    bound, free = separate(read_labelled(frames), cutoff)
     minima = _read_minima(hessians)
-    _check_crystals(minima, [atoms for atoms in given[OWN_HEAD] if not is_free_atom(atoms, cutoff)])
-    if job.finished is None:
-        _divide(job, given, base, cutoff, Recipe(seed=schedule.seed), track)
-    groups = _group(read_frames(folder / FRAMES))
+    _check_crystals(minima, bound)
+    stand_ins = {} if base is None else find_stand_ins(base, bound)
+    manifest = job.finished or divide(job, {OWN_HEAD: bound}, {OWN_HEAD: free}, base, stand_ins, recipe, track)
+    groups = read_division(folder / FRAMES)
     own = {part: groups[OWN_HEAD, part] for part in _PARTS}
-    model, stand_ins = _make_model(own, groups[OWN_HEAD, FREE], minima, base, architecture, recipe, schedule)
-    _check_elements(model, [*minima.values(), *(atoms for part in own.values() for atoms in part)])
+    try:
+        model = _make_model(own, groups[OWN_HEAD, FREE], minima, base, stand_ins, architecture, recipe)
+    except TrainingError:
+        forget_division(folder)
+        raise
     learnt, test = _train(model, own, minima, schedule, folder, job.question, where, track)
     write_frames(folder / TEST, own["test"])
-    plot_curves(learnt.history, schedule.steps, "step").savefig(folder / FIGURE, dpi=150)
+    write_file(folder / FIGURE, draw_curves(learnt.history, schedule.steps, "step"))
     path = pack(learnt.model, folder / name, description, foundation=base, frames=own["train"], test=[test])
     result: dict[str, Any] = {
         "epochs": schedule.steps,
@@ -137,7 +151,7 @@ def finetune_with_hessians(
         "stand_ins": {chemical_symbols[new]: chemical_symbols[old] for new, old in stand_ins.items()},
     }
     write_file(folder / RESULT, (json.dumps({"asked": asked, **result}, indent=1) + "\n").encode())
-    return Finetuned(path, **{**result, "test": (test,)})
+    return Finetuned(path, **{**result, "test": (test,)}, dropped=manifest.dropped)
 
 
 def _read_minima(path: Path) -> dict[str, Atoms]:
@@ -184,27 +198,25 @@ def _make_model(
     free: Sequence[Atoms],
     minima: Mapping[str, Atoms],
     base: Foundation | None,
+    stand_ins: Mapping[int, int],
     architecture: Architecture,
     recipe: Recipe,
-    schedule: Schedule,
-) -> tuple[Blueprint, dict[int, int]]:
+) -> Blueprint:
     from .start import begin
 
     if base is None:
-        known = read_free_atoms(free)
-        return begin(architecture, list(minima.values()), own["train"], known, schedule.seed), {}
-    stand_ins = find_stand_ins(base, own["train"])
-    return tune(base, stand_ins, own["train"], free, recipe, replay=False), stand_ins
-
-
-def _check_elements(model: Blueprint, frames: Sequence[Atoms]) -> None:
+        model = begin(architecture, list(minima.values()), own["train"], read_free_atoms(free), recipe.seed)
+    else:
+        model = tune(base, stand_ins, own["train"], free, recipe, replay=False)
     known = {chemical_symbols[number] for number in model.hyperparameters.atomic_numbers}
-    if unseen := sorted({symbol for atoms in frames for symbol in atoms.symbols} - known):
+    everything = [*minima.values(), *(atoms for frames in own.values() for atoms in frames)]
+    if unseen := sorted({symbol for atoms in everything for symbol in atoms.symbols} - known):
         raise TrainingError(
             f"{', '.join(unseen)} is in none of the frames to train on",
             "The division put it elsewhere",
             "Give more frames with it",
         )
+    return model
 
 
 def _train(

@@ -65,6 +65,41 @@ def fit_energies(frames: Sequence[Atoms], energies: Array, numbers: Sequence[int
     return dict(zip(numbers, solution.tolist(), strict=True))
 
 
+def complete(
+    frames: Sequence[Atoms], energies: Array, known: Mapping[int, float], numbers: Sequence[int]
+) -> dict[int, float]:
+    """Add to energies of atoms that are known those of other elements, fitted to what the known ones leave.
+
+    Parameters
+    ----------
+    frames, energies
+        As in `fit_energies`.
+    known : mapping of int to float
+        Energy per atom, eV, by atomic number.
+    numbers : sequence of int
+        Atomic numbers that are to have one.
+    """
+    missing = [number for number in numbers if number not in known]
+    left = energies - [add_up(atoms, known) for atoms in frames]
+    return {**known, **fit_energies(frames, left, missing)}
+
+
+def compute_error(frames: Sequence[Atoms], energies: Array, atomic: Mapping[int, float]) -> float:
+    """Return by how much the atoms' energies miss what they are to add up to: root mean square, eV/atom."""
+    left = energies - [add_up(atoms, atomic) for atoms in frames]
+    return float(np.sqrt(np.mean((left / [len(atoms) for atoms in frames]) ** 2)))
+
+
+def choose_covering(frames: Sequence[Atoms], most: int) -> list[Atoms]:
+    """Choose at most so many frames, from all over the sequence, and more where an element would be in none."""
+    chosen = set(range(0, len(frames), -(-len(frames) // most)))
+    for number in sorted({int(number) for atoms in frames for number in set(atoms.numbers)}):
+        having = [k for k, atoms in enumerate(frames) if number in atoms.numbers]
+        if chosen.isdisjoint(having):
+            chosen.add(having[0])
+    return [frames[k] for k in sorted(chosen)]
+
+
 def add_up(atoms: Atoms, energies: Mapping[int, float]) -> float:
     """Return the sum of the energies of a frame's atoms, of those elements that have one."""
     return float(sum(energies.get(int(number), 0.0) for number in atoms.numbers))

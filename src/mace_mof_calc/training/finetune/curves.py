@@ -27,7 +27,7 @@ class HeadErrors:
     forces_rmse, forces_mae : float
         eV/A, of components.
     stress_rmse, stress_mae : float or None
-        eV/A^3, of components; None where no frame has a stress.
+        eV/A^3, of all six components; None where no frame has a stress.
     learning_rate, train_loss : float or None
         Of the epoch; None before training.
     seconds : float
@@ -96,6 +96,13 @@ def plot_curves(history: Sequence[HeadErrors], best: int, unit: str = "epoch") -
     axes[0].plot([each.epoch for each in trained], [each.train_loss for each in trained], "k--", label="training")
     axes[0].legend()
     return figure
+
+
+def draw_curves(history: Sequence[HeadErrors], best: int, unit: str = "epoch") -> bytes:
+    """Return the figure of `plot_curves` as PNG."""
+    content = io.BytesIO()
+    plot_curves(history, best, unit).savefig(content, format="png", dpi=150)
+    return content.getvalue()
 
 
 def _title(name: str) -> str:

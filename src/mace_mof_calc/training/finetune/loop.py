@@ -1,4 +1,4 @@
-"""The epochs: mace's steps and validation, with checkpoints that a kill cannot harm, and an end when nothing improves.
+"""The epochs: mace's steps, with checkpoints that a kill cannot harm, and an end when nothing improves.
 
 The loop is not mace's own, because that of mace-torch 0.3.16 does not stop early in a single process
 (https://github.com/ACEsuit/mace/issues/1384), removes the last checkpoint before it writes the next, and after a
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,11 +23,18 @@ from ..job import Track, silently
 from .curves import HeadErrors, format_table
 from .graphs import default_dtype, make_loader
 from .recipe import make_arguments
+from .validation import get_device, make_loss, measure_head
 
 CHECKPOINT, BEST, CURVES = "checkpoint.pt", "best.pt", "curves.csv"
 
+FAR = 1.0
+"""Energies that are so far off at the start (eV/atom) count from another zero than the model's."""
+
 _OUTPUTS = {"forces": True, "virials": False, "stress": True}
-_KEYS = {"energy": "e_per_atom", "forces": "f", "stress": "stress"}
+
+
+class EnergiesWarning(UserWarning):
+    """A training begins with energies that are far off."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +94,11 @@ def train(
         End after so many epochs without improvement.
     track : Track, optional
 
+    Warns
+    -----
+    EnergiesWarning
+        Before the first epoch the energies of the head that counts are off by more than `FAR`.
+
     Raises
     ------
     TrainingError
@@ -97,6 +110,7 @@ def train(
             run.restore(folder)
         else:
             run.validate(epoch=0)
+            _look_at(run.progress.history[-1])
             run.keep(folder)
         for _ in track(range(run.progress.epoch, epochs), "epochs"):
             if run.progress.epoch - run.progress.best >= patience:
@@ -111,13 +125,6 @@ def train(
         stopped_early=progress.epoch < epochs,
         history=tuple(progress.history),
     )
-
-
-def measure(module: Any, graphs: Mapping[str, Sequence[Any]], settings: Mapping[str, Any]) -> tuple[HeadErrors, ...]:
-    """Return the errors of each head on graphs of its own."""
-    with default_dtype(settings["dtype"]):
-        loss = _make_loss(settings, module)
-        return tuple(_measure(module, loss, head, own, settings["batch"], epoch=0) for head, own in graphs.items())
 
 
 @dataclass(slots=True)
@@ -146,7 +153,7 @@ class _Run:
         self.module, self.valid, self.settings = module, valid, settings
         self.question = question
         self.loader = make_loader(graphs, settings["batch"], shuffle=True)
-        self.loss = _make_loss(settings, module)
+        self.loss = make_loss(settings, module)
         self.optimizer = get_optimizer(arguments, get_params_options(arguments, module))
         self.scheduler = LRScheduler(self.optimizer, arguments)
         self.average = ExponentialMovingAverage(module.parameters(), decay=arguments.ema_decay)
@@ -170,7 +177,7 @@ class _Run:
             max_grad_norm=self.clip,
             ema=self.average,
             logger=losses,  # type: ignore[arg-type]  # mace's own writes a file
-            device=_device(self.module),
+            device=get_device(self.module),
             distributed=False,
         )
         seconds = time.perf_counter() - begin
@@ -180,7 +187,7 @@ class _Run:
     def validate(self, *, epoch: int, **of_epoch: Any) -> None:
         with self.average.average_parameters():
             found = [
-                _measure(self.module, self.loss, head, graphs, self.settings["batch"], epoch=epoch, **of_epoch)
+                measure_head(self.module, self.loss, head, graphs, self.settings["batch"], epoch=epoch, **of_epoch)
                 for head, graphs in self.valid.items()
             ]
         if not all(math.isfinite(value) for each in found for value in (each.loss, each.train_loss or 0.0)):
@@ -207,7 +214,7 @@ class _Run:
         checkpoint = load_checkpoint(folder / CHECKPOINT, self.question)
         for name, part in self._parts():
             part.load_state_dict(checkpoint[name])
-        self.average.to(device=_device(self.module))
+        self.average.to(device=get_device(self.module))
         progress = checkpoint["progress"]
         self.progress = _Progress(**{**progress, "history": [HeadErrors(**each) for each in progress["history"]]})
 
@@ -218,6 +225,16 @@ class _Run:
             ("scheduler", self.scheduler),
             ("average", self.average),
         ]
+
+
+def _look_at(start: HeadErrors) -> None:
+    if start.energy_rmse > FAR:
+        warnings.warn(
+            f"At the start the energies of the frames are off by {start.energy_rmse:.3g} eV/atom, as if they counted "
+            "from another zero than the model's: --energies fit finds it",
+            EnergiesWarning,
+            stacklevel=3,
+        )
 
 
 class _Losses:
@@ -231,28 +248,3 @@ class _Losses:
 
     def mean(self) -> float:
         return math.fsum(self.values) / len(self.values)
-
-
-def _measure(
-    module: Any, loss: Any, head: str, graphs: Sequence[Any], batch: int, *, epoch: int, **of_epoch: Any
-) -> HeadErrors:
-    from mace.tools.train import evaluate
-
-    loader = make_loader(graphs, batch, shuffle=False)
-    mean_loss, found = evaluate(module, loss, loader, _OUTPUTS, _device(module))
-    errors = {
-        f"{name}_{kind}": float(found[f"{kind}_{key}"]) if f"{kind}_{key}" in found else None
-        for name, key in _KEYS.items()
-        for kind in ("rmse", "mae")
-    }
-    return HeadErrors(epoch=epoch, head=head, loss=float(mean_loss), **errors, **of_epoch)  # type: ignore[arg-type]  # energies and forces are always there
-
-
-def _make_loss(settings: Mapping[str, Any], module: Any) -> Any:
-    from mace.tools.scripts_utils import get_loss_fn
-
-    return get_loss_fn(make_arguments(settings), dipole_only=False, compute_dipole=False).to(_device(module))
-
-
-def _device(module: Any) -> Any:
-    return next(module.parameters()).device

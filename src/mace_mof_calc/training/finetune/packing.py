@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +20,10 @@ from ...models.packed import save_packed
 from .curves import HeadErrors
 from .extend import Blueprint
 from .model import all_elements
-from .recipe import REPLAY_HEAD
+from .recipe import NOT_STATED, REPLAY_HEAD, Description
 from .start import Foundation
 
-_NOT_STATED = "not stated"
 _OLDEST_MACE = "0.3.8"
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """What only the user knows of a model.
-
-    Attributes
-    ----------
-    level_of_theory : str
-        What the labels were computed with.
-    dispersion : bool or None
-        Whether dispersion is in the labels, so that none may be added; None for as in the foundation model.
-    """
-
-    level_of_theory: str = _NOT_STATED
-    dispersion: bool | None = None
 
 
 def pack(
@@ -96,7 +78,7 @@ def _make_card(
         "dispersion_included": inherited if description.dispersion is None else description.dispersion,
         "elements": [chemical_symbols[number] for number in model.hyperparameters.atomic_numbers],
         "curated_elements": [chemical_symbols[number] for number in all_elements(frames)],
-        "licence": _NOT_STATED if card is None else f"{card.licence} (of {card.name})",
+        "licence": NOT_STATED if card is None else f"{card.licence} (of {card.name})",
         "citation": "" if card is None else card.citation,
         "doi": "" if card is None else card.doi,
         "mace_version": _OLDEST_MACE,

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ...errors import TrainingError
 
 OWN_HEAD, REPLAY_HEAD = "Default", "pt_head"
 """Names of the heads, as mace calls them."""
 
-_TUNING = {"learning_rate": 1e-4, "averaging": 0.99999}
-_FROM_NOTHING = {"learning_rate": 1e-2, "averaging": 0.99}
+FOUNDATION = "mp-0b"
+"""What a training starts from."""
+
+EPOCHS, PATIENCE = 100, 20
+"""Epochs at most, and those without improvement that end a training."""
+
+TUNING = {"learning_rate": 1e-4, "averaging": 0.99999}
+FROM_NOTHING = {"learning_rate": 1e-2, "averaging": 0.99}
+"""What mace takes with a foundation model, and without."""
+
+NOT_STATED = "not stated"
+
+LARGEST_SEED = 2**32 - 1
+
+Division = Literal["random", "fps"]
+Energies = Literal["foundation", "free", "fit"]
+Precision = Literal["float64", "float32"]
+DIVISIONS, ENERGIES, PRECISIONS = (get_args(words) for words in (Division, Energies, Precision))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +58,8 @@ class Architecture:
         """Check the ranges."""
         counts = {"channels": self.channels, "layers": self.layers, "correlation": self.correlation}
         for name, value in {**counts, "cutoff": self.cutoff}.items():
-            if value <= 0:
-                raise TrainingError(f"The architecture has {name} = {value:g}", "It must be above 0", "")
+            if not 0 < value < math.inf:
+                raise TrainingError(f"The architecture has {name} = {value:g}", "It must be a number above 0", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +78,9 @@ class Recipe:
         Frames of one step.
     split : {'random', 'fps'}
         How frames are divided; see `split`.
-    energies : {'foundation', 'fit'}
-        Where energies of free atoms come from that the frames do not tell: the foundation model, or a fit.
+    energies : {'foundation', 'free', 'fit'}
+        Where the energies of atoms come from that a foundation model is tuned with: all its own, those of free atoms
+        among the frames in their place, or its own as a fit to the frames corrects them.
     dtype : {'float64', 'float32'}
         Of the computation.
     seed : int
@@ -73,26 +91,47 @@ class Recipe:
     learning_rate: float | None = None
     averaging: float | None = None
     batch: int = 4
-    split: Literal["random", "fps"] = "random"
-    energies: Literal["foundation", "fit"] = "foundation"
-    dtype: Literal["float64", "float32"] = "float64"
+    split: Division = "random"
+    energies: Energies = "foundation"
+    dtype: Precision = "float64"
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if min(self.weights) < 0 or max(self.weights) == 0:
-            raise TrainingError(f"Loss weights {self.weights}", "None may be below 0, nor all 0", "")
+        if not all(0 <= weight < math.inf for weight in self.weights) or max(self.weights) == 0:
+            raise TrainingError(f"Loss weights {self.weights}", "They must be numbers, none below 0, nor all 0", "")
         if self.batch < 1:
             raise TrainingError(f"Batches of {self.batch} frames", "There must be one or more", "")
-        if self.learning_rate is not None and self.learning_rate <= 0:
-            raise TrainingError(f"A learning rate of {self.learning_rate:g}", "It must be above 0", "")
+        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
+            raise TrainingError(f"A learning rate of {self.learning_rate:g}", "It must be a number above 0", "")
         if self.averaging is not None and not 0 < self.averaging < 1:
             raise TrainingError(f"A decay of {self.averaging:g}", "It must be between 0 and 1", "")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise TrainingError(f"The seed {self.seed}", f"It must be from 0 to {LARGEST_SEED}", "")
+        for word, known in ((self.split, DIVISIONS), (self.energies, ENERGIES), (self.dtype, PRECISIONS)):
+            if word not in known:
+                raise TrainingError(f"There is no setting {word!r}", "", f"Give {' or '.join(known)}")
 
     def describe(self, *, tuning: bool) -> Mapping[str, Any]:
         """Return the settings as JSON has them, with the values that None stands for."""
         chosen = {name: value for name, value in asdict(self).items() if value is not None}
-        return {**(_TUNING if tuning else _FROM_NOTHING), **chosen}
+        return {**(TUNING if tuning else FROM_NOTHING), **chosen}
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What only the user knows of a model.
+
+    Attributes
+    ----------
+    level_of_theory : str
+        What the labels were computed with.
+    dispersion : bool or None
+        Whether dispersion is in the labels, so that none may be added; None for as in the foundation model.
+    """
+
+    level_of_theory: str = NOT_STATED
+    dispersion: bool | None = None
 
 
 def make_arguments(settings: Mapping[str, Any]) -> argparse.Namespace:

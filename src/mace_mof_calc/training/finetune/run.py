@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +15,22 @@ from ...backend import import_mace
 from ...devices import resolve_device
 from ...errors import TrainingError
 from ...files import write_file
-from ...frames import attach_labels, get_labels, read_frames, write_frames
+from ...frames import write_frames
+from ...models.own import check_name
 from ...models.weights import resolve
-from ..job import Job, Part, Track, silently
-from .atoms import is_free_atom
-from .curves import HeadErrors, plot_curves
+from ..job import Dropped, Job, Track, digest_input, manifest_path, silently
+from .curves import HeadErrors, draw_curves
+from .division import FREE, divide, read_division, read_labelled, separate
 from .extend import Blueprint
 from .graphs import default_dtype, make_graphs
-from .loop import Trained, measure, train
-from .model import make_trainable
-from .packing import Description, pack
-from .recipe import OWN_HEAD, REPLAY_HEAD, Architecture, Recipe
-from .split import Split, split_by_distance, split_randomly
-from .start import Foundation, begin, compute_features, find_stand_ins, read_foundation, tune
+from .loop import CHECKPOINT, Trained, train
+from .model import all_elements, make_trainable
+from .packing import pack
+from .recipe import EPOCHS, FOUNDATION, OWN_HEAD, PATIENCE, REPLAY_HEAD, Architecture, Description, Recipe
+from .start import Foundation, begin, find_stand_ins, read_foundation, tune
+from .validation import measure
 
 FRAMES, TEST, RESULT, FIGURE = "frames.extxyz", "test.extxyz", "result.json", "curves.png"
-
-FREE = "free"
-"""The part of a division that free atoms are, beside those that are trained, validated and tested with."""
 
 LEAST_SHARE = 0.1
 """Frames of one's own are repeated until there are so many for each frame of replay, as mace does it."""
@@ -54,6 +52,8 @@ class Finetuned:
         On frames that were never seen, by head.
     stand_ins : mapping of str to str
         For elements that the foundation model lacked, those that they began as.
+    dropped : tuple of Dropped
+        Frames that were left out: free atoms whose energies do not count.
     known_before : bool
         Whether all this had been done before.
     """
@@ -64,6 +64,7 @@ class Finetuned:
     stopped_early: bool
     test: tuple[HeadErrors, ...]
     stand_ins: Mapping[str, str]
+    dropped: tuple[Dropped, ...] = ()
     known_before: bool = False
 
 
@@ -72,14 +73,14 @@ def finetune(
     folder: Path,
     name: str,
     *,
-    foundation: str | None = "mp-0b",
+    foundation: str | None = FOUNDATION,
     foundation_head: str | None = None,
     replay: Path | None = None,
     recipe: Recipe | None = None,
     architecture: Architecture | None = None,
     description: Description | None = None,
-    epochs: int = 100,
-    patience: int = 20,
+    epochs: int = EPOCHS,
+    patience: int = PATIENCE,
     device: str = "auto",
     track: Track = silently,
 ) -> Finetuned:
@@ -88,7 +89,8 @@ def finetune(
     Parameters
     ----------
     frames : sequence of Path
-        Files of labelled frames. Free atoms among them give their energies, and are not trained on otherwise.
+        Files of labelled frames. Free atoms among them give their energies where there is no foundation model, or the
+        recipe says so, and are not trained on.
     folder : Path
         For all that comes of it; the same folder goes on.
     name : str
@@ -116,11 +118,13 @@ def finetune(
     FramesError
         A file cannot be read, or a frame has no labels.
     TrainingError
-        The folder has another training in it, there are too few frames, or the loss is not finite.
+        Something makes no sense, the folder has another training in it, there are too few frames, or the loss is not
+        finite.
     UnknownModelError, WeightsError, ModelFileError, UnknownHeadError, DeviceError
         As in `MaceMOF`.
     """
     import_mace()
+    check_model_name(name)
     recipe = recipe or Recipe()
     architecture = architecture or Architecture()
     if foundation is None and (replay is not None or recipe.split == "fps"):
@@ -133,17 +137,22 @@ def finetune(
     job = Job(folder / FRAMES, "finetune", inputs, settings)
     description = description or Description()
     asked = {"epochs": epochs, "patience": patience, **asdict(description)}
-    if job.finished and (done := _read_result(folder, name, asked)):
-        return done
+    if job.finished and (done := read_result(folder, name, asked)):
+        return replace(done, dropped=job.finished.dropped)
     where = resolve_device(device)
     base = None if foundation is None else read_foundation(foundation, foundation_head)
+    files = {REPLAY_HEAD: [replay], OWN_HEAD: frames} if replay else {OWN_HEAD: frames}
     cutoff = architecture.cutoff if base is None else base.loaded.r_max
-    own = {OWN_HEAD: [atoms for path in frames for atoms in _read_labelled(path)]}
-    given = {REPLAY_HEAD: _read_labelled(replay), **own} if replay else own
-    if job.finished is None:
-        _divide(job, given, base, cutoff, recipe, track)
-    groups = _group(read_frames(folder / FRAMES))
-    model, stand_ins = _make_model(groups, base, architecture, recipe, replay=replay is not None)
+    given = {head: separate(read_labelled(paths), cutoff) for head, paths in files.items()}
+    bound, free = ({head: both[k] for head, both in given.items()} for k in (0, 1))
+    stand_ins = {} if base is None else _compare(base, bound)
+    manifest = job.finished or divide(job, bound, free, base, stand_ins, recipe, track)
+    groups = read_division(folder / FRAMES)
+    try:
+        model = _make_model(groups, base, stand_ins, architecture, recipe)
+    except TrainingError:
+        forget_division(folder)
+        raise
     trained, test = _train(
         model,
         groups,
@@ -156,7 +165,7 @@ def finetune(
         track=track,
     )
     write_frames(folder / TEST, groups[OWN_HEAD, "test"])
-    plot_curves(trained.history, trained.best).savefig(folder / FIGURE, dpi=150)
+    write_file(folder / FIGURE, draw_curves(trained.history, trained.best))
     path = pack(
         Blueprint(model.hyperparameters, trained.state),
         folder / name,
@@ -173,7 +182,7 @@ def finetune(
         "stand_ins": {chemical_symbols[new]: chemical_symbols[old] for new, old in stand_ins.items()},
     }
     write_file(folder / RESULT, (json.dumps({"asked": asked, **result}, indent=1) + "\n").encode())
-    return Finetuned(path, **{**result, "test": test})
+    return Finetuned(path, **{**result, "test": test}, dropped=manifest.dropped)
 
 
 def count_repeats(own: int, replayed: int) -> int:
@@ -196,11 +205,13 @@ def _settings(
         "foundation_head": head,
         "recipe": dict(recipe.describe(tuning=foundation is not None)),
         "architecture": None if foundation else asdict(architecture),
-        "replay": replay is not None,
+        # By its content: it is among the inputs, too, but these do not say which of them it is.
+        "replay": replay is not None and digest_input(replay),
     }
 
 
-def _read_result(folder: Path, name: str, asked: Mapping[str, Any]) -> Finetuned | None:
+def read_result(folder: Path, name: str, asked: Mapping[str, Any]) -> Finetuned | None:
+    """Return what a folder has of a finished training, if the same was asked for."""
     path, model = folder / RESULT, folder / f"{name}.json"
     if not (path.is_file() and model.is_file()):
         return None
@@ -211,71 +222,57 @@ def _read_result(folder: Path, name: str, asked: Mapping[str, Any]) -> Finetuned
     return Finetuned(model, **result, known_before=True)
 
 
-def _read_labelled(path: Path) -> list[Atoms]:
-    return [attach_labels(atoms, get_labels(atoms)) for atoms in read_frames(path)]
+def check_model_name(name: str) -> None:
+    """Refuse a name that no model can have, or whose file would be another of the training's."""
+    check_name(name)
+    if f"{name}.json" in (RESULT, manifest_path(Path(FRAMES)).name):
+        raise TrainingError(f"A model cannot be called {name!r}", "A file of its training is", "Take another name")
 
 
-def _divide(
-    job: Job,
-    given: Mapping[str, Sequence[Atoms]],
-    base: Foundation | None,
-    cutoff: float,
-    recipe: Recipe,
-    track: Track,
-) -> None:
-    """Write all frames into one file, each with the head that it is for and its part in the division."""
-    bound = {head: [atoms for atoms in own if not is_free_atom(atoms, cutoff)] for head, own in given.items()}
-    free = [atoms for atoms in given[OWN_HEAD] if is_free_atom(atoms, cutoff)]
-    parts = [Part([_mark(atoms, OWN_HEAD, FREE) for atoms in free])]
-    stand_ins = find_stand_ins(base, [a for own in bound.values() for a in own]) if base else {}
-    for head, own in bound.items():
-        if base is not None and recipe.split == "fps":
-            split = split_by_distance(compute_features(base, own, stand_ins, track), recipe.seed)
-        else:
-            split = split_randomly(len(own), recipe.seed)
-        parts.append(Part([_mark(own[k], head, part) for part, k in _list(split)]))
-    job.finish(parts)
+def forget_division(folder: Path) -> None:
+    """Remove a division that no training can begin with, so that other settings are not refused in its folder."""
+    if not (folder / CHECKPOINT).is_file():
+        for path in (folder / FRAMES, manifest_path(folder / FRAMES)):
+            path.unlink(missing_ok=True)
 
 
-def _list(split: Split) -> list[tuple[str, int]]:
-    named = {"train": split.train, "valid": split.valid, "test": split.test}
-    return [(part, int(k)) for part, indices in named.items() for k in indices]
-
-
-def _mark(atoms: Atoms, head: str, part: str) -> Atoms:
-    marked: Atoms = atoms.copy()
-    marked.info |= {"head": head, "split": part}
-    return marked
-
-
-def _group(frames: Sequence[Atoms]) -> dict[tuple[str, str], list[Atoms]]:
-    groups: dict[tuple[str, str], list[Atoms]] = {(OWN_HEAD, FREE): []}
-    for atoms in frames:
-        groups.setdefault((atoms.info["head"], atoms.info["split"]), []).append(atoms)
-    return groups
+def _compare(base: Foundation, bound: Mapping[str, Sequence[Atoms]]) -> dict[int, int]:
+    """Return the known element that each one begins as which the foundation model lacks."""
+    stand_ins = find_stand_ins(base, bound[OWN_HEAD])
+    known = base.model.hyperparameters.atomic_numbers
+    _refuse(
+        set(all_elements(bound.get(REPLAY_HEAD, ()))).difference(known),
+        "the frames of replay, and the foundation model lacks it",
+        "Its labels cannot be of the kind that it was trained on",
+        "Give these frames as your own",
+    )
+    return stand_ins
 
 
 def _make_model(
     groups: Mapping[tuple[str, str], list[Atoms]],
     base: Foundation | None,
+    stand_ins: Mapping[int, int],
     architecture: Architecture,
     recipe: Recipe,
-    *,
-    replay: bool,
-) -> tuple[Blueprint, dict[int, int]]:
+) -> Blueprint:
     own, free = groups[OWN_HEAD, "train"], groups[OWN_HEAD, FREE]
     everything = [atoms for (_, part), frames in groups.items() if part != FREE for atoms in frames]
+    _refuse(
+        set(stand_ins if base else all_elements(everything)).difference(all_elements(own)),
+        "none of the frames to train on",
+        "The division put it elsewhere",
+        "Give more frames with it",
+    )
     if base is None:
-        unseen = {s for atoms in everything for s in atoms.symbols} - {s for atoms in own for s in atoms.symbols}
-        if unseen:
-            raise TrainingError(
-                f"{', '.join(sorted(unseen))} is in none of the frames to train on",
-                "The division put it elsewhere",
-                "Give more frames with it",
-            )
-        return begin(architecture, own, free, recipe), {}
-    stand_ins = find_stand_ins(base, everything)
-    return tune(base, stand_ins, own, free, recipe, replay=replay), stand_ins
+        return begin(architecture, own, free, recipe)
+    return tune(base, stand_ins, own, free, recipe, replay=(REPLAY_HEAD, "train") in groups)
+
+
+def _refuse(numbers: set[int], where: str, why: str, remedy: str) -> None:
+    if numbers:
+        symbols = ", ".join(chemical_symbols[number] for number in sorted(numbers))
+        raise TrainingError(f"{symbols} is in {where}", why, remedy)
 
 
 def _train(

@@ -1,4 +1,4 @@
-"""Where a training starts: frames with their division, and a model with their elements and heads."""
+"""Where a training starts: a model with the elements of the frames, their energies, and heads."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 from ase import Atoms
 
 from ...domain.descriptors import compute_descriptors
+from ...errors import TrainingError
 from ...frames import get_labels
 from ...models.loading import LoadedModel, load
 from ..job import Track
-from .atoms import add_up, fit_energies, read_free_atoms
+from .atoms import add_up, choose_covering, complete, compute_error, fit_energies, read_free_atoms
 from .extend import Blueprint, choose_stand_ins, extend, substitute
 from .graphs import count_neighbours, forces_scale
 from .model import add_heads, all_elements, describe_module, keep_head, make_fresh
@@ -22,7 +23,10 @@ from .recipe import OWN_HEAD, REPLAY_HEAD, Architecture, Recipe
 Array = np.ndarray[Any, Any]
 
 FITTED = 200
-"""Frames that energies of free atoms are fitted to, at most."""
+"""Frames that energies of atoms are fitted to, at most, unless an element is in none of them."""
+
+TOLERANCE = 0.1
+"""By how much energies of free atoms may make those of the frames worse at the start, eV/atom."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,36 +103,29 @@ def tune(
 ) -> Blueprint:
     """Make the model that is fine-tuned: that of the foundation, with all elements, and a head for each set of frames.
 
-    Energies of free atoms are, in this order, those of `free`, those of the foundation model, and for elements that it
-    lacks a fit. With ``recipe.energies == "fit"`` all but the first are corrected by the smallest amounts with which
-    the model gives the energies of the frames.
+    The energies of atoms are those of the foundation model, and for elements that it lacks those with which it gives
+    the energies of the frames. ``recipe.energies`` can be "fit", where all are corrected by the smallest amounts with
+    which it does, or "free", where those of `free` come first. A foundation model whose energies do not count from
+    free atoms, but from a fit, would be wrong by electronvolts with these.
+
+    Raises
+    ------
+    TrainingError
+        Energies of free atoms make those of the frames worse by more than `TOLERANCE`.
     """
-    known = foundation.energies
-    energies = {**known, **read_free_atoms(free)}
-    missing = [number for number in stand_ins if number not in energies]
-    if missing or recipe.energies == "fit":
-        calculator = _make_calculator(foundation)
-        chosen = own[:: -(-len(own) // FITTED)]
-        targets = np.array([_atomic_part(atoms, stand_ins, known, calculator) for atoms in chosen])
-        left = targets - [add_up(atoms, energies) for atoms in chosen]
-        energies |= fit_energies(chosen, left, missing)
-        if recipe.energies == "fit":
-            fitted = [number for number in all_elements(own) if number not in read_free_atoms(free)]
-            left = targets - [add_up(atoms, energies) for atoms in chosen]
-            for number, correction in fit_energies(chosen, left, fitted).items():
-                energies[number] += correction
+    energies: Mapping[int, float] = foundation.energies
+    if stand_ins or recipe.energies != "foundation":
+        energies = _settle(foundation, stand_ins, choose_covering(own, FITTED), read_free_atoms(free), recipe)
     heads = {OWN_HEAD: energies}
     if replay:
-        heads = {REPLAY_HEAD: {**energies, **known}, **heads}
+        heads = {REPLAY_HEAD: {**energies, **foundation.energies}, **heads}
     return add_heads(extend(foundation.model, stand_ins), heads)
 
 
 def begin(architecture: Architecture, own: Sequence[Atoms], free: Sequence[Atoms], recipe: Recipe) -> Blueprint:
     """Make the model that is trained from nothing; energies of free atoms are those of `free`, the others fitted."""
-    energies = read_free_atoms(free)
-    missing = [number for number in all_elements(own) if number not in energies]
-    left = np.array([get_labels(atoms).energy - add_up(atoms, energies) for atoms in own])
-    energies |= fit_energies(own, left, missing)
+    labels = np.array([get_labels(atoms).energy for atoms in own])
+    energies = complete(own, labels, read_free_atoms(free), all_elements(own))
     return make_fresh(
         architecture,
         energies,
@@ -137,6 +134,34 @@ def begin(architecture: Architecture, own: Sequence[Atoms], free: Sequence[Atoms
         head=OWN_HEAD,
         seed=recipe.seed,
     )
+
+
+def _settle(
+    foundation: Foundation,
+    stand_ins: Mapping[int, int],
+    frames: Sequence[Atoms],
+    given: Mapping[int, float],
+    recipe: Recipe,
+) -> dict[int, float]:
+    """Return the energy of an atom of each element, eV."""
+    calculator, known = _make_calculator(foundation), foundation.energies
+    targets = np.array([_atomic_part(atoms, stand_ins, known, calculator) for atoms in frames])
+    energies = complete(frames, targets, known, list(stand_ins))
+    if recipe.energies == "fit":
+        left = targets - [add_up(atoms, energies) for atoms in frames]
+        corrections = fit_energies(frames, left, all_elements(frames))
+        return energies | {number: energies[number] + correction for number, correction in corrections.items()}
+    if recipe.energies == "free":
+        free = complete(frames, targets, {**known, **given}, list(stand_ins))
+        before, after = (compute_error(frames, targets, each) for each in (energies, free))
+        if after > before + TOLERANCE:
+            raise TrainingError(
+                f"With the energies of free atoms the model would begin {after:.2f} eV/atom from the frames",
+                f"Without them it is {before:.2f}: {foundation.loaded.name} does not count from such free atoms",
+                "Leave out --energies free, or take fit",
+            )
+        return free
+    return energies
 
 
 def _atomic_part(atoms: Atoms, stand_ins: Mapping[int, int], known: Mapping[int, float], calculator: Any) -> float:

@@ -64,7 +64,7 @@ def test_what_is_done_is_not_done_again(trained, place, workshop, monkeypatch, c
     monkeypatch.setattr(loop._Run, "do_step", None)
     more = ["--steps", "60", "--rates", "1e-2", "1e-3", "--tighten", "0", "0.2", "--batch", "2"]
     assert run(workshop, *words(place, "curved", *SMALL, *more, "--level-of-theory", "EMT")) == 0
-    assert "60 steps, all done (done before)" in capsys.readouterr().out
+    assert "60 steps, all done; the best was 60 (done before)" in capsys.readouterr().out
     assert run(workshop, *words(place, "curved", *SMALL, *more, "--seed", "2")) == 2
     assert "made otherwise" in capsys.readouterr().err
 
@@ -91,8 +91,8 @@ def read_packed_or_load(path):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--replay", "own.extxyz"], "--replay together with --hessians"),
-        (["--epochs", "3", "--lr", "1e-3"], "--lr, --epochs together with --hessians"),
+        (["--replay", "own.extxyz"], "--replay with --hessians"),
+        (["--epochs", "3", "--lr", "1e-3"], "--lr, --epochs with --hessians"),
         (["--tighten", "0", "2"], "Scales from 0 to 2"),
         (["--correlation", "4"], "correlation 4, more than 3"),
     ],

@@ -4,7 +4,8 @@ from mace_mof_calc.models.loading import load
 from mace_mof_calc.models.packed import read_packed
 from mace_mof_calc.training.finetune.curves import HeadErrors
 from mace_mof_calc.training.finetune.model import describe_module
-from mace_mof_calc.training.finetune.packing import Description, pack
+from mace_mof_calc.training.finetune.packing import pack
+from mace_mof_calc.training.finetune.recipe import Description
 from mace_mof_calc.training.finetune.start import read_foundation
 
 from ...conftest import make_module

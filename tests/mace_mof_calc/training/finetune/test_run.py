@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 import torch
 from ase import Atoms
 from metals import make_free_atom
+from processes import ENVIRONMENT
 
 from mace_mof_calc import MaceMOF
 from mace_mof_calc.cli import main
@@ -18,8 +22,7 @@ from mace_mof_calc.frames import read_frames, write_frames
 from mace_mof_calc.models.loading import load
 from mace_mof_calc.models.own import MODELS_VARIABLE
 from mace_mof_calc.models.packed import read_packed
-from mace_mof_calc.training.finetune.packing import Description
-from mace_mof_calc.training.finetune.recipe import Architecture, Recipe
+from mace_mof_calc.training.finetune.recipe import Architecture, Description, Recipe
 from mace_mof_calc.training.finetune.run import LEAST_SHARE, Finetuned, count_repeats, finetune
 from mace_mof_calc.training.finetune.split import split_randomly
 
@@ -46,7 +49,6 @@ def test_a_division_is_kept_in_a_file(tuned):
     for atoms in frames:
         parts.setdefault((atoms.info["head"], atoms.info["split"]), []).append(atoms.info["name"])
     assert {key: len(names) for key, names in parts.items()} == {
-        ("Default", "free"): 1,
         ("pt_head", "train"): 14,
         ("pt_head", "valid"): 1,
         ("pt_head", "test"): 1,
@@ -54,7 +56,9 @@ def test_a_division_is_kept_in_a_file(tuned):
         ("Default", "valid"): 1,
         ("Default", "test"): 1,
     }
-    assert len({name for names in parts.values() for name in names}) == 31
+    assert len({name for names in parts.values() for name in names}) == 30
+    (dropped,) = json.loads((tuned.parent / "frames.manifest.json").read_text())["dropped"]
+    assert (dropped["name"], "--energies free" in dropped["reason"]) == ("free Au", True)
     (unseen,) = read_frames(tuned.parent / "test.extxyz")
     assert unseen.info["name"] == parts["Default", "test"][0]
 
@@ -91,11 +95,20 @@ def test_the_packed_model_is_the_trained_one(tuned, crystal):
     assert load(tuned).head == "Default"
 
 
-def test_free_atoms_have_the_energies_that_were_given(tuned, copper):
+def test_free_atoms_that_nobody_asked_for_do_not_count(tuned, copper):
     before = read_packed(copper).state["atomic_energies_fn.atomic_energies"]
     energies = read_packed(tuned).state["atomic_energies_fn.atomic_energies"]
     assert energies[:, 0].tolist() == [before.item()] * 2
-    assert energies[1, 1].item() == 0.25
+    assert abs(energies[1, 1].item() - 0.25) > 0.1
+
+
+def test_free_atoms_that_make_the_start_much_worse_are_refused(tuned_words, workshop, tmp_path, capsys):
+    words = [{workshop.folder / "tuned": tmp_path / "x"}.get(word, word) for word in tuned_words[1:]]
+    frames = [make_free_atom("Au", 5.45), *read_frames(tuned_words[0])[1:]]
+    write_frames(tmp_path / "frames.extxyz", frames)
+    assert run(workshop, tmp_path / "frames.extxyz", *words, "--energies", "free", "--no-register") == 2
+    assert "With the energies of free atoms the model would begin 2.5" in capsys.readouterr().err
+    assert not list((tmp_path / "x").iterdir())  # other settings are not in its way
 
 
 def test_the_card_says_what_it_is(tuned, copper):
@@ -132,6 +145,7 @@ def test_a_finished_training_says_so(tuned, tuned_words, workshop, capsys):
     out = capsys.readouterr().out
     assert "2 epochs, all done; the best was 2 (done before)" in out
     assert "Au is new to the foundation model; it began as Cu" in out
+    assert "left out: free Au, a free atom, whose energy does not count (--energies free)" in out
     assert "registered as my-alloy" in out
     assert {path: path.stat().st_mtime_ns for path in tuned.parent.iterdir()} == before
 
@@ -166,6 +180,42 @@ def test_names_that_are_taken_are_refused(tuned, scratch_words, workshop, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["../outside", "result", "frames.manifest"])
+def test_names_that_lead_elsewhere_are_refused_without_registering(scratch_words, workshop, tmp_path, capsys, name):
+    words = [{"copper": name, workshop.folder / "copper": tmp_path / "in"}.get(word, word) for word in scratch_words]
+    assert run(workshop, *words, "--no-register") == 2
+    assert f"cannot be called '{name}'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--lr", "nan"], "learning rate of nan"),
+        (["--lr", "inf"], "learning rate of inf"),
+        (["--lr", "0"], "learning rate of 0"),
+        (["--ema", "2"], "decay of 2"),
+        (["--ema", "nan"], "decay of nan"),
+        (["--seed", "-1"], "seed -1"),
+        (["--batch", "-4"], "Batches of -4"),
+        (["--weights", "1", "nan", "1"], "Loss weights"),
+        (["--weights", "1", "inf", "1"], "Loss weights"),
+        (["--patience", "0"], "patience of 0"),
+        (["--epochs", "-1"], "-1 epochs"),
+        (["--cutoff", "nan"], "cutoff = nan"),
+        (["--device", "xpu"], "Device 'xpu'"),
+        (["--device", "meta"], "Device 'meta'"),
+    ],
+)
+def test_settings_without_meaning_end_in_one_error(scratch_words, workshop, tmp_path, capsys, words, complaint):
+    own = [tmp_path / "in" if word == workshop.folder / "copper" else word for word in scratch_words]
+    assert run(workshop, *own, *words, "--no-register") == 2
+    err = capsys.readouterr().err
+    assert complaint in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_model_takes_the_place_of_another_where_asked(copper, scratch_words, workshop, tmp_path, monkeypatch):
     monkeypatch.setattr(workshop, "models", tmp_path / "models")
     workshop.models.mkdir()
@@ -176,13 +226,100 @@ def test_a_model_takes_the_place_of_another_where_asked(copper, scratch_words, w
     assert (workshop.models / "copper.json").read_bytes() == copper.read_bytes()
 
 
-def test_the_registered_model_of_a_training_that_goes_on_is_replaced(copper, workshop, tmp_path, monkeypatch):
-    from mace_mof_calc.cli.finetune import _goes_on
+def test_a_kill_before_the_next_model_is_registered_is_gone_on_from(
+    copper, scratch_words, workshop, tmp_path, monkeypatch, capsys
+):
+    def die(*arguments, **options):
+        raise KeyboardInterrupt
 
-    monkeypatch.setenv(MODELS_VARIABLE, str(workshop.models))
-    assert _goes_on("copper", copper.parent)
-    assert not _goes_on("copper", tmp_path)
-    assert not _goes_on("other", copper.parent)
+    shutil.copytree(copper.parent, tmp_path / "copper")
+    shutil.copytree(workshop.models, tmp_path / "models")
+    monkeypatch.setattr(workshop, "models", tmp_path / "models")
+    registered, made = tmp_path / "models" / "copper.json", tmp_path / "copper" / "copper.json"
+    words = [{"EMT": "EMT of 1996", copper.parent: tmp_path / "copper"}.get(word, word) for word in scratch_words]
+    with monkeypatch.context() as patch:
+        patch.setattr("mace_mof_calc.cli.finetune.register", die)
+        with pytest.raises(KeyboardInterrupt):
+            run(workshop, *words)
+    assert registered.read_bytes() == copper.read_bytes() != made.read_bytes()
+    assert run(workshop, *words) == 0
+    assert registered.read_bytes() == made.read_bytes()
+    # Somebody else's model is none of it.
+    registered.write_text("{}")
+    assert run(workshop, *words) == 2
+    assert "replace it with --replace" in capsys.readouterr().err
+
+
+SUICIDE = """
+import os, signal
+from mace_mof_calc.cli import main
+from mace_mof_calc.training.finetune import loop
+
+def write(path, content):
+    if path.name == "curves.csv" and b"\\n2," in content:
+        os.kill(os.getpid(), signal.SIGKILL)
+    work(path, content)
+
+work, loop.write_file = loop.write_file, write
+main(["finetune", *{words!r}])
+"""
+"""Is killed when the best parameters of the second epoch are kept, and the checkpoint is still that of the first."""
+
+
+def test_killed_and_gone_on_with_it_is_the_model_of_one_that_was_not(
+    copper, scratch_words, workshop, tmp_path, monkeypatch
+):
+    def die(path, content):
+        raise KeyboardInterrupt
+
+    words = [{copper.parent: tmp_path / "copper"}.get(word, word) for word in scratch_words] + ["--no-register"]
+    code = SUICIDE.format(words=[str(word) for word in words])
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert [row["epoch"] for row in curves(tmp_path / "copper")] == ["0", "1"]
+    # And once more, when all but the result is there.
+    with monkeypatch.context() as patch:
+        patch.setattr("mace_mof_calc.training.finetune.run.write_file", die)
+        with pytest.raises(KeyboardInterrupt):
+            run(workshop, *words)
+    assert [row["epoch"] for row in curves(tmp_path / "copper")] == ["0", "1", "2", "3"]
+    assert run(workshop, *words) == 0
+    for suffix in (".json", ".safetensors"):
+        assert (tmp_path / f"copper/copper{suffix}").read_bytes() == copper.with_suffix(suffix).read_bytes()
+
+
+def test_own_frames_and_replay_cannot_change_places(tuned, tuned_words, workshop, tmp_path, capsys):
+    shutil.copytree(tuned.parent, tmp_path / "tuned")
+    swap = {tuned_words[0]: workshop.copper, workshop.copper: tuned_words[0], tuned.parent: tmp_path / "tuned"}
+    assert run(workshop, *[swap.get(word, word) for word in tuned_words]) == 2
+    assert "replay was" in capsys.readouterr().err
+
+
+def test_each_head_learns_its_own_labels(copper, workshop, tmp_path):
+    """The same crystals, with energies that are 0.4 eV/atom higher in the one set."""
+    frames = read_frames(workshop.copper)
+    for atoms in frames:
+        atoms.info["REF_energy"] += 0.4 * len(atoms)
+    write_frames(tmp_path / "higher.extxyz", frames)
+    found = finetune(
+        [tmp_path / "higher.extxyz"],
+        tmp_path,
+        "x",
+        foundation=str(copper),
+        replay=workshop.copper,
+        recipe=Recipe(weights=(1.0, 0.0, 0.0), learning_rate=0.03, averaging=0.5, batch=2),
+        epochs=4,
+    )
+    crystal = Atoms(frames[0])
+    higher, lower = (MaceMOF(found.path, head=head).get_potential_energy(crystal) for head in ("Default", "pt_head"))
+    assert (higher - lower) / len(crystal) == pytest.approx(0.4, abs=0.1)
+
+
+def test_replay_with_elements_that_the_foundation_model_lacks_is_refused(copper, tuned_words, workshop, tmp_path):
+    with pytest.raises(TrainingError, match=r"Au is in the frames of replay.*as your own"):
+        finetune([workshop.copper], tmp_path / "x", "x", foundation=str(copper), replay=tuned_words[0])
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -217,13 +354,17 @@ def test_a_checkpoint_without_its_division_is_not_gone_on_with(copper, scratch_w
     assert "is of another training" in capsys.readouterr().err
 
 
-def test_a_free_atom_of_an_element_in_no_frame_is_of_no_use(copper, workshop, tmp_path):
-    frames = [make_free_atom("Au", 0.25), *read_frames(workshop.copper)]
+def test_free_atoms_count_where_asked_for(copper, workshop, tmp_path):
+    """That of an element in no frame is of no use."""
+    known = read_packed(copper).state["atomic_energies_fn.atomic_energies"].item()
+    frames = [make_free_atom("Au", 0.25), make_free_atom("Cu", known + 0.05), *read_frames(workshop.copper)]
     write_frames(tmp_path / "frames.extxyz", frames)
-    folder = tmp_path / "x"
-    folder.mkdir()
-    found = finetune([tmp_path / "frames.extxyz"], folder, "x", foundation=str(copper), epochs=0)
-    assert read_packed(found.path).hyperparameters.atomic_numbers == (29,)
+    recipe = Recipe(energies="free")
+    found = finetune([tmp_path / "frames.extxyz"], tmp_path / "x", "x", foundation=str(copper), recipe=recipe, epochs=0)
+    packed = read_packed(found.path)
+    assert packed.hyperparameters.atomic_numbers == (29,)
+    assert packed.state["atomic_energies_fn.atomic_energies"].item() == known + 0.05
+    assert found.dropped == ()
 
 
 def test_an_element_must_be_among_what_is_trained_on(workshop, tmp_path):
