@@ -1,6 +1,6 @@
 """What the spread of a committee is worth; writes ``results/spread.csv`` and ``docs/figures/spread-mini.png``.
 
-The members (``training/mini/ensemble.py``) were trained on MOF-5 alone. Their mean is compared with GFN1-xTB, which is
+The members (``training/mini/ensemble.sh``) were trained on MOF-5 alone. Their mean is compared with GFN1-xTB, which is
 the truth here, on MOF-5 and on MOF-74, which has the same elements and was not in the training set.
 """
 
