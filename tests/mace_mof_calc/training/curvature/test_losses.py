@@ -52,8 +52,8 @@ def test_all_losses_vanish_for_the_models_own_labels(network, own):
 
 def test_another_hessian_is_off_by_as_much(network, own):
     other = attach_hessian(own, 1.1 * own.arrays["REF_hessian"])
-    found = [Minimum(other, NONE, network).losses(network, draw(k), TIGHT)["curvature"].item() for k in range(60)]
-    assert np.mean(found) ** 0.5 == pytest.approx(0.1 / 1.1, rel=0.15)
+    found = [Minimum(other, NONE, network).losses(network, draw(k), TIGHT)["curvature"].item() for k in range(30)]
+    assert np.mean(found) ** 0.5 == pytest.approx(0.1 / 1.1, rel=0.2)
 
 
 def test_a_frame_without_stress_has_no_loss_of_stress(network, own):
