@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose
 
 from mace_mof_calc.errors import TrainingError
 from mace_mof_calc.frames import ENERGY, FORCES
+from mace_mof_calc.training.checkpoints import load_checkpoint
 from mace_mof_calc.training.curvature import loop
 from mace_mof_calc.training.curvature.loop import Data, Gradients, make_title, measure_model, train
 from mace_mof_calc.training.curvature.losses import WEIGHTS, Minimum, Scales, Targets, errors, tempered
@@ -99,6 +100,10 @@ def test_a_training_that_was_stopped_ends_as_if_it_had_not_been(model, data, tmp
     whole.mkdir()
     stopped.mkdir()
     expected = run(model, data, whole)
+    kept = load_checkpoint(whole / "checkpoint.pt")
+    name = "products.0.linear.weight"
+    assert torch.equal(expected.model.state[name], kept["average"][name])
+    assert not torch.equal(kept["module"][name], kept["average"][name])
     real, steps = loop._Run.do_step, []
 
     def stop(self):
