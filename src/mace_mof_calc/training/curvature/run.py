@@ -78,7 +78,7 @@ def finetune_with_hessians(
     foundation_head : str, optional
         Head of a foundation model that has several.
     recipe : Recipe, optional
-        Of which `energies`, with a foundation model, and `seed` count.
+        Of which `energies` counts, with a foundation model.
     architecture : Architecture, optional
         Of a model that starts from nothing.
     schedule : Schedule, optional
@@ -107,8 +107,9 @@ def finetune_with_hessians(
     from .network import check_network
 
     check_model_name(name)
-    recipe, architecture = recipe or Recipe(), architecture or USUAL
-    schedule, description = schedule or Schedule(), description or Description()
+    schedule, architecture = schedule or Schedule(), architecture or USUAL
+    recipe = Recipe(energies=(recipe or Recipe()).energies, seed=schedule.seed)
+    description = description or Description()
     settings = {
         "name": name,
         "foundation": foundation,
