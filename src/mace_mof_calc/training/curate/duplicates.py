@@ -18,8 +18,7 @@ from .symmetry import reduce_to_primitive
 LENGTH_TOLERANCE = 0.03
 #: cell angles within this, degrees,
 ANGLE_TOLERANCE = 2.0
-#: and atoms displaced by no more than this in the root mean square, and none by more than about twice as much, in units
-#: of the cubic root of the volume per atom.
+#: and each atom displaced by no more than this, in units of the cubic root of the volume per atom.
 SITE_TOLERANCE = 0.1
 
 # Angstrom. Supercells of crystals that are noisy are reduced with this: what is left of the noise is then compared.

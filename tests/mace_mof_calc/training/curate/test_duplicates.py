@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mace_mof_calc import structures
 from mace_mof_calc.training.curate.bonds import find_bonds, find_nodes, fingerprint_bonds
-from mace_mof_calc.training.curate.duplicates import find_duplicates
+from mace_mof_calc.training.curate.duplicates import SITE_TOLERANCE, find_duplicates
 
 
 def permute(atoms, rng):
@@ -122,6 +122,16 @@ def test_strains_within_the_tolerances():
     assert others[0].get_volume() / atoms.get_volume() == pytest.approx(1.126, abs=1e-3)
     assert find_duplicates([atoms, *others[:1]]) == {1: 0}
     assert find_duplicates([atoms, *others[1:]]) == {}
+
+
+@pytest.mark.parametrize(("factor", "same"), [(0.8, True), (1.3, False)])
+@pytest.mark.parametrize("name", structures.names())
+def test_each_atom_counts(name, factor, same):
+    # However large the crystal, one atom that is elsewhere makes another.
+    atoms = structures.load(name)
+    moved = atoms.copy()
+    moved.positions[0, 0] += factor * SITE_TOLERANCE * (atoms.get_volume() / len(atoms)) ** (1 / 3)
+    assert find_duplicates([atoms, moved]) == ({1: 0} if same else {})
 
 
 @pytest.mark.parametrize(("angle", "same"), [(5.0, True), (30.0, False), (90.0, False), (180.0, True)])
