@@ -2,7 +2,9 @@
 
 import csv
 import math
+import re
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +24,11 @@ from mace_mof_calc.training.curate.describe import describe
 from mace_mof_calc.training.curate.limits import Limits
 from mace_mof_calc.training.curate.pores import PoreDiameters, compute_pore_diameters
 from mace_mof_calc.training.curate.reading import find_cifs, read_cif
+from mace_mof_calc.training.curate.symmetry import SYSTEMS
 from mace_mof_calc.training.job import read_manifest
 
-REFERENCE = Path(__file__).parents[5] / "shared" / "reference"
+ROOT = Path(__file__).parents[4]
+REFERENCE = ROOT.parent / "shared" / "reference"
 WIDTHS = {"Al": PoreDiameters(6.88, 7.38), "Zn": PoreDiameters(11.06, 11.85), "Zr": PoreDiameters(3.5, 8.6)}
 
 
@@ -322,6 +326,24 @@ def test_a_structure_that_zeo_crashes_on_is_dropped(tmp_path, model, monkeypatch
     found = run_curation(tmp_path / "cifs", tmp_path / "chosen.extxyz", model, 2)
     assert [row.rank for row in found.rows] == [1, None]
     assert found.rows[1].dropped.startswith("computation: Zeo++ cannot compute its pores. It ended with status -6")
+
+
+def test_what_is_said_of_the_published_cifs():
+    table = read_table(ROOT / "docs" / "results" / "curated-reference.csv")
+    left = {name: row for name, row in table.items() if not row["dropped"]}
+    assert [row["dropped"].partition(":")[0] for name, row in table.items() if name not in left] == ["charge"]
+    systems = Counter(row["crystal_system"] for row in left.values())
+    assert {row["crystal_system"] for row in left.values() if row["chosen"]} == set(systems) == set(SYSTEMS)
+    elements = {name: set(re.findall("[A-Z][a-z]?", row["formula"])) for name, row in left.items()}
+    missing = set.union(*elements.values()) - set.union(*(elements[name] for name in left if left[name]["chosen"]))
+    pores = [float(row["pore_limiting_diameter"]) for row in left.values()]
+    said = " ".join((ROOT / "docs" / "training.md").read_text().split())
+    assert f"{len(left)} of the {len(table)} are left" in said
+    assert f"{min(pores):.2f} A at least, {max(pores):.2f} A at most" in said
+    *most, last = [f"{number} {system}" for system, number in systems.most_common()]
+    assert f"They are {', '.join(most)} and {last}, and each system" in said
+    assert f"among the {sum(bool(row['chosen']) for row in left.values())} chosen; I, Zr, In and Ga are not" in said
+    assert missing == {"I", "Zr", "In", "Ga"}
 
 
 @pytest.mark.skipif(not REFERENCE.is_dir(), reason="published data are not here")
