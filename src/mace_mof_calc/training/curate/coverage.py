@@ -55,7 +55,7 @@ def plot_coverage(
     _plot_gaps(axes[0, 2], choice)
     _bars(axes[1, 0], [[row.crystal_system] for row in rows], chosen, SYSTEMS, "crystal system")
     found = Counter(element for own in elements for element in own)
-    _bars(axes[1, 1], elements, chosen, [element for element, _ in found.most_common()], "element")
+    _bars(axes[1, 1], elements, chosen, sorted(found, key=lambda each: (-found[each], each)), "element")
     axes[1, 1].set(yscale="log", ylim=(0.5, None))  # a single structure is to be seen among a hundred
     axes[1, 1].yaxis.set_major_formatter("{x:g}")
     axes[1, 1].tick_params(axis="x", labelsize=8)

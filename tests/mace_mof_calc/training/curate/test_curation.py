@@ -213,6 +213,18 @@ def test_table_and_plots_of_a_run_that_was_stopped_are_its_own(folder, model, tm
     assert run_curation(folder, output, model, 2).manifest.frames == 2
 
 
+def test_plots_are_the_same_in_every_process(folder, model, tmp_path, quick_pores, monkeypatch):
+    # Or else those of a run that was stopped would seem to be another's: sets of words have an order by chance.
+    class Shuffled(frozenset):
+        def __iter__(self):
+            return iter(sorted(frozenset.__iter__(self), reverse=True))
+
+    first = run_curation(folder, tmp_path / "first.extxyz", model, 2)
+    monkeypatch.setattr(curation, "frozenset", Shuffled, raising=False)
+    assert run_curation(folder, tmp_path / "second.extxyz", model, 2).rows == first.rows
+    assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("limits", "reason"),
     [
