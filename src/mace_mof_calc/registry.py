@@ -17,6 +17,9 @@ from .models.own import list_own
 if TYPE_CHECKING:
     from ase.calculators.calculator import BaseCalculator, Calculator
 
+#: Groups of entry points: calculators by name, and readers of model files by suffix.
+CALCULATORS, MODEL_FILES = "phonopy_mlp.calculators", "phonopy_mlp.model_files"
+
 
 def mof0(*, device: str = "auto", dtype: str = "float64", head: str | None = None) -> Calculator:
     """MACE-MP-MOF0 as published (PBE-D3(BJ); dispersion is in the model)."""

@@ -1,6 +1,8 @@
 """A calculator that fails in every way that labelling must survive, as ``info["mood"]`` of a frame says."""
 
+import errno
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -20,6 +22,11 @@ HANG = "LABELLERS_HANG"
 
 
 class Moody(EMT):
+    about = ""
+
+    def describe(self):
+        return {"level_of_theory": self.about}
+
     def calculate(self, atoms=None, properties=("energy",), system_changes=()):
         super().calculate(atoms, properties, system_changes)
         time.sleep(float(os.environ.get(SECONDS, "0")))
@@ -30,6 +37,10 @@ class Moody(EMT):
             time.sleep(float(os.environ.get(HANG, "3600")))
         if mood == "die":
             os._exit(7)
+        if mood == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if mood == "disk":
+            raise OSError(errno.ENOSPC, "No space left on device")
         if mood == "exit":
             raise SystemExit(3)
         if mood == "nan":
@@ -39,8 +50,10 @@ class Moody(EMT):
 def moody(*, device, dtype):
     if folder := os.environ.get(LOG):
         made = Path(folder) / str(os.getpid())
-        made.write_text(made.read_text() + "again" if made.exists() else os.environ["OMP_NUM_THREADS"])
-    return Moody()
+        made.write_text(made.read_text() + "again" if made.exists() else os.environ.get("OMP_NUM_THREADS", ""))
+    calculator = Moody()
+    calculator.about = f"moody on {device} in {dtype}"
+    return calculator
 
 
 def broken(*, device, dtype):

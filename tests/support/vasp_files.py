@@ -32,12 +32,15 @@ def write_vasprun(path, atoms, incar, mesh, potentials, *, energies, forces, str
     style : str, optional
         Kind of mesh.
     **options
-        ``electronic``: number of electronic steps (8); ``nelm``: largest number (as in `incar`); ``ionic``: number of
-        ionic steps (1); ``dispersion``: what the electronic steps lack, eV (-2).
+        ``shift``: of the mesh (0 0 0); ``dates``: of PAW data sets, by name; ``parameters``: tags that VASP used and
+        INCAR did not have; ``electronic``: number of electronic steps (8); ``nelm``: largest number (as in `incar`);
+        ``ionic``: number of ionic steps (1); ``dispersion``: what the electronic steps lack, eV (-2).
     """
     electronic, ionic = options.get("electronic", 8), options.get("ionic", 1)
     nelm = options.get("nelm", incar.get("NELM", 60))
     dispersion = options.get("dispersion", -2.0)
+    shift = "".join(f"{part:17.8f}" for part in options.get("shift", (0.0, 0.0, 0.0)))
+    dates = DATES | options.get("dates", {})
     symbols = atoms.get_chemical_symbols()
     kinds = list(dict.fromkeys(symbols))
     structure = _structure(atoms)
@@ -64,7 +67,7 @@ def write_vasprun(path, atoms, incar, mesh, potentials, *, energies, forces, str
         "<kpoints>",
         f'<generation param="{style}">',
         f'<v type="int" name="divisions">{mesh[0]:8d} {mesh[1]:8d} {mesh[2]:8d} </v>',
-        '<v name="usershift">      0.00000000       0.00000000       0.00000000 </v>',
+        f'<v name="usershift">{shift} </v>',
         "</generation>",
         _varray("kpointlist", np.zeros((1, 3))),
         _varray("weights", np.ones((1, 1))),
@@ -73,6 +76,7 @@ def write_vasprun(path, atoms, incar, mesh, potentials, *, energies, forces, str
         '<separator name="electronic" >',
         _tag("ENMAX", float(incar.get("ENCUT", 400.0))),
         _tag("NELM", nelm),
+        *(_tag(name, value) for name, value in options.get("parameters", {}).items()),
         "</separator>",
         "</parameters>",
         "<atominfo>",
@@ -87,7 +91,7 @@ def write_vasprun(path, atoms, incar, mesh, potentials, *, energies, forces, str
         '<field type="string">pseudopotential</field><set>',
         *(
             f"<rc><c>{symbols.count(kind):4d}</c><c>{kind:2s}</c><c>1.0</c><c>1.0</c>"
-            f"<c>  PAW_PBE {name} {DATES[name]}  </c></rc>"
+            f"<c>  PAW_PBE {name} {dates[name]}  </c></rc>"
             for kind, name in zip(kinds, potentials, strict=True)
         ),
         "</set></array>",

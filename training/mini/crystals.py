@@ -1,4 +1,4 @@
-"""Starting structures of the four frameworks, as crystallographic facts.
+"""Starting structures of the frameworks, as crystallographic facts.
 
 Each framework is given by its space group, cell and asymmetric unit, idealised and rounded to a few digits. They are
 only starting points: :mod:`minima` relaxes them with GFN1-xTB, keeping the space group.
@@ -6,7 +6,7 @@ only starting points: :mod:`minima` relaxes them with GFN1-xTB, keeping the spac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import spglib
@@ -143,6 +143,62 @@ MIL53 = Framework(
     ),
     natoms=38,
     repeat=(2, 1, 1),
+)
+
+# The paddlewheels' axes point along the diagonals of faces.
+HKUST1 = Framework(
+    name="HKUST-1",
+    spacegroup=225,
+    cellpar=(26.34, 26.34, 26.34, 90.0, 90.0, 90.0),
+    sites=(
+        ("Cu", 0.0, 0.2844, 0.2844),
+        ("O", 0.0591, 0.3098, 0.2507),
+        ("C", 0.1234, 0.3117, 0.1883),
+        ("C", 0.0772, 0.2886, 0.2114),
+        ("C", 0.2099, 0.3550, 0.1450),
+        ("H", 0.2435, 0.3718, 0.1282),
+    ),
+    natoms=156,
+)
+
+# Park et al., Proc. Natl. Acad. Sci. 103, 10186 (2006), rounded; the group's hydrogen atoms in the ordered setting.
+ZIF8 = Framework(
+    name="ZIF-8",
+    spacegroup=217,
+    cellpar=(17.0, 17.0, 17.0, 90.0, 90.0, 90.0),
+    sites=(
+        ("Zn", 0.0, 0.5, 0.25),
+        ("N", 0.086, 0.537, 0.178),
+        ("C", 0.132, 0.492, 0.132),
+        ("C", 0.103, 0.615, 0.160),
+        ("C", 0.127, 0.405, 0.127),
+        ("H", 0.073, 0.663, 0.188),
+        ("H", 0.083, 0.387, 0.083),
+        ("H", 0.184, 0.379, 0.110),
+    ),
+    natoms=138,
+)
+
+# SALEM-2 (Karagiaridi et al., J. Am. Chem. Soc. 134, 18790 (2012)) has a hydrogen atom in place of the methyl group;
+# here in the direction of its carbon atom, at 1.08 A.
+SALEM2 = replace(
+    ZIF8, name="SALEM-2", sites=(*ZIF8.sites[:4], ZIF8.sites[5], ("H", 0.1284, 0.4287, 0.1284)), natoms=102
+)
+
+MG_MOF74 = replace(
+    MOF74,
+    name="Mg-MOF-74",
+    cellpar=(25.9, 25.9, 6.87, 90.0, 90.0, 120.0),
+    sites=tuple(("Mg" if symbol == "Zn" else symbol, *place) for symbol, *place in MOF74.sites),
+)
+
+# The titanium analogue of MIL-47, TiO(bdc): as MIL-53, without the hydrogen atoms of the chains.
+MIL47 = replace(
+    MIL53,
+    name="MIL-47(Ti)",
+    cellpar=(6.82, 16.2, 13.9, 90.0, 90.0, 90.0),
+    sites=tuple(("Ti" if symbol == "Al" else symbol, *place) for symbol, *place in MIL53.sites[:-1]),
+    natoms=36,
 )
 
 FRAMEWORKS: dict[str, Framework] = {f.name: f for f in (MOF5, UIO66, MOF74, MIL53)}

@@ -1,90 +1,73 @@
-"""What fine-tuning on ZIF-8 begins with: the crystal, and labelled frames of the frameworks that `mini` knows.
+"""What fine-tuning on ZIF-8 begins with: crystals, and labelled frames of the frameworks that `mini` knows.
 
-``python training/zif8/prepare.py FOLDER`` writes ``crystals.extxyz``; ``replay.extxyz``, a sample of what `mini` was
-trained on; and ``old.extxyz``, frames of the same frameworks that it never saw. The same files come out each time, and
-those that are there already are left alone.
+``python training/zif8/prepare.py FOLDER`` writes ``zif-8.extxyz``; ``salem-2.extxyz``, the same net of the same family
+with another linker, which is held out; ``replay.extxyz``, a sample of what `mini` was trained on; and ``old.extxyz``,
+frames of the same frameworks that it never saw. The same files come out each time, and those that are there already are
+left alone.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import spglib
 from ase import Atoms
 from ase.io import iread
-from ase.spacegroup import crystal
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "training" / "mini"))
 
-import archive  # noqa: E402  (of training/mini)
+import archive  # noqa: E402  (of training/mini, as the next)
+from crystals import FRAMEWORKS, SALEM2, ZIF8, Framework  # noqa: E402
 
 from mace_mof_calc.frames import Labels, attach_labels, write_frames  # noqa: E402  (after it)
 
-FRAMEWORKS = ("MOF-5", "UiO-66", "MOF-74", "MIL-53")
 REPLAYED, KEPT_BACK = 25, 10
 """Frames of each framework."""
 
-# Park et al., Proc. Natl. Acad. Sci. 103, 10186 (2006), rounded; the group's hydrogen atoms in the ordered setting.
-SPACE_GROUP, EDGE = 217, 17.0
-SITES = {
-    "Zn": [(0.0, 0.5, 0.25)],
-    "N": [(0.086, 0.537, 0.178)],
-    "C": [(0.132, 0.492, 0.132), (0.103, 0.615, 0.160), (0.127, 0.405, 0.127)],
-    "H": [(0.073, 0.663, 0.188), (0.083, 0.387, 0.083), (0.184, 0.379, 0.110)],
-}
 
-
-def make_zif8() -> Atoms:
-    """Return the primitive cell of ZIF-8, 138 atoms."""
-    sites = [(symbol, place) for symbol, places in SITES.items() for place in places]
-    conventional = crystal(
-        [symbol for symbol, _ in sites],
-        [place for _, place in sites],
-        spacegroup=SPACE_GROUP,
-        cellpar=(EDGE, EDGE, EDGE, 90, 90, 90),
-    )
-    cell = (conventional.cell.array, conventional.get_scaled_positions(), conventional.numbers)
-    lattice, scaled, numbers = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=1e-3)
-    atoms = Atoms(numbers, cell=lattice, scaled_positions=scaled, pbc=True)
-    atoms.info["source"] = "ZIF-8"
+def make_crystal(framework: Framework) -> Atoms:
+    """Return a primitive cell that knows its name."""
+    atoms = framework.primitive()
+    atoms.info["source"] = framework.name
     return atoms
 
 
-def read_known(work: Path, purpose: str, count: int) -> Iterator[Atoms]:
+def read_known(purpose: str, count: int) -> Iterator[Atoms]:
     """Yield so many frames of each framework, spread over all kinds, with their labels under mace's names."""
-    for framework in FRAMEWORKS:
-        paths = sorted((work / "labels" / framework).glob(f"{purpose}-*.extxyz"))
-        for k in np.linspace(0, len(paths) - 1, count).round().astype(int):
-            (frame,) = iread(paths[k])
-            labels = Labels(frame.get_potential_energy(), frame.get_forces(), frame.get_stress())
-            bare = Atoms(frame.numbers, positions=frame.positions, cell=frame.cell, pbc=True)
-            bare.info |= {
-                "source": framework,
-                "kind": "-".join(paths[k].stem.split("-")[1:-1]),
-                "name": f"{framework} {paths[k].stem}",
-            }
-            yield attach_labels(bare, labels)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder) / "mini"
+        archive.restore(work)
+        for framework in FRAMEWORKS:
+            paths = sorted((work / "labels" / framework).glob(f"{purpose}-*.extxyz"))
+            for k in np.linspace(0, len(paths) - 1, count).round().astype(int):
+                (frame,) = iread(paths[k])
+                labels = Labels(frame.get_potential_energy(), frame.get_forces(), frame.get_stress())
+                bare = Atoms(frame.numbers, positions=frame.positions, cell=frame.cell, pbc=True)
+                bare.info |= {
+                    "source": framework,
+                    "kind": "-".join(paths[k].stem.split("-")[1:-1]),
+                    "name": f"{framework} {paths[k].stem}",
+                }
+                yield attach_labels(bare, labels)
 
 
 def main() -> None:
     """Write what is not there yet."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as work:
-        archive.restore(Path(work) / "mini")
-        contents = {
-            "crystals": [make_zif8()],
-            "replay": list(read_known(Path(work) / "mini", "train", REPLAYED)),
-            "old": list(read_known(Path(work) / "mini", "test", KEPT_BACK)),
-        }
-    for name, frames in contents.items():
+    contents: dict[str, Callable[[], Iterable[Atoms]]] = {
+        "zif-8": lambda: [make_crystal(ZIF8)],
+        "salem-2": lambda: [make_crystal(SALEM2)],
+        "replay": lambda: read_known("train", REPLAYED),
+        "old": lambda: read_known("test", KEPT_BACK),
+    }
+    for name, make in contents.items():
         if not (folder / f"{name}.extxyz").exists():
-            write_frames(folder / f"{name}.extxyz", frames)
+            write_frames(folder / f"{name}.extxyz", list(make()))
 
 
 if __name__ == "__main__":

@@ -20,9 +20,12 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="default: float64")
     phonons = parser.add_argument_group("phonons, by phonopy-mlp")
     phonons.add_argument("--phonons", type=Path, metavar="STRUCTURE", help="of a crystal that was not trained on")
-    phonons.add_argument("--reference", metavar="NAME", help="calculator, or model file, to compare with")
+    phonons.add_argument(
+        "--reference", metavar="NAME", help="calculator, model file, or folder of a run, to compare with"
+    )
     phonons.add_argument("--dim", nargs=3, type=int, default=(2, 2, 2), metavar="N", help="supercell (default: 2 2 2)")
     phonons.add_argument("--mesh", nargs=3, type=int, default=(11, 11, 11), metavar="N", help="default: 11 11 11")
+    phonons.add_argument("--fmax", type=float, metavar="F", help="relax to, eV/A (default: that of phonopy-mlp)")
     parser.set_defaults(command=_evaluate)
 
 
@@ -55,6 +58,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
                 arguments.reference,
                 dim=arguments.dim,
                 mesh=arguments.mesh,
+                fmax=arguments.fmax,
                 device=arguments.device,
             )
         )

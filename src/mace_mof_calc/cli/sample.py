@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..training.defaults import DEVICE, DTYPE
 from ..training.sample.settings import KINDS, Limits, Settings
 
 if TYPE_CHECKING:
@@ -25,14 +26,14 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("crystals", type=Path, metavar="FILE", help="crystals: extxyz, or another format of ASE")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="extxyz file to write")
     parser.add_argument("--calculator", required=True, metavar="NAME", help="name of a calculator, or model file")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: auto)")
-    parser.add_argument("--dtype", default="float64", help="float64 or float32 (default: float64)")
+    parser.add_argument("--device", default=DEVICE, help=f"auto, cpu, cuda or cuda:1 (default: {DEVICE})")
+    parser.add_argument("--dtype", default=DTYPE, choices=("float64", "float32"), help=f"(default: {DTYPE})")
     parser.add_argument(
         "--descriptor-model",
         metavar="NAME",
         help="model by whose descriptors frames are chosen (default: the calculator's own, distances of atoms without)",
     )
-    own = ", ".join(usual.kinds)
+    own, temperatures = ", ".join(usual.kinds), ",".join(f"{each:g}" for each in usual.temperatures)
     parser.add_argument(
         "--kind",
         type=_split_words,
@@ -49,7 +50,7 @@ def add_parser(commands: Any) -> None:
         type=_split_numbers,
         default=usual.temperatures,
         metavar="K,...",
-        help="one or more, also for phonons and soft (default: 300)",
+        help=f"one or more, also for phonons and soft (default: {temperatures})",
     )
     _add(md, "--pressure", usual.pressure, "GPA", "in GPa")
     _add(md, "--timestep", usual.timestep, "FS", "in fs")
@@ -64,7 +65,7 @@ def add_parser(commands: Any) -> None:
         nargs=2,
         default=usual.strains,
         metavar=("LOW", "HIGH"),
-        help="of the cell lengths (default: -0.1 0.1)",
+        help=f"of the cell lengths (default: {' '.join(f'{each:g}' for each in usual.strains)})",
     )
     _add(strain, "--strain-frames", usual.strain_frames, "N", "number of strains")
     strain.add_argument("--relax-strained", action="store_true", help="relax the positions in each strained cell")
@@ -107,29 +108,29 @@ def _split_numbers(text: str) -> tuple[float, ...]:
 
 def _sample(arguments: argparse.Namespace) -> int:
     from ..frames import read_frames
-    from ..training.calculators import make_calculator
+    from ..training.calculators import get_digest, make_calculator
     from ..training.job import Job
     from ..training.sample.crystals import prepare_crystals
     from ..training.sample.run import sample_crystals
     from .progress import show
 
     settings = _read_settings(arguments)
-    models = [arguments.calculator, *([arguments.descriptor_model] if arguments.descriptor_model else [])]
-    inputs = [arguments.crystals, *(Path(name) for name in models if Path(name).is_file())]
+    crystals = prepare_crystals(read_frames(arguments.crystals))
+    calculator = make_calculator(arguments.calculator, device=arguments.device, dtype=arguments.dtype)
+    model = _find_model(arguments.descriptor_model, calculator)
     identity = {
         **asdict(settings),
         "calculator": arguments.calculator,
+        "digest": get_digest(calculator),
         "dtype": arguments.dtype,
         "descriptor_model": arguments.descriptor_model,
+        "descriptor_digest": model.digest if model else None,
     }
-    job = Job(arguments.output, "sample", inputs, identity)
+    job = Job(arguments.output, "sample", [arguments.crystals], identity)
     if job.finished is not None:
         print(f"{arguments.output} is finished")
         _print_summary(arguments.output, job.finished)
         return 0
-    crystals = prepare_crystals(read_frames(arguments.crystals))
-    calculator = make_calculator(arguments.calculator, device=arguments.device, dtype=arguments.dtype)
-    model = _find_model(arguments.descriptor_model, calculator)
     manifest = sample_crystals(crystals, calculator, settings, job, model=model, track=show)
     _print_summary(arguments.output, manifest)
     return 0

@@ -56,13 +56,15 @@ def check_free(name: str, *, replace: bool = False) -> None:
     """
     from importlib.metadata import entry_points
 
+    from ..registry import CALCULATORS
+
     if not _NAME.fullmatch(name) or name.endswith(_MODEL_SUFFIXES):
         raise TrainingError(
             f"A model cannot be called {name!r}",
             "It is called by this name on the command line",
             "Use letters, digits and . _ + - and no suffix of a model file",
         )
-    taken = set(entry_points(group="phonopy_mlp.calculators").names)
+    taken = set(entry_points(group=CALCULATORS).names)
     if name in taken:
         raise TrainingError(
             f"There is a calculator {name!r} already", "It is not one of your own models", "Take another name"

@@ -11,18 +11,14 @@ from typing import Any
 
 from ase.calculators.calculator import BaseCalculator
 
-from ..errors import TrainingError
-from ..registry import from_file, own_models
+from ..errors import MaceMofError, TrainingError
+from ..registry import CALCULATORS, MODEL_FILES, own_models
+from .defaults import DEVICE, DTYPE
 
 Factory = Callable[..., BaseCalculator]
 
-_GROUP = "phonopy_mlp.calculators"
-_MODEL_FILES = frozenset({".json", ".model", ".safetensors"})
 
-
-def make_calculator(
-    name: str, *, device: str = "auto", dtype: str = "float64", head: str | None = None
-) -> BaseCalculator:
+def make_calculator(name: str, *, device: str = DEVICE, dtype: str = DTYPE, head: str | None = None) -> BaseCalculator:
     """Make a calculator.
 
     Parameters
@@ -39,22 +35,30 @@ def make_calculator(
     Raises
     ------
     TrainingError
-        There is no such calculator, or it has no heads.
+        There is no such calculator, it has no heads, or its factory failed.
     MaceMofError
-        It is known and cannot be made; its errors are those of its factory.
+        What a factory of this package raises.
     """
     settings: dict[str, Any] = {"device": device, "dtype": dtype} | ({} if head is None else {"head": head})
     try:
         return find_calculator(name)(**settings)
-    except TypeError as error:
-        if head is None or "head" not in str(error):
-            raise
-        raise TrainingError(f"Head {head!r} of {name!r} was asked for", "It has no heads", "Leave it out") from error
+    except MaceMofError:
+        raise
+    except Exception as error:  # of anybody's factory
+        if head is not None and isinstance(error, TypeError) and "head" in str(error):
+            raise TrainingError(
+                f"Head {head!r} of {name!r} was asked for", "It has no heads", "Leave it out"
+            ) from error
+        raise TrainingError(
+            f"The calculator {name!r} cannot be made", f"{type(error).__name__}: {error}", "Try it on its own first"
+        ) from error
 
 
-def is_model_file(name: str) -> bool:
-    """Return whether a name means a model file."""
-    return Path(name).suffix in _MODEL_FILES
+def get_digest(calculator: BaseCalculator) -> str | None:
+    """Return what tells one model from another of the same name, where the calculator knows it."""
+    about: dict[str, Any] = calculator.describe() if hasattr(calculator, "describe") else {}
+    digest = about.get("digest")
+    return None if digest is None else str(digest)
 
 
 def find_calculator(name: str) -> Factory:
@@ -65,9 +69,10 @@ def find_calculator(name: str) -> Factory:
     TrainingError
         Nothing has that name; the message has the close ones.
     """
-    if is_model_file(name):
-        return partial(from_file, name)
-    registered = {point.name: partial(_load, point) for point in entry_points(group=_GROUP)}
+    readers = {f".{point.name}": point for point in entry_points(group=MODEL_FILES)}
+    if reader := readers.get(Path(name).suffix):
+        return partial(_load, reader, name)
+    registered = {point.name: partial(_load, point) for point in entry_points(group=CALCULATORS)}
     known: dict[str, Factory] = {**own_models(), **registered}
     if name not in known:
         close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
@@ -79,6 +84,6 @@ def find_calculator(name: str) -> Factory:
     return known[name]
 
 
-def _load(point: EntryPoint, **settings: Any) -> BaseCalculator:
-    calculator: BaseCalculator = point.load()(**settings)
+def _load(point: EntryPoint, *file: str, **settings: Any) -> BaseCalculator:
+    calculator: BaseCalculator = point.load()(*file, **settings)
     return calculator

@@ -1,18 +1,18 @@
 """A step from crystals to a model: files in, one file of frames and a manifest out, and going on after a kill.
 
 Beside ``NAME.extxyz`` lies ``NAME.manifest.json``, which says how it was made. Until it is complete, its finished parts
-lie in ``NAME.parts``.
+lie in ``NAME.parts``. While a process works on it, ``NAME.lock`` keeps others away.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -22,11 +22,26 @@ from ..errors import FramesError, TrainingError
 from ..files import write_file
 from ..frames import encode_frames, read_frames, write_frames
 from ..models.weights import compute_digest
+from .lock import hold
 
 T = TypeVar("T")
 
 _FORMAT = "mace-mof-calc manifest 1"
-_PACKAGES = ("mace-mof-calc", "ase", "mace-torch", "torch", "numpy")
+_IDENTITY = "job.json"
+
+#: Whose version may decide a result; those that are installed are in the manifest.
+_PACKAGES = (
+    "mace-mof-calc",
+    "ase",
+    "mace-torch",
+    "numpy",
+    "pymatgen",
+    "pyzeo",
+    "spglib",
+    "tblite",
+    "torch",
+    "torch-dftd",
+)
 
 
 class Track(Protocol):
@@ -91,7 +106,7 @@ class Manifest:
     dropped : tuple of Dropped
         What was left out, and why.
     versions : mapping of str to str
-        Of the packages that it was made with.
+        Of the packages that it may have been made with.
     warnings : tuple of str
         What to keep in mind when using it.
     """
@@ -107,26 +122,26 @@ class Manifest:
 
 
 class Job:
-    """One step that writes a file of frames.
+    """One step that writes a file of frames, and that no other process can begin as long as this object lives.
 
     Parameters
     ----------
     output : Path
-        The file, ``NAME.extxyz``.
+        The file, ``NAME.extxyz``; its folder is made.
     step : str
         Name of the step.
     inputs : sequence of Path
-        Files that it reads; folders stand for the files in them.
+        Files that it reads. What they hold and their order count, not where they lie or what they are called.
     settings : mapping
         All else that decides the result: numbers, words, lists and mappings of these.
 
     Raises
     ------
     TrainingError
-        `output` is there and was not made by this step from these inputs and settings, or a part of it was begun with
-        others. Nothing was changed.
+        `output` is there and was not made by this step from these inputs and settings, a part of it was begun with
+        others, or another process is at work on it. Nothing was changed.
     FramesError
-        An input cannot be read.
+        An input is no file.
     """
 
     def __init__(self, output: Path, step: str, inputs: Sequence[Path], settings: Mapping[str, Any]) -> None:
@@ -135,6 +150,7 @@ class Job:
         self.output, self.step = output, step
         self.inputs = {str(path): digest_input(path) for path in inputs}
         self.settings: dict[str, Any] = json.loads(json.dumps(dict(settings)))
+        hold(output.with_suffix(".lock"), self)
         self.finished = self._check_output()
         self._parts = output.with_suffix(".parts")
         self._check_parts()
@@ -159,10 +175,11 @@ class Job:
 
     def keep(self, name: str, part: Part) -> None:
         """Keep a finished part."""
-        if not self._parts.is_dir():
-            self._parts.mkdir(parents=True)
-            write_file(self._parts / "job.json", _encode(self._identity()))
+        if not (self._parts / _IDENTITY).is_file():
+            self._parts.mkdir(exist_ok=True)
+            write_file(self._parts / _IDENTITY, _encode(self._identity()))
         path = self._path(name)
+        path.unlink(missing_ok=True)  # a kill leaves no part of which one half is older
         if part.frames:
             write_frames(path.with_suffix(".extxyz"), part.frames)
         else:
@@ -217,14 +234,13 @@ class Job:
             output=f"sha256:{hashlib.sha256(content).hexdigest()}",
             frames=len(frames),
             dropped=dropped,
-            versions={name: version(name) for name in _PACKAGES},
+            versions=_list_versions(),
             warnings=tuple(warnings),
         )
-        self.output.parent.mkdir(parents=True, exist_ok=True)
         # A manifest without its file is as good as none; a file without its manifest could not be gone on with.
         write_file(manifest_path(self.output), _encode({"format": _FORMAT, **asdict(manifest)}))
         write_file(self.output, content)
-        shutil.rmtree(self._parts, ignore_errors=True)
+        self._remove_parts()
         return manifest
 
     @property
@@ -233,7 +249,7 @@ class Job:
         return hashlib.sha256(json.dumps(self._identity(), sort_keys=True).encode()).hexdigest()
 
     def _identity(self) -> dict[str, Any]:
-        return {"step": self.step, "settings": self.settings, "inputs": sorted(self.inputs.values())}
+        return {"step": self.step, "settings": self.settings, "inputs": list(self.inputs.values())}
 
     def _path(self, name: str) -> Path:
         readable = re.sub(r"[^A-Za-z0-9.+-]+", "_", name)[:80]
@@ -243,7 +259,7 @@ class Job:
         if not self.output.exists():
             return None
         manifest = read_manifest(self.output)
-        theirs = {"step": manifest.step, "settings": manifest.settings, "inputs": sorted(manifest.inputs.values())}
+        theirs = {"step": manifest.step, "settings": manifest.settings, "inputs": list(manifest.inputs.values())}
         if differences := _compare(theirs, self._identity()):
             raise TrainingError(
                 f"{self.output} is there already",
@@ -255,8 +271,15 @@ class Job:
     def _check_parts(self) -> None:
         if not self._parts.is_dir():
             return
+        # A kill may have left nothing in it, or the beginning of a file, whose name has a dot in front.
+        if any(not path.name.startswith(".") for path in self._parts.iterdir()):
+            self._check_begun()
+        if self.finished:
+            self._remove_parts()
+
+    def _check_begun(self) -> None:
         try:
-            begun = json.loads((self._parts / "job.json").read_bytes())
+            begun = json.loads((self._parts / _IDENTITY).read_bytes())
         except (OSError, ValueError) as error:
             raise TrainingError(
                 f"{self._parts} is no folder of a step that was begun", f"{error}", "Move it away"
@@ -267,8 +290,14 @@ class Job:
                 differences,
                 f"Go on as it was begun, name another file, or remove {self._parts}",
             )
-        if self.finished:
-            shutil.rmtree(self._parts, ignore_errors=True)
+
+    def _remove_parts(self) -> None:
+        """Remove the parts, of each first what says that it is finished, and last what says whose they are."""
+        with contextlib.suppress(OSError):  # they do no harm, and nothing is there when no part was kept
+            order = sorted(self._parts.iterdir(), key=lambda path: (path.name == _IDENTITY, path.suffix != ".json"))
+            for path in order:
+                path.unlink()
+            self._parts.rmdir()
 
 
 def read_manifest(output: Path) -> Manifest:
@@ -307,21 +336,24 @@ def manifest_path(output: Path) -> Path:
 
 
 def digest_input(path: Path) -> str:
-    """Return the SHA-256 of a file, or of the names and contents of all files in a folder.
+    """Return the SHA-256 of a file.
 
     Raises
     ------
     FramesError
-        There is no such file or folder.
+        There is no such file.
     """
-    if not path.exists():
-        raise FramesError(f"There is no {path}", "", "Check its name")
-    if not path.is_dir():
-        return compute_digest(path, "sha256")
-    total = hashlib.sha256()
-    for file in sorted(each for each in path.rglob("*") if each.is_file()):
-        total.update(f"{file.relative_to(path)}\0{compute_digest(file, 'sha256')}\n".encode())
-    return total.hexdigest()
+    if not path.is_file():
+        raise FramesError(f"There is no file {path}", "", "Check its name")
+    return compute_digest(path, "sha256")
+
+
+def _list_versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _compare(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:

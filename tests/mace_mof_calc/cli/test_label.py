@@ -15,9 +15,13 @@ from ase.calculators.emt import EMT
 from processes import ENVIRONMENT
 
 from mace_mof_calc.cli import main
-from mace_mof_calc.frames import get_labels, read_frames, write_frames
-from mace_mof_calc.training.job import Job
+from mace_mof_calc.frames import Labels, get_labels, read_frames, write_frames
+from mace_mof_calc.models.loading import load
+from mace_mof_calc.models.own import MODELS_VARIABLE, register
+from mace_mof_calc.training.job import Job, Part
 from mace_mof_calc.training.label import parallel
+from mace_mof_calc.training.label.compute import label_frame
+from mace_mof_calc.training.label.isolated import make_isolated_atoms
 
 
 @pytest.fixture
@@ -69,7 +73,7 @@ def test_frames_are_labelled_once(registered, tmp_path, monkeypatch, capsys):
         assert get_labels(atoms).energy == pytest.approx(expected.get_potential_energy(), abs=1e-6)
         np.testing.assert_allclose(get_labels(atoms).forces, expected.get_forces(), atol=1e-6)
     settings = json.loads((tmp_path / "out.manifest.json").read_text())["settings"]
-    assert settings == {"calculator": "moody", "dtype": "float64", "isolated_atoms": True}
+    assert settings == {"calculator": "moody", "digest": None, "dtype": "float64", "isolated_atoms": True}
     before = (tmp_path / "out.extxyz").stat()
     assert main([*arguments, "--retry-failed"]) == 0
     assert (tmp_path / "out.extxyz").stat() == before
@@ -88,7 +92,7 @@ def test_what_failed_is_tried_again_when_asked_for(registered, tmp_path, monkeyp
     monkeypatch.setenv(labellers.LOG, str(log))
     assert main(arguments) == 1
     assert "2 frames labelled, 1 failed" in capsys.readouterr().out
-    assert list(log.iterdir()) == []  # no calculator was made
+    assert [path.name for path in log.iterdir()] == [str(os.getpid())]  # no process was started
     kept = [atoms.info["name"] for atoms in read_frames(tmp_path / "out.extxyz")]
     assert main([*arguments, "--retry-failed", "--workers", "0"]) == 2
     assert "0 workers were asked for" in capsys.readouterr().err
@@ -112,7 +116,7 @@ def test_a_job_that_was_begun_tries_failures_again_when_asked_for(registered, tm
     assert asked == ["frame-0"]
 
 
-def test_a_kill_loses_nothing_and_leaves_nothing_running(registered, tmp_path):
+def test_a_kill_loses_nothing_and_leaves_nothing_running(registered, tmp_path, monkeypatch, capsys):
     write_copper(tmp_path / "in.extxyz", 10, ["hang"])
     log = tmp_path / "log"
     log.mkdir()
@@ -125,6 +129,9 @@ def test_a_kill_loses_nothing_and_leaves_nothing_running(registered, tmp_path):
     while len(list(parts.glob("frame-*.json"))) < 2:  # of the one process, while the other hangs
         assert process.poll() is None
         time.sleep(0.02)
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert "Another process is at work on out" in capsys.readouterr().err
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     done = {path.name: path.stat().st_mtime_ns for path in parts.glob("frame-*.json")}
@@ -194,7 +201,85 @@ def test_bad_input_is_one_error(registered, tmp_path, monkeypatch, capsys):
     assert "gone.model" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["label", "in.extxyz", "-o", "out.extxyz"])
+    assert main(["label", "in.extxyz", "--calculator", "broken", "-o", "out.extxyz"]) == 2
+    assert "'broken' cannot be made. RuntimeError: no licence" in capsys.readouterr().err
+    assert main(["label", "in.extxyz", "--calculator", "moody", "-o", "out.extxyz", "--timeout", "nan"]) == 2
+    assert "limit of nan s" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.extxyz"]
+
+
+@pytest.mark.parametrize(
+    ("source", "option", "named"),
+    [
+        (["--write-vasp", "vasp"], ["-o", "out.extxyz"], "--output was given with --write-vasp"),
+        (["--write-vasp", "vasp"], ["--workers", "2"], "--workers was given with --write-vasp"),
+        (["--read-vasp", "vasp", "-o", "out.extxyz"], ["--timeout", "5"], "--timeout was given with --read-vasp"),
+        (["--read-vasp", "vasp", "-o", "out.extxyz"], ["--retry-failed"], "--retry-failed was given with --read-vasp"),
+        (
+            ["--calculator", "moody", "-o", "out.extxyz"],
+            ["--kpoints-density", "3"],
+            "--kpoints-density was given with --calculator",
+        ),
+        (["--write-vasp", "vasp"], ["--kpoints-density", "inf"], "k-point density of inf"),
+    ],
+)
+def test_options_of_no_use_are_refused(registered, tmp_path, monkeypatch, capsys, source, option, named):
+    monkeypatch.chdir(tmp_path)
+    write_copper(tmp_path / "in.extxyz", 1)
+    assert main(["label", "in.extxyz", *source, *option]) == 2
+    assert named in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.extxyz"]
+
+
+def test_options_of_the_processes_arrive(registered, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_copper(tmp_path / "in.extxyz", 2, ["hang"])
+    words = ["--workers", "2", "--timeout", "0.5", "--device", "there", "--dtype", "float32"]
+    assert main(["label", "in.extxyz", "--calculator", "moody", "-o", "out.extxyz", *words]) == 1
+    assert "frame-0: took longer than 0.5 s" in capsys.readouterr().out
+    (labelled,) = read_frames(tmp_path / "out.extxyz")
+    assert labelled.info["level_of_theory"] == "moody on there in float32"
+    assert json.loads((tmp_path / "out.manifest.json").read_text())["settings"]["dtype"] == "float32"
+
+
+def test_atoms_that_are_isolated_already_are_left_at_that(registered, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    isolated = make_isolated_atoms([bulk("Cu")])
+    write_frames(tmp_path / "in.extxyz", [bulk("AuCu", "rocksalt", a=5.0), *isolated])
+    arguments = ["label", "in.extxyz", "--calculator", "moody", "--isolated-atoms"]
+    assert main([*arguments, "-o", "out.extxyz"]) == 0
+    names = [atoms.info["name"] for atoms in read_frames(tmp_path / "out.extxyz")]
+    assert names == ["in-0", "isolated-Cu", "isolated-Au"]
+    crystal = bulk("Cu")
+    crystal.info["name"] = "isolated-Cu"
+    write_frames(tmp_path / "in.extxyz", [crystal])
+    assert main([*arguments, "-o", "other.extxyz"]) == 2
+    assert "2 frames are called 'isolated-Cu'" in capsys.readouterr().err
+
+
+def test_a_model_is_known_by_what_it_holds(tmp_path, monkeypatch, tiny_packed, crystal, capsys):
+    """Not by its name alone, nor by where it lies."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
+    register(tiny_packed, "own")
+
+    def label_frames(frames, **_):
+        for k, atoms in enumerate(frames):
+            yield k, Part([label_frame(atoms, Labels(0.0, np.zeros((len(atoms), 3)), None), "none")])
+
+    monkeypatch.setattr(parallel, "label_frames", label_frames)
+    write_frames(tmp_path / "in.extxyz", [crystal])
+    arguments = ["label", "in.extxyz", "--calculator", "own", "-o", "out.extxyz", "--device", "cpu"]
+    assert main(arguments) == 0
+    settings = json.loads((tmp_path / "out.manifest.json").read_text())["settings"]
+    assert settings["digest"] == load(tiny_packed).digest
+    assert main(arguments) == 0
+    assert main([*arguments, "--dtype", "float32"]) == 2
+    assert "dtype was 'float64' and is 'float32'" in capsys.readouterr().err
+    own = tmp_path / "models" / "own.json"
+    own.write_text(own.read_text().replace("For tests.", "Another one."))
+    assert main(arguments) == 2
+    assert "digest was 'sha256:" in capsys.readouterr().err
 
 
 def test_frames_without_names_are_called_after_their_file(registered, tmp_path, monkeypatch):

@@ -7,6 +7,8 @@ from ase.build import bulk
 
 from mace_mof_calc.cli import main
 from mace_mof_calc.frames import read_frames, write_frames
+from mace_mof_calc.models.loading import load as load_model
+from mace_mof_calc.models.own import MODELS_VARIABLE, register
 from mace_mof_calc.structures import load
 from mace_mof_calc.training.job import Part, read_manifest
 from mace_mof_calc.training.sample.settings import Limits, Settings
@@ -119,8 +121,25 @@ def test_calculators_and_descriptor_models(crystals, toy, taken, tiny_packed):
     described = taken[1][1].describe()
     assert (described["name"], described["device"], described["dtype"]) == ("tiny", "cpu", "float32")
     assert manifests[1].settings["calculator"] == str(tiny_packed)
-    assert [str(tiny_packed) in manifest.inputs for manifest in manifests] == [False, True, True]
+    digest = load_model(tiny_packed).digest
+    assert [manifest.settings["digest"] for manifest in manifests] == [None, digest, None]
+    # A calculator with a model of its own chooses frames by that.
+    assert [manifest.settings["descriptor_digest"] for manifest in manifests] == [None, digest, digest]
     assert [manifest.settings["dtype"] for manifest in manifests] == ["float64", "float32", "float64"]
+
+
+@pytest.mark.parametrize("role", ["--calculator", "--descriptor-model"])
+def test_models_are_known_by_what_they_hold(crystals, toy, taken, tiny_packed, tmp_path, monkeypatch, capsys, role):
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
+    register(tiny_packed, "own")
+    words = ["--calculator", "own"] if role == "--calculator" else ["--calculator", toy, role, "own"]
+    assert sample(crystals, *words) == 0
+    assert sample(crystals, *words) == 0
+    assert "is finished" in capsys.readouterr().out
+    own = tmp_path / "models" / "own.json"
+    own.write_text(own.read_text().replace("For tests.", "Another one."))
+    assert sample(crystals, *words) == 2
+    assert "digest was 'sha256:" in capsys.readouterr().err
 
 
 def test_what_cannot_be_done_is_said(crystals, toy, capsys):

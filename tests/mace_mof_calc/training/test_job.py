@@ -1,12 +1,20 @@
 """Jobs: nothing done twice, nothing mixed, nothing overwritten."""
 
+import errno
 import json
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from ase.build import bulk
+from processes import ENVIRONMENT, run_program
 
 from mace_mof_calc.errors import FramesError, TrainingError
 from mace_mof_calc.frames import read_frames, write_frames
+from mace_mof_calc.training import job as jobs
 from mace_mof_calc.training.job import Dropped, Job, Part, manifest_path, read_manifest
 
 
@@ -46,6 +54,7 @@ def test_a_job_goes_on_where_it_was(source, tmp_path):
     assert manifest.dropped == (Dropped("b", "too large"),)
     assert read_manifest(output) == manifest
     assert Job(output, "sample", [source], {"seed": 1}).finished == manifest
+    del job
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.extxyz", "out.extxyz", "out.manifest.json"]
 
 
@@ -109,12 +118,29 @@ def test_inputs(source, tmp_path):
         Job(tmp_path / "out.extxyz", "sample", [tmp_path / "absent"], {})
     with pytest.raises(TrainingError, match="suffix"):
         Job(tmp_path / "out.xyz", "sample", [source], {})
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    (folder / "one.cif").write_text("1")
-    first = Job(tmp_path / "out.extxyz", "curate", [folder], {}).inputs
-    (folder / "two.cif").write_text("2")
-    assert Job(tmp_path / "out.extxyz", "curate", [folder], {}).inputs != first
+    with pytest.raises(FramesError, match="There is no file"):
+        Job(tmp_path / "out.extxyz", "sample", [tmp_path], {})
+    assert [path.name for path in tmp_path.iterdir()] == ["in.extxyz"]
+
+
+def test_what_inputs_hold_and_their_order_count(source, tmp_path):
+    """Not where they lie, nor what lies beside them, such as the output."""
+    other, output = tmp_path / "other.extxyz", tmp_path / "out.extxyz"
+    write_frames(other, [bulk("Al")])
+    job = Job(output, "sample", [source, other], {})
+    job.finish([job.do("a", lambda: Part([bulk("Cu")]))])
+    elsewhere = shutil.copy(source, tmp_path / "copy.extxyz")
+    assert Job(output, "sample", [elsewhere, other], {}).finished
+    for inputs in ([other, source], [source]):
+        with pytest.raises(TrainingError, match="other input files"):
+            Job(output, "sample", inputs, {})
+
+
+def test_versions_are_those_of_what_is_installed(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs, "_PACKAGES", ("ase", "no-such-package", "spglib"))
+    job = Job(tmp_path / "out.extxyz", "sample", [source], {})
+    versions = job.finish([Part([bulk("Cu")])]).versions
+    assert versions == {"ase": version("ase"), "spglib": version("spglib")}
 
 
 def test_nothing_left_is_an_error_that_says_why(source, tmp_path):
@@ -142,3 +168,131 @@ def test_a_finished_job_is_reopened(source, tmp_path):
     assert not job.has("b")
     manifest = job.finish([job.read("a"), job.do("b", lambda: Part([bulk("Al")]))])
     assert (manifest.frames, manifest.dropped, manifest.warnings) == (2, (), ())
+
+
+class Killed(BaseException):
+    """Nothing catches it, as nothing catches a kill."""
+
+
+@pytest.fixture
+def killing(monkeypatch):
+    """Return a function after which one of the next calls of functions, the one with that number, is a kill."""
+
+    def kill(at, *functions):
+        calls = iter(range(at + 1))
+        for owner, name in functions:
+            original = getattr(owner, name)
+
+            def deadly(*words, original=original, **options):
+                if next(calls) == at:
+                    monkeypatch.undo()
+                    raise Killed
+                return original(*words, **options)
+
+            monkeypatch.setattr(owner, name, deadly)
+
+    return kill
+
+
+def make_parts():
+    return {"a": Part([bulk("Cu")]), "b": Part([bulk("Al")]), "c": Part([], [Dropped("c", "failed")])}
+
+
+@pytest.mark.parametrize("removed", range(7))  # six files, and their folder
+def test_a_kill_while_parts_are_removed(source, tmp_path, killing, removed):
+    output = tmp_path / "out.extxyz"
+    job = Job(output, "sample", [source], {"seed": 1})
+    parts = [job.do(name, lambda part=part: part) for name, part in make_parts().items()]
+    killing(removed, (Path, "unlink"), (Path, "rmdir"))
+    with pytest.raises(Killed):
+        job.finish(parts)
+    shutil.copytree(tmp_path, tmp_path / "there")
+    assert Job(output, "sample", [source], {"seed": 1}).finished
+    assert not output.with_suffix(".parts").exists()
+    # Where the output is taken away as well, no part has lost its frames.
+    there = tmp_path / "there" / "out.extxyz"
+    there.unlink()
+    again = Job(there, "sample", [source], {"seed": 1})
+    again.finish([again.do(name, lambda part=part: part) for name, part in make_parts().items()])
+    assert [atoms.get_chemical_formula() for atoms in read_frames(there)] == ["Cu", "Al"]
+
+
+@pytest.mark.parametrize("written", [".job.json.x2b", None])
+def test_a_kill_before_it_is_known_what_was_begun(source, tmp_path, killing, written):
+    output = tmp_path / "out.extxyz"
+    killing(0, (jobs, "write_file"))
+    with pytest.raises(Killed):
+        Job(output, "sample", [source], {"seed": 1}).keep("a", Part([bulk("Cu")]))
+    assert list(output.with_suffix(".parts").iterdir()) == []
+    if written:
+        (output.with_suffix(".parts") / written).write_text("{")
+    Job(output, "sample", [source], {"seed": 2}).keep("a", Part([bulk("Al")]))
+    with pytest.raises(TrainingError, match="seed was 2 and is 1"):
+        Job(output, "sample", [source], {"seed": 1})
+    job = Job(output, "sample", [source], {"seed": 2})
+    job.finish([job.read("a")])
+    assert read_frames(output)[0].get_chemical_formula() == "Al"
+    assert not output.with_suffix(".parts").exists()
+
+
+@pytest.mark.parametrize("written", range(3))
+def test_a_kill_while_a_part_is_replaced(source, tmp_path, killing, written):
+    output = tmp_path / "out.extxyz"
+    failed, succeeded = Part([], [Dropped("a", "failed")]), Part([bulk("Cu")])
+    job = Job(output, "label", [source], {})
+    job.keep("a", failed)
+    killing(written, (Path, "unlink"), (jobs, "write_frames"), (jobs, "write_file"))
+    with pytest.raises(Killed):
+        job.keep("a", succeeded)
+    job = Job(output, "label", [source], {})
+    assert not job.has("a") or (job.read("a").frames, job.read("a").dropped) == ((), (Dropped("a", "failed"),))
+
+
+@pytest.mark.parametrize("at", range(5))
+def test_a_full_disk_loses_nothing(source, tmp_path, monkeypatch, at):
+    output, calls = tmp_path / "out.extxyz", iter(range(at + 1))
+    done, work = count({"a": Part([bulk("Cu")]), "b": Part([bulk("Al")])})
+    original = jobs.write_file
+
+    def write(path, content):
+        if next(calls) == at:  # of job.json, parts a and b, the manifest, the output
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(path, content)
+
+    monkeypatch.setattr(jobs, "write_file", write)
+
+    def run():
+        job = Job(output, "sample", [source], {})
+        job.finish([job.do(name, work(name)) for name in ("a", "b")])
+
+    with pytest.raises(OSError, match="No space left"):
+        run()
+    assert not output.exists()
+    monkeypatch.undo()
+    run()
+    assert len(done) == (2 if at > 2 else 3)  # what was being written is done again
+    assert len(read_frames(output)) == 2
+
+
+def test_one_process_at_a_time(source, tmp_path):
+    """Another process is refused until this one has let go, and the lock of one that was killed does not count."""
+    output, lock = tmp_path / "out.extxyz", tmp_path / "out.lock"
+    arguments = f"Path({str(output)!r}), 'sample', [Path({str(source)!r})], {{}}"
+    begin = f"from pathlib import Path; from mace_mof_calc.training.job import Job; job = Job({arguments})"
+    job = Job(output, "sample", [source], {})
+    again = Job(output, "sample", [source], {})  # of the same process, after an error that keeps the first one alive
+    del again
+    refused = subprocess.run([sys.executable, "-c", begin], env=ENVIRONMENT, capture_output=True, text=True)
+    assert f"TrainingError: Another process is at work on {tmp_path / 'out'}" in refused.stderr
+    assert lock.exists()
+    del job
+    assert not lock.exists()
+    run_program(begin)
+    assert not lock.exists()
+    killed = subprocess.run([sys.executable, "-c", f"{begin}; import os; os.kill(os.getpid(), 9)"], env=ENVIRONMENT)
+    assert killed.returncode == -9
+    assert lock.exists()
+    job = Job(output, "sample", [source], {})
+    job.finish([job.do("a", lambda: Part([bulk("Cu")]))])
+    del job
+    assert not lock.exists()

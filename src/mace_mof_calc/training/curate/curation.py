@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from ase import Atoms
 from ...errors import StructureError, TrainingError
 from ...files import write_file
 from ..extras import require
-from ..job import Dropped, Job, Manifest, Part, Track, digest_input, silently
+from ..job import Dropped, Job, Manifest, Part, Track, silently
 from .bonds import find_bonds, fingerprint_bonds
 from .choose import choose
 from .coverage import plot_coverage
@@ -90,7 +90,7 @@ def run_curation(
     limits = limits or Limits()
     _check(model, count, limits)
     cifs = find_cifs(folder)
-    settings = {"model": model.digest, "head": model.head, "count": count, "cifs": _digest(cifs), **asdict(limits)}
+    settings = {"model": model.digest, "head": model.head, "count": count, "names": _digest(cifs), **asdict(limits)}
     job = Job(output, "curate", list(cifs.values()), settings)
     if job.finished:
         return Curation(job.finished, ())
@@ -134,10 +134,9 @@ def _check(model: LoadedModel, count: int, limits: Limits) -> None:
         )
 
 
-def _digest(cifs: Mapping[str, Path]) -> str:
-    """Say which CIFs have which names, which decide what is the first of duplicates."""
-    lines = "".join(f"{name}\0{digest_input(path)}\n" for name, path in cifs.items())
-    return f"{len(cifs)}, digest {hashlib.sha256(lines.encode()).hexdigest()[:16]}"
+def _digest(names: Iterable[str]) -> str:
+    """Stand for the names of the CIFs, which the structures are called by."""
+    return hashlib.sha256("\0".join(names).encode()).hexdigest()[:16]
 
 
 def _check_beside(files: Mapping[Path, bytes | None]) -> None:

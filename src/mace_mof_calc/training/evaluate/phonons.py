@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from ase.io import write
+from ase import Atoms
 
 from ...errors import MissingExtraError, TrainingError
-from ...frames import read_frames
+from ...files import write_file
+from ...frames import encode_frames, read_frames
+from ..calculators import get_digest, make_calculator
 
+MODEL, REFERENCE = "model", "reference"
 COMPARISON, FIGURE = "compare.yaml", "phonons.png"
+STRUCTURE, DONE = "structure.extxyz", "done.json"
 
 _PROGRAM = "import sys; from phonopy_mlp.cli.main import main; sys.exit(main(sys.argv[1:]))"
 _OWN_PACKAGE = "phonopy_mlp"
@@ -27,6 +34,7 @@ def compare_phonons(
     *,
     dim: Sequence[int] = (2, 2, 2),
     mesh: Sequence[int] = (11, 11, 11),
+    fmax: float | None = None,
     device: str = "auto",
 ) -> Path:
     """Run phonons of a structure at the minimum of each of two calculators, and compare them.
@@ -36,13 +44,18 @@ def compare_phonons(
     structure : Path
         Of a crystal that was not trained on, in any format of ASE.
     folder : Path
-        It exists. Each run has a folder in it, which goes on where it was stopped.
-    model, reference : str
-        Names of calculators, or model files.
+        It exists. Each run has a folder in it, which goes on where it was stopped, and is left alone once it is done.
+    model : str
+        Name of a calculator, or model file.
+    reference : str
+        The same, or the folder of a run of ``phonopy-mlp`` on the same crystal, such as the reference of an evaluation
+        of another model.
     dim : sequence of int, optional
         Supercell.
     mesh : sequence of int, optional
         Mesh of q-points.
+    fmax : float, optional
+        Largest force that relaxations end at, eV/A; as ``phonopy-mlp`` has it, where not given.
     device : str, optional
 
     Returns
@@ -57,26 +70,44 @@ def compare_phonons(
     FramesError
         The structure cannot be read.
     TrainingError
-        A run failed.
+        There is no such calculator, a folder has another run in it, or a run failed.
     """
     if find_spec(_OWN_PACKAGE) is None:
         raise MissingExtraError(
             "Phonons cannot be computed", "phonopy-mlp is not installed", "Run 'pip install phonopy-mlp'"
         )
     (atoms, *_) = read_frames(structure)
-    runs = {"model": model, "reference": reference}
-    for name, calculator in runs.items():
-        own = folder / name
-        own.mkdir(exist_ok=True)
-        write(own / "structure.extxyz", atoms, write_results=False)
-        words = ["run", f"--mlp={_absolute(calculator)}", "structure.extxyz", "--relax", "--device", device]
-        _run([*words, "--dim", *map(str, dim), "--mesh", *map(str, mesh)], own)
-    _run(["compare", "reference", "model", "--mesh", *map(str, mesh), "--figure", FIGURE], folder)
+    options = ["--relax", "--symmetrise", "--device", device]
+    options += ["--dim", *map(str, dim), "--mesh", *map(str, mesh)]
+    options += [] if fmax is None else ["--relax-fmax", str(fmax)]
+    _run_phonons(folder / MODEL, atoms, model, options)
+    if Path(reference).is_dir():
+        theirs = os.path.relpath(reference, folder)
+    else:
+        theirs = REFERENCE
+        _run_phonons(folder / REFERENCE, atoms, reference, options)
+    _run(["compare", theirs, MODEL, "--mesh", *map(str, mesh), "--figure", FIGURE], folder)
     return folder / COMPARISON
 
 
-def _absolute(calculator: str) -> str:
-    return str(Path(calculator).absolute()) if Path(calculator).is_file() else calculator
+def _run_phonons(folder: Path, atoms: Atoms, calculator: str, options: Sequence[str]) -> None:
+    name = str(Path(calculator).absolute()) if Path(calculator).is_file() else calculator
+    words = ["run", f"--mlp={name}", STRUCTURE, *options]
+    content = encode_frames([atoms])
+    asked = {
+        "words": words,
+        "structure": hashlib.sha256(content).hexdigest(),
+        "digest": get_digest(make_calculator(calculator)),
+    }
+    done = folder / DONE
+    if done.is_file():
+        if json.loads(done.read_bytes()) != asked:
+            raise TrainingError(f"{folder} has other phonons in it", f"{done} says which", "Name another folder")
+        return
+    folder.mkdir(exist_ok=True)
+    write_file(folder / STRUCTURE, content)
+    _run(words, folder)
+    write_file(done, json.dumps(asked, indent=1).encode())
 
 
 def _run(words: Sequence[str], folder: Path) -> None:

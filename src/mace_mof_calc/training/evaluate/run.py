@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
 from ...files import write_file
 from ...frames import get_labels, read_frames
-from ..calculators import make_calculator
+from ..calculators import get_digest, make_calculator
 from ..job import Job, Part, Track, silently
 from .errors import Errors, compute_errors, pair
 from .predict import attach_prediction, get_prediction, predict
@@ -75,7 +74,7 @@ def evaluate(
         There is no such calculator, it failed, or the folder has another evaluation in it.
     """
     calculator = make_calculator(model, device=device, dtype=dtype, head=head)
-    about = {"model": model, "head": head, "dtype": dtype, "digest": _digest(calculator)}
+    about = {"model": model, "head": head, "dtype": dtype, "digest": get_digest(calculator)}
     job = Job(folder / PREDICTIONS, "evaluate", frames, about)
     if job.finished is None:
         labelled = [atoms for path in frames for atoms in read_frames(path)]
@@ -98,10 +97,3 @@ def _compute(frames: Sequence[Atoms], calculator: BaseCalculator) -> Part:
     return Part(
         [attach_prediction(atoms, found) for atoms, found in zip(frames, predict(frames, calculator), strict=True)]
     )
-
-
-def _digest(calculator: BaseCalculator) -> str | None:
-    """Return what tells one model file from another of the same name, where the calculator knows it."""
-    about: dict[str, Any] = calculator.describe() if hasattr(calculator, "describe") else {}
-    digest = about.get("digest")
-    return None if digest is None else str(digest)

@@ -14,8 +14,12 @@ CONFIG_TYPE = "IsolatedAtom"
 
 
 def make_isolated_atoms(frames: Sequence[Atoms]) -> list[Atoms]:
-    """Make one frame of one atom in a large box, not periodic, for each element of the frames, by atomic number."""
-    numbers = sorted({int(number) for atoms in frames for number in atoms.numbers})
+    """Make one frame of one atom in a large box, not periodic, for each element of the frames, by atomic number.
+
+    Elements that are isolated in one of the frames already are left out.
+    """
+    there = {int(atoms.numbers[0]) for atoms in frames if is_isolated(atoms)}
+    numbers = sorted({int(number) for atoms in frames for number in atoms.numbers} - there)
     isolated = []
     for number in numbers:
         atom = Atoms(numbers=[number], positions=[[edge / 2 for edge in BOX]], cell=BOX)

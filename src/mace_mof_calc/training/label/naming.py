@@ -25,14 +25,25 @@ def read_named_frames(paths: Sequence[Path]) -> list[Atoms]:
         for k, atoms in enumerate(read_frames(path)):
             atoms.info["name"] = str(atoms.info.get("name", f"{path.stem}-{k}"))
             found.append(atoms)
-    ((name, count),) = Counter(atoms.info["name"] for atoms in found).most_common(1)
+    check_names(found)
+    return found
+
+
+def check_names(frames: Sequence[Atoms]) -> None:
+    """Check that each frame has a name of its own.
+
+    Raises
+    ------
+    FramesError
+        Two have the same.
+    """
+    ((name, count),) = Counter(atoms.info["name"] for atoms in frames).most_common(1)
     if count > 1:
         raise FramesError(
             f"{count} frames are called {name!r}",
             "A frame that fails is listed by its name",
             "Give each a name of its own, or none",
         )
-    return found
 
 
 def get_source(atoms: Atoms) -> str:

@@ -14,6 +14,7 @@ from ase import Atoms
 from ...errors import TrainingError
 from ...xtb import describe_narrow
 from ..calculators import find_calculator
+from ..defaults import DEVICE, DTYPE, TIMEOUT, WORKERS
 from ..extras import require
 from ..job import Dropped, Part, Track, silently
 from . import worker
@@ -26,10 +27,10 @@ def label_frames(
     frames: Sequence[Atoms],
     calculator: str,
     *,
-    device: str = "auto",
-    dtype: str = "float64",
-    workers: int = 1,
-    timeout: float = 3600.0,
+    device: str = DEVICE,
+    dtype: str = DTYPE,
+    workers: int = WORKERS,
+    timeout: float = TIMEOUT,
     track: Track = silently,
 ) -> Iterator[tuple[int, Part]]:
     """Label frames as they come out of worker processes, each with a calculator and one thread of its own.

@@ -23,6 +23,7 @@ from ase.io.vasp_parsers.incar_writer import generate_incar_lines
 
 from ...errors import TrainingError
 from ...files import write_file
+from ..defaults import DENSITY
 from ..extras import require
 from ..job import Track, silently
 from .isolated import is_isolated
@@ -51,9 +52,7 @@ INCAR: Mapping[str, Any] = {
 #: Tags of an isolated atom that differ.
 ISOLATED: Mapping[str, Any] = {"ISPIN": 2, "ISYM": 0}
 
-#: K-points per 1/Angstrom along each reciprocal vector (with its factor 2 pi), ASE's default.
-DENSITY = 3.5
-
+_DENSEST = 100.0
 _POTENTIALS = "potpaw_PBE.54"
 _SUFFIXES: Mapping[str, str] = get_default_setups()["materialsproject"]
 
@@ -112,10 +111,12 @@ def plan_inputs(frames: Sequence[Atoms], density: float = DENSITY) -> list[Input
     Raises
     ------
     TrainingError
-        The density is no positive number, a frame is not periodic, or the names of two give one folder.
+        The density is out of range, a frame is not periodic, or the names of two give one folder.
     """
-    if not density > 0:
-        raise TrainingError(f"A k-point density of {density:g} was asked for", "", "Give a positive number")
+    if not 0 < density <= _DENSEST:
+        raise TrainingError(
+            f"A k-point density of {density:g} was asked for", "", f"Give one above 0 and up to {_DENSEST:g}"
+        )
     _check_periodic(frames)
     folders = name_folders(frames)
     meshes: dict[str, Any] = {}

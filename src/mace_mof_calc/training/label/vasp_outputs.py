@@ -5,9 +5,12 @@ pymatgen reads it: unlike ASE's reader it says whether the electrons converged, 
 
 from __future__ import annotations
 
+import bz2
+import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
@@ -18,9 +21,10 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from ase.units import GPa
 
 from ...frames import Labels
+from ..defaults import DENSITY
 from ..job import Dropped, Part, Track, silently
 from .compute import label_frame
-from .vasp_inputs import DENSITY, Inputs, import_vasp, name_folders, plan_inputs
+from .vasp_inputs import Inputs, import_vasp, name_folders, plan_inputs
 
 Array = np.ndarray[Any, Any]
 
@@ -39,6 +43,13 @@ FREE = frozenset(
     )
 )  # fmt: skip
 
+#: What ALGO and IALGO may be: that which minimises the energy to self-consistency.
+ALGORITHMS = frozenset(("normal", "n", "veryfast", "v", "fast", "f", "conjugate", "c", "all", "a", "damped", "d"))
+ALGORITHM_NUMBERS = frozenset((38, 48, 53, 58, 68))
+
+#: From this ICHARG on the density stays what it was.
+FIXED_DENSITY = 10
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calculation:
@@ -56,6 +67,8 @@ class Calculation:
         K-points along the three reciprocal vectors.
     style : str
         Kind of mesh, such as ``Gamma``.
+    shift : tuple of float
+        Of the mesh from where its kind has it, in units of its spacings.
     potentials : tuple of str
         Titles of the PAW data sets, such as ``PAW_PBE Zn 06Sep2000``.
     symbols : tuple of str
@@ -78,6 +91,7 @@ class Calculation:
     parameters: Mapping[str, Any]
     mesh: tuple[int, ...]
     style: str
+    shift: tuple[float, ...]
     potentials: tuple[str, ...]
     symbols: tuple[str, ...]
     cell: Array
@@ -116,6 +130,7 @@ def read_calculation(path: Path) -> Calculation:
                 parameters=run.parameters,
                 mesh=tuple(run.kpoints.kpts[0]),
                 style=run.kpoints.style.name,
+                shift=tuple(run.kpoints.kpts_shift),
                 potentials=tuple(run.potcar_symbols),
                 symbols=tuple(run.atomic_symbols),
                 cell=np.array(structure.lattice.matrix),
@@ -130,14 +145,19 @@ def read_calculation(path: Path) -> Calculation:
 
 def find_differences(calculation: Calculation, atoms: Atoms, planned: Inputs) -> list[str]:
     """Say in what a calculation is not the one that was asked for; nothing where it is."""
-    found = [_compare_tags(calculation, planned.incar)]
+    found = [_compare_tags(calculation, planned.incar), *_find_fixed(calculation)]
     if calculation.style != "Gamma" or calculation.mesh != planned.mesh:
         ours = "x".join(map(str, planned.mesh))
         theirs = "x".join(map(str, calculation.mesh))
         found.append(f"k-points are {calculation.style} {theirs}, not Gamma {ours}")
+    if any(calculation.shift):
+        found.append(f"k-points are shifted by {' '.join(f'{part:g}' for part in calculation.shift)}")
     wanted = [f"PAW_PBE {name}" for name in planned.potentials]
     if [" ".join(title.split()[:2]) for title in calculation.potentials] != wanted:
         found.append(f"potentials are {', '.join(calculation.potentials)}, not {', '.join(wanted)}")
+    else:
+        strange = [title for title in calculation.potentials if "".join(title.split()) not in _list_potentials()]
+        found += [f"potential {title} is not of release 54" for title in strange]
     found.append(_compare_structures(calculation, atoms[list(planned.order)]))
     if calculation.steps != 1:
         found.append(f"it has {calculation.steps} ionic steps, not 1")
@@ -223,6 +243,24 @@ def _compare_tags(calculation: Calculation, wanted: Mapping[str, Any]) -> str:
     ]
     extra = sorted(set(calculation.tags) - set(wanted) - FREE)
     return "; ".join([*different, *(f"{name} is {calculation.tags[name]}, and was not asked for" for name in extra)])
+
+
+def _find_fixed(calculation: Calculation) -> Iterator[str]:
+    """Say what kept the electrons from becoming self-consistent: it would count as converged."""
+    actual = {**calculation.parameters, **calculation.tags}
+    if int(actual.get("ICHARG", 0)) >= FIXED_DENSITY:
+        yield f"ICHARG is {actual['ICHARG']}, so the density was fixed"
+    for name, known in (("ALGO", ALGORITHMS), ("IALGO", ALGORITHM_NUMBERS)):
+        value = actual.get(name)
+        if value is not None and (value if isinstance(value, int) else value.lower().replace("_", "")) not in known:
+            yield f"{name} is {value}, which does not minimise the energy"
+
+
+@cache
+def _list_potentials() -> frozenset[str]:
+    """Return the titles of the PAW data sets of release 54, without spaces, as pymatgen lists them."""
+    inputs, _ = import_vasp()
+    return frozenset(json.loads(bz2.decompress(Path(inputs.POTCAR_STATS_PATH).read_bytes()))["PBE_54"])
 
 
 def _is_same(theirs: Any, ours: Any) -> bool:

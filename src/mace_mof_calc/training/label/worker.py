@@ -12,7 +12,7 @@ from typing import Any
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
-from ...errors import MaceMofError, TrainingError
+from ...errors import MaceMofError
 from ...xtb import GammaPointWarning
 from ..calculators import make_calculator
 from ..job import Dropped, Part
@@ -33,10 +33,6 @@ def start(name: str, device: str, dtype: str) -> None:
         _level_of_theory = describe().get("level_of_theory") or name
     except MaceMofError as error:
         _calculator = error
-    except Exception as error:
-        _calculator = TrainingError(
-            f"The calculator {name!r} cannot be made", f"{type(error).__name__}: {error}", "Try it on its own first"
-        )
 
 
 def label(atoms: Atoms) -> Part:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ...errors import TrainingError
@@ -131,8 +132,8 @@ class Settings:
         for name, smallest in _SMALLEST.items():
             values = getattr(self, name)
             for value in values if isinstance(values, tuple) else (values,):
-                if not value >= smallest:
-                    raise TrainingError(f"{name} is {value}", f"The smallest that makes sense is {smallest}")
+                if not smallest <= value < math.inf:
+                    raise TrainingError(f"{name} is {value}", f"It must be finite, and {smallest} or more")
         if self.every > self.steps:
             raise TrainingError(f"A candidate every {self.every} steps of {self.steps} is none")
         if self.strains[0] >= self.strains[1]:
@@ -142,6 +143,7 @@ class Settings:
 _SMALLEST = {
     "seed": 0,
     "temperatures": 1.0,
+    "pressure": -100.0,
     "timestep": 0.01,
     "steps": 1,
     "every": 1,

@@ -163,21 +163,31 @@ def test_output_in_the_folder_itself(folder, model, tmp_path, quick_pores):
     before = list(quick_pores)
     again = run_curation(cifs, output, model, 2)
     assert (again.rows, again.manifest) == ((), first.manifest)
-    shutil.move(cifs, tmp_path / "moved")
+    shutil.copytree(cifs, tmp_path / "moved", ignore=shutil.ignore_patterns("*.lock"))
     assert run_curation(tmp_path / "moved", tmp_path / "moved" / "chosen.extxyz", model, 2).rows == ()
     assert quick_pores == before
 
 
-def test_other_names_are_another_job(folder, model, tmp_path, quick_pores):
-    # The same files with two names exchanged: another one is the first of two duplicates.
+@pytest.mark.parametrize(
+    ("renamed", "reason"),
+    [
+        ({"MIL-53": "MOF-74", "MOF-74": "MIL-53"}, "from other input files"),  # the first of duplicates is another one
+        ({"MIL-53": "MIL-53a"}, r"names was '\w+' and is '\w+'$"),
+    ],
+    ids=["exchanged", "same-order"],
+)
+def test_other_names_are_another_job(folder, model, tmp_path, quick_pores, renamed, reason):
     cifs, output = tmp_path / "cifs", tmp_path / "chosen.extxyz"
     shutil.copytree(folder, cifs)
     run_curation(cifs, output, model, 2)
-    (cifs / "MIL-53.cif").rename(cifs / "other")
-    (cifs / "MOF-74.cif").rename(cifs / "MIL-53.cif")
-    (cifs / "other").rename(cifs / "MOF-74.cif")
-    with pytest.raises(TrainingError, match=r"cifs was '8, digest \w+' and is '8, digest"):
+    contents = {name: (cifs / f"{name}.cif").read_bytes() for name in renamed}
+    for name in renamed:
+        (cifs / f"{name}.cif").unlink()
+    for name, new in renamed.items():
+        (cifs / f"{new}.cif").write_bytes(contents[name])
+    with pytest.raises(TrainingError) as caught:
         run_curation(cifs, output, model, 2)
+    assert re.search(reason, caught.value.why)
 
 
 @pytest.mark.parametrize("suffixes", [(".csv",), (".png",), (".csv", ".png")])

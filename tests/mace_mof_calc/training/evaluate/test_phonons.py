@@ -40,6 +40,7 @@ def metals(tmp_path, monkeypatch):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stiff-and-soft\nVersion: 1.0\n")
     names = "".join(f"{name} = stiff_and_soft:{name}\n" for name in ("soft", "stiff"))
     (info / "entry_points.txt").write_text(f"[phonopy_mlp.calculators]\n{names}")
+    monkeypatch.syspath_prepend(tmp_path)
     known = os.environ.get("PYTHONPATH", "")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *([known] if known else [])]))
     write(tmp_path / "copper.cif", bulk("Cu"))
@@ -60,10 +61,35 @@ def test_a_stiffer_model(metals):
     assert deviations["largest"] == pytest.approx(0.1 * frequencies["highest"][0], rel=1e-3)
 
 
+def test_what_is_done_is_left_alone(metals, monkeypatch):
+    crystal, here, small = metals / "copper.cif", metals / "out", {"dim": (2, 1, 1), "mesh": (2, 2, 2)}
+    asked = []
+    monkeypatch.setattr(phonons, "_run", lambda words, folder: asked.append((folder.name, *words[:2])))
+    compare_phonons(crystal, here, "stiff", "soft", **small)
+    first = [("model", "run", "--mlp=stiff"), ("reference", "run", "--mlp=soft"), ("out", "compare", "reference")]
+    assert asked == first
+    compare_phonons(crystal, here, "stiff", "soft", **small)
+    assert asked == [*first, first[2]]
+    with pytest.raises(TrainingError, match="model has other phonons in it"):
+        compare_phonons(crystal, here, "stiff", "soft", **small, fmax=1e-3)
+    with pytest.raises(TrainingError, match="model has other phonons in it"):
+        compare_phonons(crystal, here, "soft", "stiff", **small)
+
+
+def test_the_reference_of_another_evaluation(metals, monkeypatch):
+    asked = []
+    monkeypatch.setattr(phonons, "_run", lambda words, folder: asked.append(words))
+    (metals / "first" / "reference").mkdir(parents=True)
+    compare_phonons(metals / "copper.cif", metals / "out", "stiff", str(metals / "first/reference"), fmax=1e-3)
+    run, compare = asked
+    assert run[-2:] == ["--relax-fmax", "0.001"]
+    assert compare[:3] == ["compare", "../first/reference", "model"]
+
+
 def test_a_run_that_fails_says_why(metals, monkeypatch):
     monkeypatch.setattr(phonons, "_PROGRAM", "import sys; sys.exit('phonopy-mlp: error: no such calculator')")
-    with pytest.raises(TrainingError, match=r"run --mlp=nothing .*failed in .*model\. .*error: no such calculator"):
-        compare_phonons(metals / "copper.cif", metals / "out", "nothing", "soft")
+    with pytest.raises(TrainingError, match=r"run --mlp=stiff .*failed in .*model\. .*error: no such calculator"):
+        compare_phonons(metals / "copper.cif", metals / "out", "stiff", "soft")
 
 
 def test_without_the_other_package(metals, monkeypatch):

@@ -113,10 +113,10 @@ def test_phonons_are_asked_for(labelled, tiny_packed, tmp_path, monkeypatch, cap
     asked = []
     monkeypatch.setattr(phonons, "compare_phonons", lambda *words, **options: asked.append((words, options)) or "made")
     words = ["evaluate", str(labelled), "--model", str(tiny_packed), "-o", str(tmp_path / "out"), "--phonons", "x.cif"]
-    assert main([*words, "--reference", "mini", "--dim", "1", "1", "2", "--mesh", "3", "3", "3"]) == 0
+    assert main([*words, "--reference", "mini", "--dim", "1", "1", "2", "--mesh", "3", "3", "3", "--fmax", "1e-4"]) == 0
     (arrived,) = asked
     assert arrived[0] == (Path("x.cif"), tmp_path / "out", str(tiny_packed), "mini")
-    assert arrived[1] == {"dim": [1, 1, 2], "mesh": [3, 3, 3], "device": "auto"}
+    assert arrived[1] == {"dim": [1, 1, 2], "mesh": [3, 3, 3], "fmax": 1e-4, "device": "auto"}
     assert capsys.readouterr().out.endswith("made\n")
 
 

@@ -65,6 +65,11 @@ def write_output(folder, frame, forces, **changes):
     return path
 
 
+def read_labels_of(folder, frame):
+    ((_, part),) = read_labels([frame], folder)
+    return part.frames
+
+
 def read_reason(folder, frame):
     ((_, part),) = read_labels([frame], folder)
     assert not part.frames
@@ -153,8 +158,9 @@ def test_what_vasp_cannot_be_given(frame):
     twin.info["name"] = "MIL-0 rattled_1"
     with pytest.raises(TrainingError, match="2 frames would have the folder 'MIL-0_rattled_1'"):
         plan_inputs([frame, twin])
-    with pytest.raises(TrainingError, match="density of 0"):
-        plan_inputs([frame], density=0.0)
+    for density in (0.0, -1.0, np.nan, np.inf):
+        with pytest.raises(TrainingError, match=f"density of {density:g} was asked for"):
+            plan_inputs([frame], density=density)
 
 
 def test_pymatgen_may_be_absent(frame, tmp_path, monkeypatch):
@@ -222,10 +228,9 @@ def test_asks_reader_finds_the_same_in_synthetic_files(frame, forces, tmp_path):
 
 def test_free_tags_may_differ(frame, forces, tmp_path):
     (planned,) = plan_inputs([frame])
-    incar = {**planned.incar, "NCORE": 4, "ALGO": "Fast", "NELM": 100}
+    incar = {**planned.incar, "NCORE": 4, "ALGO": "Fast", "ICHARG": 1, "NELM": 100}
     write_output(tmp_path, frame, forces, incar=incar)
-    ((_, part),) = read_labels([frame], tmp_path)
-    assert len(part.frames) == 1
+    assert len(read_labels_of(tmp_path, frame)) == 1
 
 
 def test_what_did_not_finish_is_refused(frame, forces, tmp_path):
@@ -252,6 +257,10 @@ def test_what_did_not_finish_is_refused(frame, forces, tmp_path):
         ("LHFCALC", True, "LHFCALC is True, and was not asked for"),
         ("PSTRESS", 10.0, "PSTRESS is 10.0, and was not asked for"),
         ("IVDW", None, "IVDW is not set, not 12"),
+        ("ICHARG", 11, "ICHARG is 11, so the density was fixed"),
+        ("ALGO", "None", "ALGO is None, which does not minimise the energy"),
+        ("ALGO", "Eigenval", "ALGO is Eigenval, which does not minimise the energy"),
+        ("IALGO", 2, "IALGO is 2, which does not minimise the energy"),
     ],
 )
 def test_other_settings_are_refused(frame, forces, tmp_path, tag, value, reason):
@@ -261,11 +270,50 @@ def test_other_settings_are_refused(frame, forces, tmp_path, tag, value, reason)
     assert read_reason(tmp_path, frame) == reason
 
 
+def test_what_vasp_chose_itself_is_looked_at(frame, forces, tmp_path):
+    write_output(tmp_path, frame, forces, parameters={"IALGO": 38, "ICHARG": 2})
+    assert len(read_labels_of(tmp_path, frame)) == 1
+    write_output(tmp_path, frame, forces, parameters={"IALGO": 3, "ICHARG": 12})
+    assert read_reason(tmp_path, frame) == (
+        "ICHARG is 12, so the density was fixed; IALGO is 3, which does not minimise the energy"
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "altered", "problem"),
+    [
+        ('"ICHARG">     2<', '"ICHARG">    11<', "ICHARG is 11, so the density was fixed"),
+        ('"IALGO">    38<', '"IALGO">     2<', "IALGO is 2, which does not minimise the energy"),
+        ('"usershift">      0.0', '"usershift">      0.5', "k-points are shifted by 0.5 0 0"),
+        ("PAW_PBE Cl 06Sep2000", "PAW_PBE Cl 17Jan2003", "potential PAW_PBE Cl 17Jan2003 is not of release 54"),
+    ],
+)
+def test_recorded_calculations_that_were_altered_are_refused(tmp_path, written, altered, problem):
+    path = RECORDED / "vasprun_dfpt.xml"
+    if not path.is_file():
+        pytest.skip("this ASE comes without it")
+    frame = read(path, 0)
+    frame.info["name"] = "NaCl"
+    (planned,) = plan_inputs([frame])
+    text = path.read_text()
+    assert written in text
+    (tmp_path / "vasprun.xml").write_text(text.replace(written, altered))
+    recorded, changed = read_calculation(path), read_calculation(tmp_path / "vasprun.xml")
+    right = replace(planned, order=(0, 1), incar=recorded.tags, mesh=(3, 3, 3), potentials=("Na", "Cl"))
+    before, after = (find_differences(each, frame, right) for each in (recorded, changed))
+    assert problem in after
+    assert [each for each in after if each != problem] == before
+
+
 def test_other_points_potentials_and_steps_are_refused(frame, forces, tmp_path):
     write_output(tmp_path, frame, forces, mesh=(1, 1, 1))
     assert read_reason(tmp_path, frame) == "k-points are Gamma 1x1x1, not Gamma 4x4x2"
     write_output(tmp_path, frame, forces, style="Monkhorst-Pack")
     assert "k-points are Monkhorst 4x4x2" in read_reason(tmp_path, frame)
+    write_output(tmp_path, frame, forces, shift=(0.0, 0.5, 0.0))
+    assert read_reason(tmp_path, frame) == "k-points are shifted by 0 0.5 0"
+    write_output(tmp_path, frame, forces, dates={"H": "05Jul1998"})
+    assert read_reason(tmp_path, frame) == "potential PAW_PBE H 05Jul1998 is not of release 54"
     write_output(tmp_path, frame, forces, potentials=["C", "H", "O", "Zr_sv"])
     assert "potentials are PAW_PBE C 08Apr2002," in read_reason(tmp_path, frame)
     write_output(tmp_path, frame, forces, ionic=3)

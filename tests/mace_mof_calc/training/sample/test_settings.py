@@ -14,6 +14,8 @@ from mace_mof_calc.training.sample.settings import KINDS, Settings
         ({"temperatures": (300.0, 0.0)}, r"temperatures is 0\.0"),
         ({"timestep": -0.5}, r"timestep is -0\.5"),
         ({"timestep": float("nan")}, "timestep is nan"),
+        ({"pressure": float("nan")}, "pressure is nan"),
+        ({"rattle_sigma": float("inf")}, "rattle_sigma is inf"),
         ({"steps": 10, "every": 20}, "every 20 steps of 10"),
         ({"strains": (0.1, -0.1)}, r"smallest strain is 0\.1"),
         ({"strains": (-1.0, 0.1)}, r"strains is -1\.0"),

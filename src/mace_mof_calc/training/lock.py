@@ -1,0 +1,48 @@
+"""A lock on what one process at a time may work on."""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ..errors import TrainingError
+
+
+def hold(path: Path, owner: object) -> None:
+    """Keep other processes away for as long as an object lives.
+
+    The kernel lets go of the lock of a process that dies, however it does. Objects of one process do not exclude each
+    other, since what was interrupted may live on in a traceback.
+
+    Parameters
+    ----------
+    path : Path
+        File to lock, removed in the end; its folder is made.
+    owner : object
+
+    Raises
+    ------
+    TrainingError
+        Another process has it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.resolve(), thread_local=False, is_singleton=True)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise TrainingError(
+            f"Another process is at work on {path.with_suffix('')}",
+            f"It has locked {path}",
+            "Wait until it has ended, or name another output",
+        ) from error
+    weakref.finalize(owner, _let_go, lock)
+
+
+def _let_go(lock: FileLock) -> None:
+    if lock.lock_counter == 1:
+        with contextlib.suppress(OSError):  # Windows removes no file that is open; there filelock does it
+            Path(lock.lock_file).unlink()
+    lock.release()
