@@ -1,7 +1,7 @@
 """Starting structures of the frameworks, as crystallographic facts.
 
 Each framework is given by its space group, cell and asymmetric unit, idealised and rounded to a few digits. They are
-only starting points: :mod:`minima` relaxes them with GFN1-xTB, keeping the space group.
+only starting points, relaxed with GFN1-xTB in their space groups; see build.sh.
 """
 
 from __future__ import annotations

@@ -2,37 +2,37 @@
 
 Each method is judged at its own minimum: cells, Gamma frequencies matched by eigenvector, stability at the
 commensurate q-points of the 2x2x2 supercell of MOF-5, and errors on configurations that training never saw.
+``python training/mini/evaluate.py MODEL.json FOLDER``.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import archive
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from ase.io import read
-from crystals import FRAMEWORKS
-from hessian import Modes, diagonalise, full_hessian, reference_modes, setup
-from labels import atomic_write
-from minima import space_group
+from cells import space_group
 from numpy.typing import NDArray
-from pack import pack
-from phonopy import Phonopy
-from sample import load as load_frames
 from scipy.optimize import linear_sum_assignment
 
 from mace_mof_calc import MaceMOF
+from mace_mof_calc.frames import get_labels, write_frames
+from mace_mof_calc.training.hessians import compute_rows, get_hessian
+from mace_mof_calc.training.modes import Modes, make_modes
+from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
 from phonopy_mlp.imaginary import compute_commensurate_modes
 from phonopy_mlp.relax import relax
-from phonopy_mlp.structures import from_phonopy
 
 FMAX = 1e-5  # eV/A
-DISPLACEMENT = 0.005  # A, for the model's own Hessians in double precision
 DEGENERATE = 1e-3  # THz
+TITLES = {"phonons": "thermal", "equal": "equal-force"}
+"""What kinds of frames are called in the table."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,23 @@ class Row:
         return bool(self.value >= self.limit) if self.at_least else bool(self.value <= self.limit)
 
 
-def forces_of(phonon: Phonopy, calc: Calculator) -> list[NDArray[np.float64]]:
-    """Return the forces (eV/A) of phonopy's displaced cells."""
-    out = []
-    for cell in phonon.supercells_with_displacements:
-        atoms = from_phonopy(cell)
-        atoms.calc = calc
-        out.append(atoms.get_forces())
-    return out
+def modes_of(atoms: Atoms, calc: Calculator) -> Modes:
+    """Compute the vibrations of a cell at Gamma."""
+    rows = [compute_rows(atoms, index, calc) for index in range(len(atoms))]
+    return make_modes(np.reshape(rows, (3 * len(atoms), 3 * len(atoms))), atoms.get_masses())
+
+
+def repeat_as(cell: Atoms, before: Atoms, after: Atoms) -> Atoms:
+    """Return a cell that repeats a primitive one, with that changed: each atom goes with its primitive one."""
+    inverse = np.linalg.inv(before.cell.array)
+    apart = (cell.positions[:, None] - before.positions) @ inverse
+    off = np.linalg.norm((apart - np.round(apart)) @ before.cell.array, axis=2)
+    own = off.argmin(axis=1)
+    repeated = cell.copy()
+    images = np.round(apart[np.arange(len(cell)), own])
+    repeated.set_cell(cell.cell.array @ inverse @ after.cell.array)
+    repeated.positions = after.positions[own] + images @ after.cell.array
+    return repeated
 
 
 def _groups(frequencies: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -73,7 +82,8 @@ def matched_differences(mine: Modes, reference: Modes) -> NDArray[np.float64]:
 
     Overlaps are squared and averaged over degenerate sets, within which eigenvectors are arbitrary.
     """
-    overlap = (reference.vectors.T @ mine.vectors) ** 2
+    flat = [each.vectors.reshape(len(each.vectors), -1) for each in (reference, mine)]
+    overlap = (flat[0] @ flat[1].T) ** 2
     for axis, frequencies in ((0, reference.frequencies), (1, mine.frequencies)):
         group = _groups(frequencies)
         member = np.equal.outer(group, np.arange(group[-1] + 1)).astype(float)
@@ -87,27 +97,25 @@ def matched_differences(mine: Modes, reference: Modes) -> NDArray[np.float64]:
 
 def commensurate_lowest(atoms: Atoms, calc: Calculator) -> list[tuple[list[float], float]]:
     """Lowest frequency (THz) at each commensurate q-point of 2x2x2, translations projected out at Gamma."""
-    phonon = setup(atoms, (2, 2, 2), DISPLACEMENT)
-    phonon.forces = np.array(forces_of(phonon, calc))
-    phonon.produce_force_constants(calculate_full_force_constants=False)
-    phonon.symmetrize_force_constants()
-    modes = compute_commensurate_modes(phonon)
+    phonon = make_phonopy(atoms, 2 * np.eye(3, dtype=int), primitive_matrix=np.eye(3), symprec=1e-4)
+    modes = compute_commensurate_modes(compute_force_constants(phonon, calc).phonon)
     return [(q.tolist(), float(row[0])) for q, row in zip(modes.qpoints, modes.frequencies, strict=True)]
 
 
-def test_errors(name: str, calc: Calculator, work: Path) -> list[Row]:
+def test_errors(name: str, calc: Calculator, frames: list[Atoms]) -> list[Row]:
     """Errors on the test configurations of one framework, per kind."""
     rows = []
-    frames = load_frames(work, "test", [name])
-    for kind in sorted({a.info["kind"] for a in frames}):
+    kinds = {TITLES.get(a.info["kind"], a.info["kind"]) for a in frames}
+    for kind in sorted(kinds):
         force, size, energy, stress = [], [], [], []
-        for frame in (a for a in frames if a.info["kind"] == kind):
-            atoms = frame.copy()
+        for frame in (a for a in frames if TITLES.get(a.info["kind"], a.info["kind"]) == kind):
+            atoms, labels = frame.copy(), get_labels(frame)
             atoms.calc = calc
-            force.append(np.mean((atoms.get_forces() - frame.get_forces()) ** 2))
-            size.append(np.mean(frame.get_forces() ** 2))
-            energy.append((atoms.get_potential_energy() - frame.get_potential_energy()) / len(atoms))
-            stress.append(np.mean((atoms.get_stress(voigt=False) - frame.get_stress(voigt=False)) ** 2))
+            force.append(np.mean((atoms.get_forces() - labels.forces) ** 2))
+            size.append(np.mean(labels.forces**2))
+            energy.append((atoms.get_potential_energy() - labels.energy) / len(atoms))
+            left = np.square(atoms.get_stress() - labels.stress)
+            stress.append((left[:3].sum() + 2 * left[3:].sum()) / 9)
         rms = float(np.sqrt(np.mean(size)))
         percent = 100 * float(np.sqrt(np.mean(force))) / rms
         required = 4.0 if (name, kind) == ("MOF-5", "thermal") else None
@@ -120,30 +128,28 @@ def test_errors(name: str, calc: Calculator, work: Path) -> list[Row]:
     return rows
 
 
-def evaluate(model_path: Path, work: Path, out: Path) -> list[Row]:
+def evaluate(model: Path, out: Path) -> list[Row]:
     """Fill the acceptance table of a finished model.
 
     Parameters
     ----------
-    model_path : Path
-        Finished model (``config``, ``state_dict``).
-    work : Path
-        Work folder with minima, Hessians and labels.
+    model : Path
+        Packed model, the JSON file.
     out : Path
-        Folder that ``acceptance.json``, the relaxed structures and the packed ``model`` are written to.
+        Folder that ``acceptance.json`` and the relaxed structures are written to.
     """
     out.mkdir(parents=True, exist_ok=True)
-    calc = MaceMOF(pack(model_path, [], [], out / "model"))
+    calc = MaceMOF(model)
     rows: list[Row] = []
     details: dict[str, Any] = {}
-    for name, framework in FRAMEWORKS.items():
-        if not (work / "minima" / f"{name}.extxyz").exists():
-            continue
-        reference_atoms = read(work / "minima" / f"{name}.extxyz")
-        reference = reference_modes(framework, work)
+    cells = {a.info["source"]: a for a in archive.read("hessians")}
+    unseen = archive.read("unseen")
+    for reference_atoms in archive.read("minima"):
+        name = reference_atoms.info["source"]
+        reference = make_modes(get_hessian(cells[name]), cells[name].get_masses())
         atoms = relax(reference_atoms, calc, fmax=FMAX).atoms
+        write_frames(out / f"{name}.extxyz", [Atoms(atoms)])
         atoms.calc = calc
-        atomic_write(out / f"{name}.extxyz", atoms.copy())
         rows.append(
             Row(f"{name}: largest force at the model's minimum", float(np.abs(atoms.get_forces()).max()), "eV/A", FMAX)
         )
@@ -156,8 +162,7 @@ def evaluate(model_path: Path, work: Path, out: Path) -> list[Row]:
                 0.5 if name in ("MOF-5", "UiO-66") else None,
             )
         )
-        phonon = setup(atoms, framework.repeat, DISPLACEMENT)
-        mine = diagonalise(from_phonopy(phonon.supercell), full_hessian(phonon, forces_of(phonon, calc)))
+        mine = modes_of(repeat_as(cells[name], reference_atoms, atoms), calc)
         d = matched_differences(mine, reference)
         low = reference.frequencies < 20
         required = name == "MOF-5"
@@ -194,7 +199,7 @@ def evaluate(model_path: Path, work: Path, out: Path) -> list[Row]:
             "frequencies_reference": reference.frequencies.tolist(),
             "matched_difference": d.tolist(),
         }
-        rows += test_errors(name, calc, work)
+        rows += test_errors(name, calc, [a for a in unseen if a.info["source"] == name])
     table = {"rows": [{**asdict(r), "passed": r.passed} for r in rows], "details": details}
     temporary = out / "acceptance.json.part"
     temporary.write_text(json.dumps(table, indent=1), encoding="utf-8")
@@ -216,3 +221,15 @@ def read_rows(path: Path) -> list[Row]:
     """Rows of an ``acceptance.json``."""
     keys = ("quantity", "value", "unit", "limit", "at_least")
     return [Row(*(row[k] for k in keys)) for row in json.loads(path.read_text(encoding="utf-8"))["rows"]]
+
+
+def main() -> None:
+    """Evaluate a packed model, unless that is done."""
+    model, out = map(Path, sys.argv[1:])
+    if not (out / "acceptance.json").exists():
+        evaluate(model, out)
+    print(format_rows(read_rows(out / "acceptance.json")))
+
+
+if __name__ == "__main__":
+    main()

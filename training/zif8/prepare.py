@@ -9,13 +9,11 @@ left alone.
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.io import iread
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "training" / "mini"))
@@ -23,7 +21,7 @@ sys.path.append(str(ROOT / "training" / "mini"))
 import archive  # noqa: E402  (of training/mini, as the next)
 from crystals import FRAMEWORKS, SALEM2, ZIF8, Framework  # noqa: E402
 
-from mace_mof_calc.frames import Labels, attach_labels, write_frames  # noqa: E402  (after it)
+from mace_mof_calc.frames import write_frames  # noqa: E402  (after it)
 
 REPLAYED, KEPT_BACK = 25, 10
 """Frames of each framework."""
@@ -36,23 +34,13 @@ def make_crystal(framework: Framework) -> Atoms:
     return atoms
 
 
-def read_known(purpose: str, count: int) -> Iterator[Atoms]:
-    """Yield so many frames of each framework, spread over all kinds, with their labels under mace's names."""
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder) / "mini"
-        archive.restore(work)
-        for framework in FRAMEWORKS:
-            paths = sorted((work / "labels" / framework).glob(f"{purpose}-*.extxyz"))
-            for k in np.linspace(0, len(paths) - 1, count).round().astype(int):
-                (frame,) = iread(paths[k])
-                labels = Labels(frame.get_potential_energy(), frame.get_forces(), frame.get_stress())
-                bare = Atoms(frame.numbers, positions=frame.positions, cell=frame.cell, pbc=True)
-                bare.info |= {
-                    "source": framework,
-                    "kind": "-".join(paths[k].stem.split("-")[1:-1]),
-                    "name": f"{framework} {paths[k].stem}",
-                }
-                yield attach_labels(bare, labels)
+def read_known(name: str, count: int) -> Iterator[Atoms]:
+    """Yield so many frames of each framework in a file of the archive, spread over all kinds."""
+    frames = archive.read(name)
+    for framework in FRAMEWORKS:
+        own = [atoms for atoms in frames if atoms.info["source"] == framework]
+        for k in np.linspace(0, len(own) - 1, count).round().astype(int):
+            yield own[k]
 
 
 def main() -> None:
@@ -62,8 +50,8 @@ def main() -> None:
     contents: dict[str, Callable[[], Iterable[Atoms]]] = {
         "zif-8": lambda: [make_crystal(ZIF8)],
         "salem-2": lambda: [make_crystal(SALEM2)],
-        "replay": lambda: read_known("train", REPLAYED),
-        "old": lambda: read_known("test", KEPT_BACK),
+        "replay": lambda: read_known("labelled", REPLAYED),
+        "old": lambda: read_known("unseen", KEPT_BACK),
     }
     for name, make in contents.items():
         if not (folder / f"{name}.extxyz").exists():

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import TrainingError
 from ..files import write_file
 from ..models.own import check_free, find_own, register
 from ..models.weights import compute_digest
+from ..training.curvature.schedule import USUAL, Schedule
 from ..training.finetune.recipe import (
     DIVISIONS,
     ENERGIES,
@@ -28,6 +32,10 @@ if TYPE_CHECKING:
     from ..training.finetune.run import Finetuned
 
 _NO_FOUNDATION = "none"
+
+_WITH = ("steps", "rates", "tighten")
+_WITHOUT = ("replay", "split", "weights", "lr", "ema", "epochs", "patience", "dtype")
+"""Options that have a meaning with Hessians alone, and without them alone."""
 
 _REGISTERED = "registered"
 """File in the folder of a training, with the digest of the model that it last registered."""
@@ -49,8 +57,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--replay", type=Path, metavar="FILE", help="frames labelled as the foundation model's were")
     _add_recipe(parser, Recipe())
     _add_architecture(parser.add_argument_group("from nothing (--foundation none)"), Architecture())
+    _add_schedule(parser.add_argument_group("with Hessians, in place of --lr, --epochs and others"), Schedule())
     _add_card(parser.add_argument_group("of the model's card"), Description())
-    parser.set_defaults(command=_finetune)
+    parser.set_defaults(command=_finetune, parser=parser)
 
 
 def _add_recipe(parser: argparse.ArgumentParser, default: Recipe) -> None:
@@ -105,14 +114,44 @@ def _add_recipe(parser: argparse.ArgumentParser, default: Recipe) -> None:
 def _add_architecture(group: Any, default: Architecture) -> None:
     of = "(default: %(default)s)"
     group.add_argument(
-        "--channels", type=int, default=default.channels, metavar="N", help=f"features of each degree {of}"
+        "--channels",
+        type=int,
+        metavar="N",
+        help=f"features of each degree (default: {default.channels}; {USUAL.channels} with Hessians)",
     )
     group.add_argument(
-        "--cutoff", type=float, default=default.cutoff, metavar="A", help="of a layer, in A (default: %(default)g)"
+        "--cutoff",
+        type=float,
+        metavar="A",
+        help=f"of a layer, in A (default: {default.cutoff:g}; {USUAL.cutoff:g} with Hessians)",
     )
     group.add_argument("--layers", type=int, default=default.layers, metavar="N", help="default: %(default)s")
     group.add_argument(
         "--correlation", type=int, default=default.correlation, metavar="N", help=f"factors in products {of}"
+    )
+
+
+def _add_schedule(group: Any, default: Schedule) -> None:
+    group.add_argument(
+        "--hessians", type=Path, metavar="FILE", help="minima with Hessians, from mace-mof label --hessians"
+    )
+    group.add_argument("--steps", type=int, default=default.steps, metavar="N", help="default: %(default)s")
+    group.add_argument(
+        "--rates",
+        nargs=2,
+        type=float,
+        default=default.rates,
+        metavar=("FIRST", "LAST"),
+        help=f"learning rates (default: {' '.join(f'{x:g}' for x in default.rates)})",
+    )
+    group.add_argument(
+        "--tighten",
+        nargs=2,
+        type=float,
+        default=default.tighten,
+        metavar=("BEGIN", "END"),
+        help="scales of errors at the start and from 60 %% of the steps on, 0 loose to 1 tight "
+        f"(default: {' '.join(f'{x:g}' for x in default.tighten)})",
     )
 
 
@@ -134,37 +173,72 @@ def _add_card(group: Any, default: Description) -> None:
 
 
 def _finetune(arguments: argparse.Namespace) -> int:
-    from ..training.finetune.run import finetune
 
+    with_hessians = arguments.hessians is not None
+    _refuse(arguments, _WITHOUT if with_hessians else _WITH, "with" if with_hessians else "without")
     folder = arguments.output or Path(arguments.name)
-    recipe, architecture = _read_recipe(arguments)
     replace = arguments.replace or _goes_on(arguments.name, folder)
     if arguments.register:
         check_free(arguments.name, replace=replace)
-    found = finetune(
-        arguments.frames,
-        folder,
-        arguments.name,
-        foundation=None if arguments.foundation == _NO_FOUNDATION else arguments.foundation,
-        foundation_head=arguments.foundation_head,
-        replay=arguments.replay,
-        recipe=recipe,
-        architecture=architecture,
-        description=Description(arguments.level_of_theory, arguments.dispersion),
-        epochs=arguments.epochs,
-        patience=arguments.patience,
-        device=arguments.device,
-        track=show,
-    )
-    _print(found)
+    found = (_train_with_hessians if with_hessians else _train)(arguments, folder)
+    _print(found, "steps" if with_hessians else "epochs")
     if arguments.register:
         print(f"registered as {arguments.name}: {register(found.path, arguments.name, replace=replace)}")
         _remember(arguments.name, folder)
     return 0
 
 
-def _read_recipe(arguments: argparse.Namespace) -> tuple[Recipe, Architecture]:
-    recipe = Recipe(
+def _train(arguments: argparse.Namespace, folder: Path) -> Finetuned:
+    from ..training.finetune.run import finetune
+
+    return finetune(
+        arguments.frames,
+        folder,
+        arguments.name,
+        foundation=None if arguments.foundation == _NO_FOUNDATION else arguments.foundation,
+        foundation_head=arguments.foundation_head,
+        replay=arguments.replay,
+        recipe=_read_recipe(arguments),
+        architecture=_read_architecture(arguments, Architecture()),
+        description=Description(arguments.level_of_theory, arguments.dispersion),
+        epochs=arguments.epochs,
+        patience=arguments.patience,
+        device=arguments.device,
+        track=show,
+    )
+
+
+def _train_with_hessians(arguments: argparse.Namespace, folder: Path) -> Finetuned:
+    from ..training.curvature.run import finetune_with_hessians
+
+    return finetune_with_hessians(
+        arguments.frames,
+        arguments.hessians,
+        folder,
+        arguments.name,
+        foundation=None if arguments.foundation == _NO_FOUNDATION else arguments.foundation,
+        foundation_head=arguments.foundation_head,
+        recipe=_read_recipe(arguments),
+        architecture=_read_architecture(arguments, USUAL),
+        schedule=Schedule(
+            arguments.steps, tuple(arguments.rates), tuple(arguments.tighten), arguments.batch, arguments.seed
+        ),
+        description=Description(arguments.level_of_theory, arguments.dispersion),
+        device=arguments.device,
+        track=show,
+    )
+
+
+def _refuse(arguments: argparse.Namespace, names: Sequence[str], where: str) -> None:
+    """Refuse options that have no meaning, told by another value than where they are not given."""
+    given = [name for name in names if getattr(arguments, name) != arguments.parser.get_default(name)]
+    if given:
+        options = ", ".join(f"--{name}" for name in given)
+        raise TrainingError(f"{options} {where} --hessians", "It has no meaning there", "Leave it out")
+
+
+def _read_recipe(arguments: argparse.Namespace) -> Recipe:
+    return Recipe(
         weights=tuple(arguments.weights),
         learning_rate=arguments.lr,
         averaging=arguments.ema,
@@ -174,7 +248,16 @@ def _read_recipe(arguments: argparse.Namespace) -> tuple[Recipe, Architecture]:
         dtype=arguments.dtype,
         seed=arguments.seed,
     )
-    return recipe, Architecture(arguments.channels, arguments.cutoff, arguments.layers, arguments.correlation)
+
+
+def _read_architecture(arguments: argparse.Namespace, usual: Architecture) -> Architecture:
+    return replace(
+        usual,
+        channels=usual.channels if arguments.channels is None else arguments.channels,
+        cutoff=usual.cutoff if arguments.cutoff is None else arguments.cutoff,
+        layers=arguments.layers,
+        correlation=arguments.correlation,
+    )
 
 
 def _goes_on(name: str, folder: Path) -> bool:
@@ -202,14 +285,14 @@ def _remember(name: str, folder: Path) -> None:
         write_file(record, digest.encode())
 
 
-def _print(found: Finetuned) -> None:
+def _print(found: Finetuned, unit: str) -> None:
     for each in found.dropped:
         print(f"left out: {each.name}, {each.reason}")
     for new, known in found.stand_ins.items():
         print(f"{new} is new to the foundation model; it began as {known}")
     how = "stopped early" if found.stopped_early else "all done"
     before = " (done before)" if found.known_before else ""
-    print(f"{found.epochs} epochs, {how}; the best was {found.best}{before}")
+    print(f"{found.epochs} {unit}, {how}; the best was {found.best}{before}")
     for errors in found.test:
         stress = "" if errors.stress_rmse is None else f", {1e3 * errors.stress_rmse:.3g} meV/A^3"
         print(

@@ -21,7 +21,7 @@ _SHOWN = 20
 
 #: Where labels come from, and the options that each has of its own; they are None where they are not given.
 _SOURCES = {
-    "calculator": ("output", "workers", "timeout", "retry_failed", "device", "dtype"),
+    "calculator": ("output", "hessians", "workers", "timeout", "retry_failed", "device", "dtype"),
     "write_vasp": ("kpoints_density",),
     "read_vasp": ("output", "kpoints_density"),
 }
@@ -37,6 +37,12 @@ def add_parser(commands: Any) -> None:
     source.add_argument("--write-vasp", type=Path, metavar="DIR", help="write inputs of VASP, a folder for each frame")
     source.add_argument("--read-vasp", type=Path, metavar="DIR", help="take labels from what VASP made of these inputs")
     label.add_argument("--isolated-atoms", action="store_true", help="also each element alone, to train from scratch")
+    label.add_argument(
+        "--hessians",
+        action="store_true",
+        default=None,
+        help="also the Hessian of each frame, for --hessians of mace-mof finetune",
+    )
     label.add_argument("--workers", type=int, metavar="N", help=f"parallel processes (default: {WORKERS})")
     label.add_argument(
         "--timeout", type=float, metavar="SECONDS", help=f"longest time for a frame (default: {TIMEOUT:g})"
@@ -93,11 +99,13 @@ def _calculate(
     output: Path,
     *,
     dtype: str = DTYPE,
+    hessians: bool = False,
     retry_failed: bool = False,
     **how: Any,
 ) -> Manifest:
     from ..training.calculators import get_digest, make_calculator
     from ..training.job import Job
+    from ..training.label.hessians import label_hessians
     from ..training.label.parallel import find_warnings, label_frames
     from ..training.label.run import run_label
     from .progress import show
@@ -109,11 +117,19 @@ def _calculate(
         "dtype": dtype,
         "isolated_atoms": arguments.isolated_atoms,
     }
+    if hessians:
+        settings["hessians"] = True
+        if arguments.isolated_atoms:
+            raise TrainingError(
+                "Hessians of isolated atoms were asked for", "They are zero", "Label these on their own"
+            )
     job = Job(output, "label", arguments.frames, settings)
     warnings = find_warnings(frames, name)
     for each in warnings:
         print(f"mace-mof: warning: {each}", file=sys.stderr)
     work = partial(label_frames, calculator=name, dtype=dtype, track=show, **how)
+    if hessians:
+        work = partial(label_hessians, job=job, work=work)
     return run_label(job, frames, work, retry_failed=retry_failed, warnings=warnings)
 
 

@@ -80,11 +80,25 @@ def add_parser(commands: Any) -> None:
     _add(rattle, "--rattle-sigma", usual.rattle_sigma, "A", "standard deviation of each coordinate, in A")
     _add(rattle, "--rattle-strain", usual.rattle_strain, "E", "standard deviation of each component of the strain")
 
-    modes = parser.add_argument_group("phonons, soft: displacements along all modes, and along the lowest one by one")
+    modes = parser.add_argument_group(
+        "phonons, soft, equal, mixed: displacements along all modes, along the lowest one by one, along all modes with "
+        "equal forces, and along the soft ones in random combinations, forth and back"
+    )
     _add(modes, "--phonon-frames", usual.phonon_frames, "N", "at each temperature")
     modes.add_argument("--quantum", action="store_true", help="quantum oscillators, rather than classical ones")
     _add(modes, "--min-frequency", usual.min_frequency, "THZ", "of softer and imaginary modes, in THz")
     _add(modes, "--soft-modes", usual.soft_modes, "N", "number of lowest modes")
+
+    _add(modes, "--equal-frames", usual.equal_frames, "N", "number of frames")
+    _add(modes, "--mixed-frames", usual.mixed_frames, "N", "number of frames")
+    _add(modes, "--mixed-limit", usual.mixed_limit, "THZ", "frequency below which modes are soft, in THz")
+    modes.add_argument(
+        "--rms",
+        type=_split_numbers,
+        default=usual.sizes,
+        metavar="A,...",
+        help="of the displacements, in A, in turn (default: 0.02,0.05,0.1; of phonons what the temperature gives)",
+    )
 
     bounds = parser.add_argument_group("unphysical frames")
     _add(bounds, "--contact", limits.contact, "C", "shortest distance, of the sum of covalent radii")
@@ -160,6 +174,10 @@ def _read_settings(arguments: argparse.Namespace) -> Settings:
         quantum=arguments.quantum,
         min_frequency=arguments.min_frequency,
         soft_modes=arguments.soft_modes,
+        equal_frames=arguments.equal_frames,
+        mixed_frames=arguments.mixed_frames,
+        mixed_limit=arguments.mixed_limit,
+        sizes=arguments.rms,
         limits=Limits(arguments.contact, arguments.max_stretch, arguments.max_force),
     )
 

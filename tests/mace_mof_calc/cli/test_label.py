@@ -18,6 +18,7 @@ from mace_mof_calc.cli import main
 from mace_mof_calc.frames import Labels, get_labels, read_frames, write_frames
 from mace_mof_calc.models.loading import load
 from mace_mof_calc.models.own import MODELS_VARIABLE, register
+from mace_mof_calc.training.hessians import compute_rows, get_hessian
 from mace_mof_calc.training.job import Job, Part
 from mace_mof_calc.training.label import parallel
 from mace_mof_calc.training.label.compute import label_frame
@@ -295,3 +296,23 @@ def _runs(pid):
     except ProcessLookupError:
         return False
     return True
+
+
+def test_hessians_are_labels_too(registered, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    atoms = bulk("Cu", cubic=True)
+    atoms.info.update(name="fcc", source="copper")
+    write_frames(tmp_path / "minima.extxyz", [atoms])
+    words = ["label", "minima.extxyz", "--calculator", "moody", "--hessians", "-o", "hessians.extxyz"]
+    assert main([*words, "--workers", "2"]) == 0
+    (found,) = read_frames(tmp_path / "hessians.extxyz")
+    rows = np.array([compute_rows(atoms, index, EMT()) for index in range(4)])
+    np.testing.assert_allclose(get_hessian(found), rows.reshape(12, 12), atol=1e-7)
+    np.testing.assert_allclose(get_labels(found).forces, 0, atol=1e-7)
+    # Without them it is another file.
+    assert main(["label", "minima.extxyz", "--calculator", "moody", "-o", "hessians.extxyz"]) == 2
+    assert "hessians was True" in capsys.readouterr().err
+    assert main([*words[:-1], "other.extxyz", "--isolated-atoms"]) == 2
+    assert "Hessians of isolated atoms" in capsys.readouterr().err
+    assert main(["label", "minima.extxyz", "--hessians", "--write-vasp", "vasp"]) == 2
+    assert "--hessians was given with --write-vasp" in capsys.readouterr().err

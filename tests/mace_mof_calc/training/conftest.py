@@ -1,14 +1,20 @@
-"""Two models trained by the command, once for all tests: one from nothing, one from it with a new element."""
+"""Two models trained by the command, once for all tests: one from nothing, one from it with a new element.
+
+And models as data, evaluated by mace itself.
+"""
 
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from metals import make_free_atom, make_metals
 
 from mace_mof_calc.cli import main
 from mace_mof_calc.frames import write_frames
 from mace_mof_calc.models.own import MODELS_VARIABLE
+from mace_mof_calc.training.finetune.graphs import default_dtype, make_graphs, make_loader
+from mace_mof_calc.training.finetune.model import make_trainable
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +61,18 @@ def tuned(workshop, tuned_words) -> Path:
     """Model fine-tuned from the other, with gold, which it did not know."""
     assert run(workshop, *tuned_words) == 0
     return workshop.folder / "tuned" / "my-alloy.json"
+
+
+@pytest.fixture
+def evaluate_with_mace():
+    """Function of a model as data, an ``Atoms`` and a head, that returns energy, forces and stress in one array."""
+
+    def evaluate(model, atoms, head="Default"):
+        module = make_trainable(model, "float64", "cpu")
+        with default_dtype("float64"):
+            (graph,) = make_loader(make_graphs([atoms], head, model.hyperparameters), 1, shuffle=False)
+            found = module(graph.to_dict(), compute_stress=True)
+        parts = [found[name].detach().ravel() for name in ("energy", "forces", "stress")]
+        return torch.cat(parts).numpy()
+
+    return evaluate

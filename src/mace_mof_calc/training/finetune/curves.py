@@ -65,19 +65,19 @@ _COLUMNS = {
 _UNITS = {"energy": "meV/atom", "forces": "meV/A", "stress": "meV/A^3"}
 
 
-def format_table(history: Sequence[HeadErrors]) -> str:
-    """Return learning curves as CSV, errors in meV/atom, meV/A and meV/A^3."""
+def format_table(history: Sequence[HeadErrors], unit: str = "epoch") -> str:
+    """Return learning curves as CSV, errors in meV/atom, meV/A and meV/A^3; `unit` is what is counted."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([_title(name) for name in _COLUMNS])
+    writer.writerow([unit if name == "epoch" else _title(name) for name in _COLUMNS])
     for each in history:
         values = [(getattr(each, name), factor) for name, factor in _COLUMNS.items()]
         writer.writerow([_format(value, factor) for value, factor in values])
     return text.getvalue()
 
 
-def plot_curves(history: Sequence[HeadErrors], best: int) -> Figure:
-    """Draw losses and errors on the validation frames of each head against epochs, and mark the epoch that was kept."""
+def plot_curves(history: Sequence[HeadErrors], best: int, unit: str = "epoch") -> Figure:
+    """Draw losses and errors on the validation frames of each head against epochs, and mark the one that was kept."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 6.5), layout="constrained")
@@ -89,7 +89,7 @@ def plot_curves(history: Sequence[HeadErrors], best: int) -> Figure:
             values = [getattr(each, name) * _COLUMNS[name] for each in own]
             ax.plot([each.epoch for each in own], values, label=head)
         ax.axvline(best, color="0.6", linestyle=":")
-        ax.set(xlabel="epoch", ylabel=label, yscale="log")
+        ax.set(xlabel=unit, ylabel=label, yscale="log")
         ax.xaxis.get_major_locator().set_params(integer=True)
     last = history[-1].head
     trained = [each for each in history if each.head == last and each.train_loss is not None]
@@ -98,10 +98,10 @@ def plot_curves(history: Sequence[HeadErrors], best: int) -> Figure:
     return figure
 
 
-def draw_curves(history: Sequence[HeadErrors], best: int) -> bytes:
+def draw_curves(history: Sequence[HeadErrors], best: int, unit: str = "epoch") -> bytes:
     """Return the figure of `plot_curves` as PNG."""
     content = io.BytesIO()
-    plot_curves(history, best).savefig(content, format="png", dpi=150)
+    plot_curves(history, best, unit).savefig(content, format="png", dpi=150)
     return content.getvalue()
 
 

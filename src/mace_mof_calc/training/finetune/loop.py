@@ -8,7 +8,6 @@ goes on here gives what it would have given in one go.
 
 from __future__ import annotations
 
-import io
 import math
 import time
 import warnings
@@ -19,6 +18,7 @@ from typing import Any
 
 from ...errors import TrainingError
 from ...files import write_file
+from ..checkpoints import load_checkpoint, save_checkpoint
 from ..job import Track, silently
 from .curves import HeadErrors, format_table
 from .graphs import default_dtype, make_loader
@@ -119,7 +119,7 @@ def train(
             run.keep(folder)
     progress = run.progress
     return Trained(
-        state=_load(folder / BEST),
+        state=load_checkpoint(folder / BEST),
         epochs=progress.epoch,
         best=progress.best,
         stopped_early=progress.epoch < epochs,
@@ -204,20 +204,14 @@ class _Run:
     def keep(self, folder: Path) -> None:
         if self.progress.best == self.progress.epoch:
             with self.average.average_parameters():
-                _save(self.module.state_dict(), folder / BEST)
+                save_checkpoint(self.module.state_dict(), folder / BEST)
         write_file(folder / CURVES, format_table(self.progress.history).encode())
         progress = {**asdict(self.progress), "history": [asdict(each) for each in self.progress.history]}
         content = {"question": self.question, "progress": progress}
-        _save({**content, **{name: part.state_dict() for name, part in self._parts()}}, folder / CHECKPOINT)
+        save_checkpoint({**content, **{name: part.state_dict() for name, part in self._parts()}}, folder / CHECKPOINT)
 
     def restore(self, folder: Path) -> None:
-        checkpoint = _load(folder / CHECKPOINT)
-        if checkpoint["question"] != self.question:
-            raise TrainingError(
-                f"{folder / CHECKPOINT} is of another training",
-                "Its frames, its settings, or the model that it began from were others",
-                "Remove the folder to begin anew, or name another",
-            )
+        checkpoint = load_checkpoint(folder / CHECKPOINT, self.question)
         for name, part in self._parts():
             part.load_state_dict(checkpoint[name])
         self.average.to(device=get_device(self.module))
@@ -254,22 +248,3 @@ class _Losses:
 
     def mean(self) -> float:
         return math.fsum(self.values) / len(self.values)
-
-
-def _save(content: Mapping[str, Any], path: Path) -> None:
-    import torch
-
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    write_file(path, buffer.getvalue())
-
-
-def _load(path: Path) -> Any:
-    import torch
-
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged archive raises whatever its reader raises
-        raise TrainingError(
-            f"{path} cannot be read", f"{type(error).__name__}: {error}", "Remove the folder to begin anew"
-        ) from error

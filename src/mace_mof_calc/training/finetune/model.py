@@ -98,8 +98,6 @@ def make_fresh(
     head : str
     seed : int
     """
-    import torch
-
     values: dict[str, Any] = {
         "r_max": architecture.cutoff,
         "num_bessel": 8,
@@ -119,7 +117,16 @@ def make_fresh(
         "distance_transform": "None",
         "activation_constant": 1.0,  # e3nn computes it
     }
-    made = describe_module(initialise_module(Hyperparameters(**values), seed=seed))
+    return initialise(Hyperparameters(**values), energies, scale=scale, seed=seed)
+
+
+def initialise(
+    hyperparameters: Hyperparameters, energies: Mapping[int, float], *, scale: float, seed: int
+) -> Blueprint:
+    """Make a network with random parameters; arguments as in `make_fresh`."""
+    import torch
+
+    made = describe_module(initialise_module(hyperparameters, seed=seed))
     numbers = made.hyperparameters.atomic_numbers
     reals = {_ENERGIES: [[energies[number] for number in numbers]], _SCALE: [scale], _SHIFT: [0.0]}
     buffers = {name: torch.tensor(value, dtype=torch.float64) for name, value in reals.items()}

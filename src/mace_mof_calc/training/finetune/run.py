@@ -124,7 +124,7 @@ def finetune(
         As in `MaceMOF`.
     """
     import_mace()
-    _check(name)
+    check_model_name(name)
     recipe = recipe or Recipe()
     architecture = architecture or Architecture()
     if foundation is None and (replay is not None or recipe.split == "fps"):
@@ -137,7 +137,7 @@ def finetune(
     job = Job(folder / FRAMES, "finetune", inputs, settings)
     description = description or Description()
     asked = {"epochs": epochs, "patience": patience, **asdict(description)}
-    if job.finished and (done := _read_result(folder, name, asked)):
+    if job.finished and (done := read_result(folder, name, asked)):
         return replace(done, dropped=job.finished.dropped)
     where = resolve_device(device)
     base = None if foundation is None else read_foundation(foundation, foundation_head)
@@ -151,7 +151,7 @@ def finetune(
     try:
         model = _make_model(groups, base, stand_ins, architecture, recipe)
     except TrainingError:
-        _forget_division(folder)
+        forget_division(folder)
         raise
     trained, test = _train(
         model,
@@ -210,7 +210,8 @@ def _settings(
     }
 
 
-def _read_result(folder: Path, name: str, asked: Mapping[str, Any]) -> Finetuned | None:
+def read_result(folder: Path, name: str, asked: Mapping[str, Any]) -> Finetuned | None:
+    """Return what a folder has of a finished training, if the same was asked for."""
     path, model = folder / RESULT, folder / f"{name}.json"
     if not (path.is_file() and model.is_file()):
         return None
@@ -221,13 +222,14 @@ def _read_result(folder: Path, name: str, asked: Mapping[str, Any]) -> Finetuned
     return Finetuned(model, **result, known_before=True)
 
 
-def _check(name: str) -> None:
+def check_model_name(name: str) -> None:
+    """Refuse a name that no model can have, or whose file would be another of the training's."""
     check_name(name)
     if f"{name}.json" in (RESULT, manifest_path(Path(FRAMES)).name):
         raise TrainingError(f"A model cannot be called {name!r}", "A file of its training is", "Take another name")
 
 
-def _forget_division(folder: Path) -> None:
+def forget_division(folder: Path) -> None:
     """Remove a division that no training can begin with, so that other settings are not refused in its folder."""
     if not (folder / CHECKPOINT).is_file():
         for path in (folder / FRAMES, manifest_path(folder / FRAMES)):

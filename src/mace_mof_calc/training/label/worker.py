@@ -15,8 +15,12 @@ from ase.calculators.calculator import BaseCalculator
 from ...errors import MaceMofError
 from ...xtb import GammaPointWarning
 from ..calculators import make_calculator
+from ..hessians import carry_rows, compute_rows
 from ..job import Dropped, Part
 from .compute import compute_labels, label_frame
+
+#: In ``info`` of a frame, the atom whose rows of the Hessian are wanted in place of labels.
+DISPLACED = "displaced"
 
 _calculator: BaseCalculator | MaceMofError
 _level_of_theory: str
@@ -36,7 +40,7 @@ def start(name: str, device: str, dtype: str) -> None:
 
 
 def label(atoms: Atoms) -> Part:
-    """Label a frame; what the calculator raises becomes the reason why it is left out.
+    """Label a frame, or compute rows of its Hessian; what the calculator raises becomes the reason why it is left out.
 
     Raises
     ------
@@ -46,6 +50,8 @@ def label(atoms: Atoms) -> Part:
     if isinstance(_calculator, MaceMofError):
         raise _calculator
     try:
+        if DISPLACED in atoms.info:
+            return Part([carry_rows(atoms, compute_rows(atoms, atoms.info[DISPLACED], _calculator))])
         return Part([label_frame(atoms, compute_labels(atoms, _calculator), _level_of_theory)])
     except (Exception, SystemExit) as error:
         return Part([], [Dropped(atoms.info["name"], f"{type(error).__name__}: {error}")])

@@ -9,12 +9,13 @@ import numpy as np
 from ase import Atoms
 
 from ...errors import TrainingError
+from ..hessians import HESSIAN, attach_hessian, get_hessian
 
 _MANY = 40
 
 
 def prepare_crystals(structures: Sequence[Atoms]) -> list[Atoms]:
-    """Return crystals with nothing but their elements, positions, cell, and a name, ``info["source"]``.
+    """Return crystals with nothing but their elements, positions, cell, Hessian, and a name, ``info["source"]``.
 
     The name is that of ``info["source"]`` or ``info["name"]``, else the formula and the place in the sequence.
 
@@ -38,6 +39,8 @@ def prepare_crystals(structures: Sequence[Atoms]) -> list[Atoms]:
         crystals[source] = Atoms(
             atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True, info={"source": source}
         )
+        if HESSIAN in atoms.arrays:
+            crystals[source] = attach_hessian(crystals[source], get_hessian(atoms))
     return list(crystals.values())
 
 

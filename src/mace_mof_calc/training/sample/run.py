@@ -12,14 +12,26 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator, CalculatorError
 
 from ...errors import TrainingError
+from ..hessians import (
+    HESSIAN,
+    carry_rows,
+    choose_atoms,
+    complete,
+    compute_rows,
+    find_operations,
+    get_hessian,
+    read_rows,
+)
 from ..job import Dropped, Job, Manifest, Part, Track, silently
+from ..modes import Modes, make_modes
 from .crystals import check_elements, make_frame, make_stream
 from .descriptors import choose_frames
 from .dynamics import run_segment
-from .phonons import Modes, compute_rows, make_modes, make_soft, make_thermal
+from .phonons import make_soft, make_thermal
 from .physical import describe_failure, keep_physical
 from .rattle import make_rattled
 from .relaxation import relax
+from .scaled import make_alike, make_equal, make_mixed
 from .settings import KINDS, Settings
 from .strain import make_strained
 
@@ -31,7 +43,9 @@ Array = np.ndarray[Any, Any]
 #: Steps of molecular dynamics that a kill loses at most, unless candidates are further apart.
 SEGMENT = 200
 
-_ROWS = ("hessian_x", "hessian_y", "hessian_z")
+#: Root mean square of displacements where none is chosen, Angstrom.
+SIZES = (0.02, 0.05, 0.1)
+
 _NO_MINIMUM = "no minimum"
 
 
@@ -122,6 +136,8 @@ class _Sampling:
             "rattle": self._make_rattled,
             "phonons": self._make_thermal,
             "soft": self._make_soft,
+            "equal": self._make_equal,
+            "mixed": self._make_mixed,
         }
         chosen = [makers[kind] for kind in KINDS if kind in self.settings.kinds and kind in makers]
         return [part for make in chosen for part in make(start)]
@@ -212,6 +228,8 @@ class _Sampling:
         return [self._do("rattle", self._keep, frames, start)]
 
     def _make_thermal(self, start: Atoms) -> list[Part]:
+        if self.settings.sizes:
+            return [self._do("phonons", self._draw_scaled, start, "phonons", make_alike, self.settings.phonon_frames)]
         return [self._do(f"phonons/{each:g}K", self._draw_thermal, start, each) for each in self.settings.temperatures]
 
     def _draw_thermal(self, start: Atoms, temperature: float) -> Part:
@@ -219,6 +237,19 @@ class _Sampling:
         stream = self._stream("phonons", f"{temperature:g}")
         draw = partial(make_thermal, start, count=own.phonon_frames, temperature=temperature, random=stream)
         return self._keep_displaced(start, "phonons", partial(draw, quantum=own.quantum))
+
+    def _make_equal(self, start: Atoms) -> list[Part]:
+        return [self._do("equal", self._draw_scaled, start, "equal", make_equal, self.settings.equal_frames)]
+
+    def _make_mixed(self, start: Atoms) -> list[Part]:
+        draw = partial(make_mixed, limit=self.settings.mixed_limit)
+        return [self._do("mixed", self._draw_scaled, start, "mixed", draw, self.settings.mixed_frames)]
+
+    def _draw_scaled(self, start: Atoms, kind: str, draw: Callable[..., list[Atoms]], count: int) -> Part:
+        sizes = self.settings.sizes or SIZES
+        return self._keep_displaced(
+            start, kind, partial(draw, start, count=count, sizes=sizes, random=self._stream(kind))
+        )
 
     def _make_soft(self, start: Atoms) -> list[Part]:
         return [self._do(f"soft/{each:g}K", self._displace_soft, start, each) for each in self.settings.temperatures]
@@ -235,18 +266,20 @@ class _Sampling:
         return self._keep(displace(modes=modes), start)
 
     def _compute_modes(self, start: Atoms) -> Modes:
-        rows = []
-        for index in self.track(range(len(start)), f"{self.source}, Hessian"):
-            frame = self._do(f"hessian/{index}", self._compute_rows, start, index).frames[0]
-            rows.append([frame.arrays[name] for name in _ROWS])
-        hessian = np.reshape(rows, (3 * len(start), 3 * len(start)))
+        if HESSIAN in start.arrays:
+            hessian = get_hessian(start)
+        else:
+            operations = find_operations(start)
+            rows = {
+                index: read_rows(self._do(f"hessian/{index}", self._compute_rows, start, index).frames[0])
+                for index in self.track(choose_atoms(operations), f"{self.source}, Hessian")
+            }
+            hessian = complete(rows, operations)
         return make_modes(hessian, start.get_masses(), self.settings.min_frequency)
 
     def _compute_rows(self, start: Atoms, index: int) -> Part:
         frame = make_frame(start, self.source, "hessian", str(index))
-        for name, row in zip(_ROWS, compute_rows(start, index, self.calculator), strict=True):
-            frame.set_array(name, row)
-        return Part([frame])
+        return Part([carry_rows(frame, compute_rows(start, index, self.calculator))])
 
 
 def _leads_nowhere(dropped: Dropped) -> bool:

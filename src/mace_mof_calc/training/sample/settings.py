@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ...errors import TrainingError
 
 #: Kinds of frames, in the order in which they are made and written.
-KINDS = ("relax", "strain", "md", "rattle", "phonons", "soft")
+KINDS = ("relax", "strain", "md", "rattle", "phonons", "soft", "equal", "mixed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,13 @@ class Settings:
         Softer modes, and imaginary ones, are displaced as if they had this frequency, THz.
     soft_modes : int
         How many of the lowest modes are displaced one by one.
+    equal_frames, mixed_frames : int
+        With equal forces along all modes, and along the soft modes in random combinations.
+    mixed_limit : float
+        Below which modes are soft, THz.
+    sizes : tuple of float
+        Root mean square of the components of displacements, Angstrom, in turn: those of ``equal`` and ``mixed``, 0.02,
+        0.05 and 0.1 where there are none; those of ``phonons`` in place of the temperature's, where there are some.
     limits : Limits
         What is unphysical.
 
@@ -122,6 +129,10 @@ class Settings:
     quantum: bool = False
     min_frequency: float = 0.5
     soft_modes: int = 6
+    equal_frames: int = 10
+    mixed_frames: int = 10
+    mixed_limit: float = 6.0
+    sizes: tuple[float, ...] = ()
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
@@ -159,4 +170,8 @@ _SMALLEST = {
     "phonon_frames": 1,
     "min_frequency": 0.01,
     "soft_modes": 1,
+    "equal_frames": 1,
+    "mixed_frames": 1,
+    "mixed_limit": 0.0,
+    "sizes": 1e-6,
 }

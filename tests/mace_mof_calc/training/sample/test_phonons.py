@@ -7,7 +7,9 @@ from ase.build import bulk
 from springs import Springs, fcc_frequencies_at_x
 
 from mace_mof_calc import MaceMOF
-from mace_mof_calc.training.sample.phonons import compute_rows, make_modes, make_soft, make_thermal
+from mace_mof_calc.training.hessians import compute_rows
+from mace_mof_calc.training.modes import make_modes
+from mace_mof_calc.training.sample.phonons import make_soft, make_thermal
 
 K, EDGE = 2.0, 3.6
 PLANCK = units._hplanck * units.J  # eV s

@@ -9,6 +9,7 @@ from mace_mof_calc import MaceMOF
 from mace_mof_calc.errors import TrainingError
 from mace_mof_calc.frames import read_frames, write_frames
 from mace_mof_calc.models.loading import load
+from mace_mof_calc.training.hessians import attach_hessian, compute_rows
 from mace_mof_calc.training.job import Job
 from mace_mof_calc.training.sample.run import sample_crystals
 from mace_mof_calc.training.sample.settings import KINDS, Limits, Settings
@@ -24,8 +25,10 @@ ALL = Settings(
     rattle_frames=2,
     phonon_frames=2,
     soft_modes=1,
+    equal_frames=2,
+    mixed_frames=3,
 )
-COUNTS = {"relax": 3, "strain": 6, "md": 6, "rattle": 2, "phonons": 4, "soft": 4}
+COUNTS = {"relax": 3, "strain": 6, "md": 6, "rattle": 2, "phonons": 4, "soft": 4, "equal": 2, "mixed": 3}
 
 
 @pytest.fixture
@@ -212,3 +215,27 @@ def test_calculators_without_stress(copper, sample):
         [copper], Settings(kinds=("rattle",), as_given=True, limits=Limits(force=1e9)), calculator=Stressless()
     )
     assert len(frames) == 10
+
+
+def test_sizes_take_the_place_of_the_temperature(copper, sample):
+    settings = Settings(kinds=("phonons", "equal"), as_given=True, phonon_frames=2, equal_frames=1, sizes=(0.03,))
+    frames, _ = sample([copper], settings)
+    assert [frame.info["name"] for frame in frames] == ["Cu-phonons-0", "Cu-phonons-1", "Cu-equal-0"]
+    for frame in frames:
+        assert np.sqrt(np.mean((frame.positions - copper.positions) ** 2)) == pytest.approx(0.03, rel=1e-5)
+
+
+def test_a_hessian_that_is_given_is_taken(copper, sample):
+    rows = np.array([compute_rows(copper, index, EMT()) for index in range(4)]).reshape(12, 12)
+    settings = Settings(kinds=("equal",), as_given=True, equal_frames=2)
+    computed, _ = sample([copper], settings, name="computed")
+    given, _ = sample([attach_hessian(copper, rows)], settings, name="given")
+    softer, _ = sample([attach_hessian(copper, np.diag(np.arange(1.0, 13.0)))], settings, name="softer")
+    np.testing.assert_allclose([each.positions for each in given], [each.positions for each in computed], atol=1e-6)
+    assert np.abs(softer[0].positions - given[0].positions).max() > 0.01
+    assert all(set(each.arrays) == {"numbers", "positions"} for each in given)
+    # It is that of the crystal as it is, not of where it relaxes to.
+    relaxed = Settings(kinds=("equal",), equal_frames=2)
+    one, _ = sample([attach_hessian(copper, np.diag(np.arange(1.0, 13.0)))], relaxed, name="one")
+    other, _ = sample([copper], relaxed, name="other")
+    np.testing.assert_allclose(one[0].positions, other[0].positions, atol=1e-6)

@@ -1,8 +1,7 @@
-"""The energy of a ScaleShiftMACE, arranged so that it is cheap to differentiate several times on a CPU.
+"""The energy of a ScaleShiftMACE, arranged so that it is cheap to differentiate several times.
 
-:class:`FastMACE` holds no parameters of its own: it evaluates a stock ``mace.modules.ScaleShiftMACE`` (two layers,
-residual interaction blocks, scalars and vectors between the layers) and gives the same energies. What differs is the
-order of the work:
+`FastMACE` holds no parameters of its own: it evaluates a stock ``mace.modules.ScaleShiftMACE`` and gives the same
+energies. What differs is the order of the work:
 
 * a network sees each pair of atoms through the spherical harmonics and the radial basis of its distance vector, in
   which there is nothing to learn. They and their derivatives by the vector are computed once for each configuration,
@@ -18,14 +17,42 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from ase import Atoms
-from e3nn import o3
-from graph import Graph, Neighbours, find_neighbours
 from numpy.typing import NDArray
 from torch import Tensor
+
+from ...errors import TrainingError
+from ...models.hyperparameters import Hyperparameters
+from .graph import Graph, Neighbours, find_neighbours
+
+_PLAIN, _RESIDUAL = "RealAgnosticInteractionBlock", "RealAgnosticResidualInteractionBlock"
+_LARGEST_CORRELATION = 3
+
+
+def check_network(model: Hyperparameters) -> None:
+    """Refuse a network that `FastMACE` does not evaluate.
+
+    Raises
+    ------
+    TrainingError
+        The message has what does not fit.
+    """
+    blocks = {model.interaction_cls_first, model.interaction_cls} - {_PLAIN, _RESIDUAL}
+    misfits = [f"interaction blocks {name}" for name in sorted(blocks)]
+    if max(model.correlation) > _LARGEST_CORRELATION:
+        misfits.append(f"correlation {max(model.correlation)}, more than {_LARGEST_CORRELATION}")
+    if len(model.heads) > 1:
+        misfits.append(f"{len(model.heads)} heads")
+    if misfits:
+        raise TrainingError(
+            "This network cannot be trained with Hessians",
+            f"It has {' and '.join(misfits)}",
+            f"Give one with one head and the blocks {_PLAIN} or {_RESIDUAL}",
+        )
 
 
 @dataclass(frozen=True)
@@ -52,7 +79,7 @@ class Evaluation:
 
 
 class FastMACE:
-    """Energies of a stock two-layer ScaleShiftMACE.
+    """Energies of a stock ScaleShiftMACE that `check_network` accepts.
 
     Parameters
     ----------
@@ -60,7 +87,9 @@ class FastMACE:
         Its parameters are used in place.
     """
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
+        from e3nn import o3
+
         self.model = model
         self.numbers = [int(z) for z in model.atomic_numbers]
         self.r_max = float(model.r_max)
@@ -71,6 +100,7 @@ class FastMACE:
         self.radial = copy.deepcopy(model.radial_embedding).cpu().double()
         repulsion = getattr(model, "pair_repulsion_fn", None)
         self.repulsion = None if repulsion is None else copy.deepcopy(repulsion).cpu().double()
+        self.scale = float(model.scale_shift.scale)
         self.slices = list(o3.Irreps(str(model.spherical_harmonics.irreps_out)).slices())
         self.couplings = []
         for interaction in model.interactions:
@@ -83,7 +113,9 @@ class FastMACE:
                 paths.append((ins.i_in1, ins.i_in2, ins.i_out, offset, mul, ir1.dim, w3j.to(like)))
                 offset += mul
             self.couplings.append(paths)
-        self.pairs = torch.tril_indices(17, 17, device=self.device)
+        self.residual = [type(each).__name__ == _RESIDUAL for each in model.interactions]
+        size = self.slices[-1].stop + 1
+        self.pairs = torch.tril_indices(size, size, device=self.device)
         self.bases = [
             [_pair_basis(c, self.pairs).to(like) for c in p.symmetric_contractions.contractions] for p in model.products
         ]
@@ -119,7 +151,8 @@ class FastMACE:
         edges = torch.cat([self.harmonics(vectors), self.radial(lengths, onehot, index, numbers)[0]], dim=1)
         repulsion = torch.zeros(1, dtype=torch.float64) * vectors.sum()
         if self.repulsion is not None:
-            repulsion = self.repulsion(lengths, onehot, index, numbers).sum().reshape(1)
+            # mace scales it like the energies of the network.
+            repulsion = self.scale * self.repulsion(lengths, onehot, index, numbers).sum().reshape(1)
         slopes, bends = _pair_derivatives(edges, vectors, curvature)
         repulsion_slopes, repulsion_bends = _pair_derivatives(repulsion[None], vectors, curvature)
         graph = Graph(
@@ -208,7 +241,7 @@ class FastMACE:
         return torch.cat([out[k] for k in sorted(out)], dim=1)
 
     def _contract(self, layer: int, graph: Graph, x: Tensor) -> Tensor:
-        """Symmetric contraction of ``(natom, channel, 16)`` features, with the atoms innermost for speed."""
+        """Symmetric contraction of ``(natom, channel, harmonic)`` features, with the atoms innermost for speed."""
         contractions = self.model.products[layer].symmetric_contractions.contractions
         x = x.permute(2, 1, 0).contiguous()
         y = torch.cat([torch.ones_like(x[:1]), x])
@@ -220,7 +253,7 @@ class FastMACE:
             for contraction, basis in zip(contractions, self.bases[layer], strict=True):
                 weights = torch.cat([contraction.weights_max[element], *[w[element] for w in contraction.weights]])
                 table = (weights.T @ basis).view(len(xe[0]), -1, len(self.pairs[0]))
-                q = torch.bmm(table, p.transpose(0, 1)).view(len(xe[0]), -1, 16, n)
+                q = torch.bmm(table, p.transpose(0, 1)).view(len(xe[0]), -1, len(xe), n)
                 rows.append((q * xe.transpose(0, 1)[:, None]).sum(2).flatten(0, 1))
             results.append(torch.cat(rows))
         return torch.cat(results, dim=1).T
@@ -233,13 +266,17 @@ class FastMACE:
         feats = m.node_embedding(graph.onehot)
         total = feats.new_zeros(len(feats))
         for layer, (interaction, product) in enumerate(zip(m.interactions, m.products, strict=True)):
-            sc = interaction.skip_tp(feats, graph.onehot)
             up = interaction.linear_up(feats)
             message = self._message(layer, graph, up, shells, interaction.conv_tp_weights(radial))
-            message = interaction.reshape(interaction.linear(message) / interaction.avg_num_neighbors)
-            feats = product.linear(self._contract(layer, graph, message)) + sc
+            message = interaction.linear(message) / interaction.avg_num_neighbors
+            if self.residual[layer]:
+                kept = interaction.skip_tp(feats, graph.onehot)
+            else:
+                message, kept = interaction.skip_tp(message, graph.onehot), 0.0
+            feats = product.linear(self._contract(layer, graph, interaction.reshape(message))) + kept
             total = total + m.readouts[layer](feats, None)[:, 0]
-        return m.scale_shift(total, torch.zeros_like(graph.structure))
+        energies: Tensor = m.scale_shift(total, torch.zeros_like(graph.structure))
+        return energies
 
 
 def _pair_derivatives(values: Tensor, vectors: Tensor, second: bool) -> tuple[Tensor, Tensor | None]:
@@ -264,26 +301,32 @@ def _pair_derivatives(values: Tensor, vectors: Tensor, second: bool) -> tuple[Te
         slope = torch.autograd.grad(column.sum(), vectors, create_graph=second, retain_graph=True)[0]
         slopes.append(slope.detach())
         if second:
-            rows = [torch.autograd.grad(c.sum(), vectors, retain_graph=True)[0] for c in slope.unbind(1)]
+            # The first harmonic is constant.
+            rows = [
+                torch.autograd.grad(c.sum(), vectors, retain_graph=True)[0]
+                if c.requires_grad
+                else torch.zeros_like(slope)
+                for c in slope.unbind(1)
+            ]
             bends.append(torch.stack(rows, dim=1))
     return torch.stack(slopes, dim=1), torch.stack(bends, dim=1) if second else None
 
 
-def _pair_basis(contraction: torch.nn.Module, pairs: Tensor) -> Tensor:
+def _pair_basis(contraction: Any, pairs: Tensor) -> Tensor:
     """Coupling coefficients over unordered pairs of ``(1, x)``.
 
     Returns
     -------
-    Tensor, shape=(nparameter, dim * 16 * npair)
-        Parameters of order 3, 2 and 1, in turn.
+    Tensor, shape=(nparameter, dim * nharmonic * npair)
+        Parameters of the highest order and down to 1, in turn.
     """
     blocks = []
     for order in range(contraction.correlation, 0, -1):
         u = contraction.U_tensors(order)
         if u.dim() == order + 1:
             u = u[None]
-        dim, count = u.shape[0], u.shape[-1]
-        full = u.new_zeros((17, 17, dim, 16, count))
+        dim, size, count = u.shape[0], u.shape[1], u.shape[-1]
+        full = u.new_zeros((size + 1, size + 1, dim, size, count))
         moved = u.movedim(0, -3)  # factors..., dim, last factor, parameter
         if order == 3:
             full[1:, 1:] = moved

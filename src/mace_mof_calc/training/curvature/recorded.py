@@ -28,7 +28,7 @@ class Recorded:
 
     def __init__(self, function: Function, *arguments: Tensor) -> None:
         self.arguments = [each.clone() for each in arguments]
-        self.stream = torch.cuda.Stream()
+        self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # PyTorch's
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
             for _ in range(WARM_UP):

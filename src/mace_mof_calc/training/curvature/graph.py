@@ -32,7 +32,7 @@ class Neighbours:
     vectors : ndarray, shape=(npair, 3)
         From the centre to its neighbour in Angstrom.
     volume : float
-        Angstrom^3.
+        Angstrom^3; infinite without a cell.
     """
 
     order: NDArray[np.int64]
@@ -57,8 +57,9 @@ def find_neighbours(atoms: Atoms, numbers: list[int], r_max: float) -> Neighbour
     rank = np.argsort(order)
     i, j, d = neighbor_list("ijD", atoms, r_max)
     by_centre = np.argsort(rank[i], kind="stable")
+    volume = abs(float(np.linalg.det(atoms.cell.array)))
     return Neighbours(
-        order, elements[order], rank[i][by_centre], rank[j][by_centre], d[by_centre], float(atoms.get_volume())
+        order, elements[order], rank[i][by_centre], rank[j][by_centre], d[by_centre], volume or float(np.inf)
     )
 
 

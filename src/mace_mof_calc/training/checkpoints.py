@@ -1,0 +1,51 @@
+"""Files of tensors that appear complete or not at all, and hold nothing but data."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import TrainingError
+from ..files import write_file
+
+
+def save_checkpoint(content: Mapping[str, Any], path: Path) -> None:
+    """Write tensors, and what JSON could hold."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_file(path, buffer.getvalue())
+
+
+def load_checkpoint(path: Path, question: str | None = None) -> Any:
+    """Read what `save_checkpoint` wrote, tensors on the CPU.
+
+    Parameters
+    ----------
+    path : Path
+    question : str, optional
+        What its ``"question"`` must be: what is trained on, and how, in a digest.
+
+    Raises
+    ------
+    TrainingError
+        It cannot be read, or is of another question.
+    """
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged archive raises whatever its reader raises
+        raise TrainingError(
+            f"{path} cannot be read", f"{type(error).__name__}: {error}", "Remove the folder to begin anew"
+        ) from error
+    if question is not None and content["question"] != question:
+        raise TrainingError(
+            f"{path} is of another training",
+            "Its frames, its settings, or the model that it began from were others",
+            "Remove the folder to begin anew, or name another",
+        )
+    return content

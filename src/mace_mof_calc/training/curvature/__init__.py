@@ -1,0 +1,1 @@
+"""Training with curvature in the loss: Hessians at minima, beside forces."""

@@ -1,0 +1,155 @@
+"""Steps, and what a kill does to them."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from mace_mof_calc.errors import TrainingError
+from mace_mof_calc.frames import ENERGY, FORCES
+from mace_mof_calc.training.curvature import loop
+from mace_mof_calc.training.curvature.loop import Data, Gradients, make_title, measure_model, train
+from mace_mof_calc.training.curvature.losses import WEIGHTS, Minimum, Scales, Targets, errors, tempered
+from mace_mof_calc.training.curvature.network import FastMACE
+from mace_mof_calc.training.curvature.schedule import Schedule
+from mace_mof_calc.training.finetune.model import make_trainable
+
+from .conftest import make_small
+
+
+@pytest.fixture
+def model():
+    return make_small((13, 29))
+
+
+@pytest.fixture
+def data(frames, minimum):
+    return Data(frames[:16], frames[16:20], {"Cu": minimum})
+
+
+def test_the_gradients_of_a_step_are_the_slope_of_its_losses(model, frames, minimum):
+    network = FastMACE(make_trainable(model, "float64", "cpu"))
+    energies = {13: 0.0, 29: 0.5}
+    least = Minimum(minimum, energies, network)
+    targets = Targets(frames[:2], ["Cu", "Cu"], energies, network)
+    amplitudes = torch.randn(9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    draw = amplitudes, [0, 1], Scales(7.0, 0.1, 0.05, 5e-3)
+    pieces = Gradients(network, least, targets)(*draw)
+
+    def losses():
+        return least.losses(network, draw[0], draw[2]) | errors(network, *targets.joined(draw[1]), draw[2])
+
+    assert list(losses()) == list(WEIGHTS)  # the order in which they are named
+    means = torch.stack([value.detach().mean() for value in losses().values()])
+    assert_allclose(torch.cat([found for found, _ in pieces]), means, rtol=1e-12)
+    slope = sum(derivatives for _, derivatives in pieces)
+    parameters = list(network.model.parameters())
+
+    def total(move):
+        with torch.no_grad():
+            torch.nn.utils.vector_to_parameters(before + move, parameters)
+        return sum((WEIGHTS[name] * tempered(value)).item() for name, value in losses().items())
+
+    before = torch.nn.utils.parameters_to_vector(parameters).detach().clone()
+    move = 1e-6 * slope / slope.norm()
+    assert (total(move) - total(-move)) / 2e-6 == pytest.approx(float(slope.norm()), rel=1e-5)
+
+
+def run(model, data, folder, steps=6, **options):
+    schedule = Schedule(steps=steps, rates=(1e-2, 1e-3), batch=2, **options)
+    return train(model, data, schedule, folder, question="this")
+
+
+def test_a_tiny_network_learns(model, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "REPORT_EVERY", 10)
+    learnt = run(model, data, tmp_path, steps=80)
+    rows = np.genfromtxt(tmp_path / "losses.csv", delimiter=",", names=True)
+    assert len(rows) == 8
+    assert rows["curvature"][-2:].mean() < 0.8 * rows["curvature"][:2].mean()
+    before = measure_model(model, data.valid, epoch=0)
+    after = measure_model(learnt.model, data.valid, epoch=80)
+    assert after.forces_rmse < 0.8 * before.forces_rmse
+    # The last validation is of the same model, in single precision.
+    assert learnt.history[-1].forces_rmse == pytest.approx(after.forces_rmse, rel=1e-3)
+    assert learnt.history[-1].loss == pytest.approx(after.loss, rel=1e-2)
+    # Energies of atoms are not trained, and keep their precision.
+    name = "atomic_energies_fn.atomic_energies"
+    assert torch.equal(learnt.model.state[name], model.state[name])
+
+
+def test_errors_are_those_of_the_model(model, frames, evaluate_with_mace):
+    found = measure_model(model, frames[:2], epoch=3)
+    left = [evaluate_with_mace(model, atoms) for atoms in frames[:2]]
+    energy = [each[0] - atoms.info[ENERGY] for each, atoms in zip(left, frames, strict=False)]
+    forces = [each[1:13] - atoms.arrays[FORCES].ravel() for each, atoms in zip(left, frames, strict=False)]
+    assert found.epoch == 3
+    assert found.energy_mae == pytest.approx(np.mean(np.abs(energy)) / 4)
+    assert found.forces_rmse == pytest.approx(np.sqrt(np.mean(np.square(forces))))
+    assert found.stress_rmse > 0
+
+
+def test_a_training_that_was_stopped_ends_as_if_it_had_not_been(model, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(loop, "REPORT_EVERY", 2)
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    whole.mkdir()
+    stopped.mkdir()
+    expected = run(model, data, whole)
+    real, steps = loop._Run.do_step, []
+
+    def stop(self):
+        if self.progress.step == 3 and len(steps) == 3:
+            raise KeyboardInterrupt
+        steps.append(self.progress.step)
+        real(self)
+
+    monkeypatch.setattr(loop._Run, "do_step", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(model, data, stopped)
+    found = run(model, data, stopped)
+    assert steps == [0, 1, 2, 2, 3, 4, 5]
+    for name, tensor in expected.model.state.items():
+        assert torch.equal(found.model.state[name], tensor)
+    tables = [
+        [line.split(",")[:3] + line.split(",")[4:] for line in (each / "losses.csv").read_text().splitlines()]
+        for each in (whole, stopped)
+    ]
+    assert tables[0] == tables[1]
+    assert [row[0] for row in tables[0]] == ["step", "2", "4", "6"]
+    # One that is finished is not begun again.
+    run(model, data, stopped)
+    assert len(steps) == 7
+
+
+def test_a_checkpoint_of_another_training_is_refused(model, data, tmp_path):
+    run(model, data, tmp_path, steps=1)
+    with pytest.raises(TrainingError, match="is of another training"):
+        train(model, data, Schedule(steps=1), tmp_path, question="that")
+
+
+def test_a_loss_that_is_not_finite_ends_it(model, data, tmp_path):
+    data.train[0].arrays[FORCES][0, 0] = 1e30
+    try:
+        with pytest.raises(TrainingError, match="not finite in step"):
+            run(model, data, tmp_path, steps=40)
+    finally:
+        data.train[0].arrays[FORCES][0, 0] = 0.0
+
+
+def test_crystals_are_drawn_as_often_as_they_have_frames(model, data, minimum, monkeypatch, tmp_path):
+    def other(atoms):
+        found = atoms.copy()
+        found.info["source"] = "other"
+        return found
+
+    drawn = []
+    monkeypatch.setattr(loop.Gradients, "__call__", lambda self, amplitudes, chosen, scale: drawn.append(chosen) or [])
+    both = Data([*data.train[:12], *map(other, data.train[:3])], data.valid, {"Cu": minimum, "other": minimum})
+    run_ = loop._Run(model, both, Schedule(batch=4), "q", torch.device("cpu"))
+    for step in range(500):
+        run_._draw(step, 0, None)
+    few = [chosen for chosen in drawn if min(chosen) >= 12]
+    assert all(max(chosen) < 12 for chosen in drawn if chosen not in few)
+    assert len(few) / 500 == pytest.approx(0.2, abs=0.06)  # 0.018
+    assert all(len(chosen) == 4 for chosen in drawn)
+    assert make_title(both.train[-1]) == "other Cu4"

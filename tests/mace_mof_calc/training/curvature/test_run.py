@@ -1,0 +1,136 @@
+"""The whole way, by the command."""
+
+import json
+
+import numpy as np
+import pytest
+from metals import make_free_atom
+from tiny_models import FOUNDATION, MULTIHEAD
+
+from mace_mof_calc import MaceMOF
+from mace_mof_calc.frames import read_frames, write_frames
+from mace_mof_calc.models.packed import read_packed
+from mace_mof_calc.training.curvature import loop
+from mace_mof_calc.training.hessians import attach_hessian
+
+from ..conftest import run
+
+
+@pytest.fixture(scope="module")
+def place(workshop, frames, minimum):
+    folder = workshop.folder / "curvature"
+    folder.mkdir()
+    write_frames(folder / "own.extxyz", [*frames, make_free_atom("Cu", 3.5)])
+    write_frames(folder / "hessians.extxyz", [minimum])
+    return folder
+
+
+def words(place, name, *more, foundation="none"):
+    files = [place / "own.extxyz", "--hessians", place / "hessians.extxyz"]
+    return [*files, "--name", name, "-o", place / name, "--foundation", foundation, "--device", "cpu", *more]
+
+
+SMALL = ["--channels", "4", "--cutoff", "3.6", "--correlation", "2"]
+
+
+@pytest.fixture(scope="module")
+def trained(place, workshop):
+    more = ["--steps", "60", "--rates", "1e-2", "1e-3", "--tighten", "0", "0.2", "--batch", "2"]
+    assert run(workshop, *words(place, "curved", *SMALL, *more, "--level-of-theory", "EMT")) == 0
+    return place / "curved" / "curved.json"
+
+
+def test_a_model_from_nothing_is_trained_packed_and_described(trained, frames, workshop, monkeypatch):
+    packed = read_packed(trained)
+    values = packed.hyperparameters
+    assert (values.hidden_irreps, values.r_max, values.correlation) == ("4x0e+4x1o", 3.6, (2, 2))
+    assert (values.avg_num_neighbors, values.pair_repulsion) == (1.5, True)
+    assert (packed.card.level_of_theory, packed.card.title) == ("EMT", "Trained from nothing")
+    (energy,) = packed.state["atomic_energies_fn.atomic_energies"].flatten().tolist()
+    (free,) = (a for a in read_frames(trained.parent / "frames.extxyz") if a.info["split"] == "free")
+    assert energy != pytest.approx(free.info["REF_energy"], abs=0.1)  # corrected for the minimum
+    parts = [atoms.info["split"] for atoms in read_frames(trained.parent / "frames.extxyz")]
+    assert {part: parts.count(part) for part in set(parts)} == {"train": 20, "valid": 2, "test": 2, "free": 1}
+    test = read_frames(trained.parent / "test.extxyz")
+    left = [MaceMOF(trained).get_forces(atoms.copy()) - atoms.arrays["REF_forces"] for atoms in test]
+    (stated,) = json.loads((trained.parent / "result.json").read_text())["test"]
+    assert stated["forces_rmse"] == pytest.approx(np.sqrt(np.mean(np.square(left))), rel=1e-4)
+    assert (trained.parent / "curves.csv").read_text().startswith("step,head,loss")
+    assert (trained.parent / "curves.png").stat().st_size > 1000
+    assert len((trained.parent / "losses.csv").read_text().splitlines()) == 3  # at 50 and at 60
+
+
+def test_what_is_done_is_not_done_again(trained, place, workshop, monkeypatch, capsys):
+    monkeypatch.setattr(loop._Run, "do_step", None)
+    more = ["--steps", "60", "--rates", "1e-2", "1e-3", "--tighten", "0", "0.2", "--batch", "2"]
+    assert run(workshop, *words(place, "curved", *SMALL, *more, "--level-of-theory", "EMT")) == 0
+    assert "60 steps, all done; the best was 60 (done before)" in capsys.readouterr().out
+    assert run(workshop, *words(place, "curved", *SMALL, *more, "--seed", "2")) == 2
+    assert "made otherwise" in capsys.readouterr().err
+
+
+def test_a_foundation_model_is_trained_on(place, workshop, capsys):
+    more = ["--steps", "2", "--batch", "1", "--no-register"]
+    assert run(workshop, *words(place, "tuned", *more, foundation=FOUNDATION)) == 0
+    assert "Cu is new to the foundation model" in capsys.readouterr().out
+    packed = read_packed(place / "tuned" / "tuned.json")
+    assert packed.hyperparameters.atomic_numbers == (1, 6, 8, 29, 30)
+    before = read_packed_or_load(FOUNDATION)
+    after = packed.state["node_embedding.linear.weight"].reshape(5, -1)
+    # Two steps with a rising rate change next to nothing.
+    assert after[[0, 1, 2, 4]].numpy() == pytest.approx((5 / 4) ** 0.5 * before, abs=0.01)
+
+
+def read_packed_or_load(path):
+    from mace_mof_calc.models.loading import load
+
+    weight = load(path).module.node_embedding.linear.weight.detach()
+    return weight.reshape(4, -1).numpy()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--replay", "own.extxyz"], "--replay with --hessians"),
+        (["--epochs", "3", "--lr", "1e-3"], "--lr, --epochs with --hessians"),
+        (["--tighten", "0", "2"], "Scales from 0 to 2"),
+        (["--correlation", "4"], "correlation 4, more than 3"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(more, message, place, workshop, capsys):
+    assert run(workshop, *words(place, "wrong", "--channels", "2", "--cutoff", "3.6", *more)) == 2
+    assert message in capsys.readouterr().err
+    assert not (place / "wrong" / "wrong.json").exists()
+
+
+def test_options_for_hessians_are_refused_without(place, workshop, capsys):
+    assert run(workshop, place / "own.extxyz", "--name", "wrong", "-o", place / "wrong", "--steps", "3") == 2
+    assert "--steps without --hessians" in capsys.readouterr().err
+
+
+def test_crystals_and_hessians_must_belong_together(place, workshop, frames, minimum, tmp_path, capsys):
+    def refuse(own, minima, message):
+        write_frames(tmp_path / "own.extxyz", own)
+        write_frames(tmp_path / "hessians.extxyz", minima)
+        assert run(workshop, *words(tmp_path, "wrong", *SMALL)) == 2
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "wrong" / "frames.extxyz").exists()
+
+    def rename(atoms, source):
+        found = atoms.copy()
+        found.info["source"] = source
+        return found
+
+    nameless = frames[0].copy()
+    del nameless.info["source"]
+    refuse([*frames[1:], nameless], [minimum], "does not say which crystal it is of")
+    refuse([*frames, rename(frames[0], "Al")], [minimum], "There is no Hessian of Al")
+    refuse(frames, [minimum, rename(minimum, "Al")], "There is a Hessian of Al, and no frame")
+    refuse(frames, [minimum, attach_hessian(minimum, np.eye(12))], "has two Hessians of Cu")
+    refuse(frames, [frames[0]], "has no REF_hessian")
+
+
+def test_a_model_of_several_heads_is_taken_by_one_of_them(place, workshop, capsys):
+    more = ["--steps", "1", "--batch", "1", "--no-register", "--foundation-head", "pt_head"]
+    assert run(workshop, *words(place, "headed", *more, foundation=MULTIHEAD)) == 0
+    assert read_packed(place / "headed" / "headed.json").hyperparameters.heads == ("Default",)

@@ -1,0 +1,43 @@
+#!/bin/sh
+# Rebuild the embedded model `mini` from the labels that lie here, or with --relabel from crystallographic facts alone.
+#
+#     sh training/mini/build.sh [--relabel] [FOLDER]
+#
+# Stop it at any time and start it again. The commands of this repository must be on the path (. .venv/bin/activate).
+# DEVICE=cuda trains on a GPU, STEPS=... trains for longer or shorter.
+set -e
+here=$(cd "$(dirname "$0")" && pwd)
+relabel=no
+if [ "$1" = --relabel ]; then relabel=yes; shift; fi
+folder=${1:-build/mini}
+mkdir -p "$folder"
+cd "$folder"
+# Keep freed memory, and back it with large pages: page faults cost up to half of the time otherwise.
+export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=500000000
+export GLIBC_TUNABLES=glibc.malloc.hugetlb=1 OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+
+if [ $relabel = yes ]; then
+    python "$here/cells.py" start minima
+    for cif in minima/*/*.cif; do
+        name=$(basename "$cif" .cif)
+        [ -e "minima/$name/$name.cif" ] && [ ! -e "minima/$name/stabilised.cif" ] || continue
+        (cd "minima/$name" && phonopy-mlp run --mlp gfn1-xtb "$name.cif" --dim 1 1 1 --relax-fmax 1e-4 \
+            --fix-symmetry 0.001 --stabilise)
+    done
+    python "$here/cells.py" collect minima
+    mace-mof label minima/minima.extxyz -o minima.extxyz --calculator gfn1-xtb --workers 2
+    mace-mof label minima/cells.extxyz -o hessians.extxyz --calculator gfn1-xtb --workers 2 --hessians
+    of="hessians.extxyz --as-given --calculator gfn1-xtb"
+    mace-mof sample $of -o sampled.extxyz --kind rattle,phonons,equal,mixed --rms 0.02,0.03,0.03,0.05,0.1 \
+        --phonon-frames 25 --equal-frames 20 --mixed-frames 24 --rattle-frames 40 --rattle-sigma 0.03 --rattle-strain 0.015
+    mace-mof sample $of -o held-out.extxyz --kind phonons,equal --rms 0.03 --phonon-frames 10 --equal-frames 5 --seed 3
+    mace-mof label sampled.extxyz -o labelled.extxyz --calculator gfn1-xtb --workers 2 --isolated-atoms
+    mace-mof label held-out.extxyz -o unseen.extxyz --calculator gfn1-xtb --workers 2
+    python "$here/archive.py" . --store
+fi
+python "$here/archive.py" .
+
+mace-mof finetune labelled.extxyz --hessians hessians.extxyz --name trained --foundation none --no-register \
+    --steps "${STEPS:-6000}" --device "${DEVICE:-cpu}" --level-of-theory "GFN1-xTB (tblite, Gamma point)" --dispersion
+python "$here/evaluate.py" trained/trained.json evaluation
+python "$here/pack.py" trained/trained.json evaluation/acceptance.json
