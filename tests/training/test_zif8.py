@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING:Deprecati
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("zif8")
-    subprocess.run([sys.executable, SCRIPTS / "prepare.py", folder], check=True)
+    subprocess.run([sys.executable, SCRIPTS / "prepare.py", folder, "crystals"], check=True)
     return folder
 
 
@@ -54,7 +54,7 @@ def test_what_was_known_before(prepared):
 def test_what_is_there_is_left_alone(prepared, monkeypatch):
     (prepared / "salem-2.extxyz").unlink()
     before = {path.name: path.stat().st_mtime_ns for path in prepared.glob("*.extxyz")}
-    monkeypatch.setattr(sys, "argv", ["prepare.py", str(prepared)])
+    monkeypatch.setattr(sys, "argv", ["prepare.py", str(prepared), "crystals"])
     prepare.main()
     after = {path.name: path.stat().st_mtime_ns for path in prepared.glob("*.extxyz")}
     assert set(after) - set(before) == {"salem-2.extxyz"}
