@@ -12,6 +12,7 @@ import yaml
 
 from mace_mof_calc.cli.main import _make_parser
 from mace_mof_calc.frames import get_labels, read_frames
+from phonopy_mlp.cli.options import own_parser
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "training" / "zif8"))
 import prepare
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING:Deprecati
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("zif8")
-    subprocess.run([sys.executable, SCRIPTS / "prepare.py", folder], check=True)
+    subprocess.run([sys.executable, SCRIPTS / "prepare.py", folder, "crystals"], check=True)
     return folder
 
 
@@ -54,54 +55,85 @@ def test_what_was_known_before(prepared):
 def test_what_is_there_is_left_alone(prepared, monkeypatch):
     (prepared / "salem-2.extxyz").unlink()
     before = {path.name: path.stat().st_mtime_ns for path in prepared.glob("*.extxyz")}
-    monkeypatch.setattr(sys, "argv", ["prepare.py", str(prepared)])
+    monkeypatch.setattr(sys, "argv", ["prepare.py", str(prepared), "crystals"])
     prepare.main()
     after = {path.name: path.stat().st_mtime_ns for path in prepared.glob("*.extxyz")}
     assert set(after) - set(before) == {"salem-2.extxyz"}
     assert after.items() >= before.items()
 
 
+PROGRAM = """#!/bin/sh
+printf '%s\\t' {name} "$@" >> "{log}"
+echo >> "{log}"
+while [ $# -gt 1 ]; do
+    [ "$1" != -o ] || touch "$2"
+    shift
+done
+"""
+"""Says what it was called with, and writes its output."""
+
+
 @pytest.mark.skipif(os.name == "nt", reason="a shell script")
 def test_each_command_reads_what_is_there_by_then(tmp_path):
-    log, programs = tmp_path / "log", tmp_path / "bin"
+    log, programs, work = tmp_path / "log", tmp_path / "bin", tmp_path / "work"
     programs.mkdir()
-    for name in ("mace-mof", "python"):
-        (programs / name).write_text(f'#!/bin/sh\nprintf "%s\\t" {name} "$@" >> "{log}"\necho >> "{log}"\n')
-        (programs / name).chmod(0o755)
-    work = tmp_path / "work"
     work.mkdir()
+    for name in ("mace-mof", "phonopy-mlp", "python"):
+        (programs / name).write_text(PROGRAM.format(name=name, log=log))
+        (programs / name).chmod(0o755)
+    there = {f"{name}.extxyz" for name in prepare.list_contents(work, "crystals")}
+    for name in there:
+        (work / name).touch()
     environment = os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
     subprocess.run(["sh", SCRIPTS / "run.sh", work], env=environment, check=True)
     (_, *first), *commands, (_, *last) = (line.split("\t")[:-1] for line in log.read_text().splitlines())
-    assert first == [str(SCRIPTS / "prepare.py"), str(work)]
+    assert first == [str(SCRIPTS / "prepare.py"), str(work), "crystals"]
     assert last == [str(SCRIPTS / "tabulate.py"), "."]
-    there = {"zif-8.extxyz", "salem-2.extxyz", "replay.extxyz", "old.extxyz"}
     models = {"mini", "gfn1-xtb"}
     for program, *words in commands:
-        assert program == "mace-mof"
-        asked = _make_parser().parse_args(words)
-        read = {"sample": ["crystals"], "label": ["frames"], "finetune": ["frames"], "evaluate": ["frames"]}[words[0]]
-        inputs = [path for name in read for path in _as_list(getattr(asked, name))]
-        inputs += [asked.phonons] if words[0] == "evaluate" and asked.phonons else []
-        assert {str(path) for path in inputs} <= there
-        if words[0] == "finetune":
-            assert asked.foundation in models
-            models.add(asked.name)
-            there.add(f"{asked.name}/test.extxyz")
-        elif words[0] == "evaluate":
-            assert asked.model in models
-            assert asked.reference in {None, "gfn1-xtb", *there}
-            there.add(f"{asked.output}/reference")
+        if program == "phonopy-mlp":
+            asked = own_parser("phonopy-mlp run").parse_known_args(words[1:])[0]
+            (crystal,) = {word for word in words if word.endswith(".extxyz")}
+            assert crystal.removeprefix("../../") in there
+            assert (asked.mlp, asked.relax, asked.relax_fmax) == ("gfn1-xtb", True, 1e-4)
+            there.add(f"reference/{Path(crystal).stem}")
+        elif program == "python":
+            assert words == [str(SCRIPTS / "prepare.py"), ".", "minima"]
+            assert {f"reference/{name}" for name in prepare.CRYSTALS} <= there
+            there |= {f"{name}.extxyz" for name in prepare.list_contents(work, "minima")}
         else:
-            assert asked.calculator in models
-            there.add(str(asked.output))
-    assert {asked.split("/")[0] for asked in there if "evaluated" in asked} == {
-        f"{model}-evaluated" for model in (tabulate.BEFORE, tabulate.AFTER)
-    }
+            asked = _make_parser().parse_args(words)
+            there.add("hessians.extxyz" if (work / "hessians.extxyz").exists() else "")
+            _check_inputs(asked, words[0], there, models)
+            if words[0] == "finetune":
+                models.add(asked.name)
+            else:
+                there.add(str(asked.output))
+    evaluated = {f"{model}-evaluated/{name}" for model in (tabulate.BEFORE, tabulate.AFTER) for name in tabulate.SETS}
+    assert evaluated <= there
 
 
-def _as_list(value):
-    return value if isinstance(value, list) else [value]
+def _check_inputs(asked, command, there, models):
+    inputs = {
+        "sample": lambda: [asked.crystals],
+        "label": lambda: asked.frames,
+        "finetune": lambda: [*asked.frames, asked.hessians or asked.frames[0]],
+        "evaluate": lambda: [*asked.frames, asked.phonons or asked.frames[0], asked.reference or asked.frames[0]],
+    }[command]()
+    assert {str(path) for path in inputs} <= there
+    model = {"finetune": "foundation", "evaluate": "model"}.get(command, "calculator")
+    assert getattr(asked, model) in models
+
+
+def test_where_the_minima_come_from(tmp_path):
+    for name, framework in prepare.CRYSTALS.items():
+        folder = tmp_path / "reference" / name
+        folder.mkdir(parents=True)
+        framework.primitive().write(folder / "relaxed.cif")
+    for name, make in prepare.list_contents(tmp_path, "minima").items():
+        (atoms,) = make()
+        assert atoms.info["source"] == name.removesuffix("-minimum").upper()
+        assert atoms.info["kind"] == "minimum"
 
 
 @pytest.fixture
@@ -116,15 +148,19 @@ def evaluated(tmp_path):
                 writer.writeheader()
                 for group in groups:
                     writer.writerow({"group": group, "frames": 7, **dict.fromkeys(tabulate.ERRORS, factor * place)})
-            for run, imaginary in (("model", 20 * factor), ("reference", 0)):
-                (folder / run).mkdir()
-                modes = {"imaginary_commensurate_modes": int(imaginary), "lowest_commensurate_frequency": 0.5 - factor}
-                record = {"steps": {"force_constants": modes}}
-                (folder / run / "phonopy_mlp.yaml").write_text(yaml.safe_dump(record))
+            _write_modes(folder / "model", int(20 * factor), 0.5 - factor)
+            _write_modes(tmp_path / "reference" / evaluation, 0, 0.6)
             deviations = {part: {"rmsd": factor} for part in ("full_range", "below_20_THz")}
             record = {"frequencies": {"by_overlap": deviations}}
             (folder / "compare.yaml").write_text(yaml.safe_dump(record))
     return tmp_path
+
+
+def _write_modes(folder, imaginary, lowest):
+    folder.mkdir(parents=True, exist_ok=True)
+    modes = {"imaginary_commensurate_modes": imaginary, "lowest_commensurate_frequency": lowest}
+    record = {"steps": {"force_constants": modes}}
+    (folder / "phonopy_mlp.yaml").write_text(yaml.safe_dump(record))
 
 
 def test_the_table(evaluated, monkeypatch):
@@ -139,7 +175,7 @@ def test_the_table(evaluated, monkeypatch):
     unseen = [row for (name, _), row in rows.items() if name.startswith("SALEM-2")]
     assert [(row["before"], row["after"], row["GFN1-xTB"]) for row in unseen[4:]] == [
         ("20", "2", "0"),
-        ("-0.5", "0.4", "-0.5"),
+        ("-0.5", "0.4", "0.6"),
         ("1", "0.1", ""),
         ("1", "0.1", ""),
     ]

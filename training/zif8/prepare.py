@@ -1,9 +1,11 @@
-"""What fine-tuning on ZIF-8 begins with: crystals, and labelled frames of the frameworks that `mini` knows.
+"""What `mini` learns ZIF-8 from, besides what the commands make of it.
 
-``python training/zif8/prepare.py FOLDER`` writes ``zif-8.extxyz``; ``salem-2.extxyz``, the same net of the same family
-with another linker, which is held out; ``replay.extxyz``, a sample of what `mini` was trained on; and ``old.extxyz``,
-frames of the same frameworks that it never saw. The same files come out each time, and those that are there already are
-left alone.
+``python training/zif8/prepare.py FOLDER crystals`` writes the crystals, ``zif-8.extxyz`` and ``salem-2.extxyz``, the
+same net of the same family with another linker, which is held out; of the frameworks that `mini` knows,
+``replay.extxyz`` and ``replay-hessians.extxyz``, a sample of what it was trained on, and ``old.extxyz``, frames that it
+never saw. ``... FOLDER minima`` writes where the runs in ``reference`` have relaxed the crystals to,
+``zif-8-minimum.extxyz`` and ``salem-2-minimum.extxyz``. The same files come out each time, and those that are there
+already are left alone.
 """
 
 from __future__ import annotations
@@ -21,16 +23,26 @@ sys.path.append(str(ROOT / "training" / "mini"))
 import archive  # noqa: E402  (of training/mini, as the next)
 from crystals import FRAMEWORKS, SALEM2, ZIF8, Framework  # noqa: E402
 
-from mace_mof_calc.frames import write_frames  # noqa: E402  (after it)
+from mace_mof_calc.frames import read_frames, write_frames  # noqa: E402  (after it)
 
 REPLAYED, KEPT_BACK = 25, 10
 """Frames of each framework."""
+
+
+CRYSTALS = {"zif-8": ZIF8, "salem-2": SALEM2}
 
 
 def make_crystal(framework: Framework) -> Atoms:
     """Return a primitive cell that knows its name."""
     atoms = framework.primitive()
     atoms.info["source"] = framework.name
+    return atoms
+
+
+def read_minimum(framework: Framework, run: Path) -> Atoms:
+    """Return where a run has relaxed a crystal to."""
+    (atoms,) = read_frames(run / "relaxed.cif")
+    atoms.info = {"source": framework.name, "kind": "minimum", "name": f"{framework.name} minimum"}
     return atoms
 
 
@@ -43,17 +55,24 @@ def read_known(name: str, count: int) -> Iterator[Atoms]:
             yield own[k]
 
 
-def main() -> None:
-    """Write what is not there yet."""
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    contents: dict[str, Callable[[], Iterable[Atoms]]] = {
-        "zif-8": lambda: [make_crystal(ZIF8)],
-        "salem-2": lambda: [make_crystal(SALEM2)],
+def list_contents(folder: Path, what: str) -> dict[str, Callable[[], Iterable[Atoms]]]:
+    """Return what makes the frames of each file."""
+    if what == "minima":
+        runs = {name: folder / "reference" / name for name in CRYSTALS}
+        return {f"{name}-minimum": lambda name=name: [read_minimum(CRYSTALS[name], runs[name])] for name in CRYSTALS}
+    return {
+        **{name: lambda framework=framework: [make_crystal(framework)] for name, framework in CRYSTALS.items()},
         "replay": lambda: read_known("labelled", REPLAYED),
+        "replay-hessians": lambda: archive.read("hessians"),
         "old": lambda: read_known("unseen", KEPT_BACK),
     }
-    for name, make in contents.items():
+
+
+def main() -> None:
+    """Write what is not there yet."""
+    folder, what = Path(sys.argv[1]), sys.argv[2]
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, make in list_contents(folder, what).items():
         if not (folder / f"{name}.extxyz").exists():
             write_frames(folder / f"{name}.extxyz", list(make()))
 

@@ -17,11 +17,11 @@ from matplotlib.figure import Figure
 BEFORE, AFTER = "mini-before", "mini-zif8"
 
 SETS = {
-    "zif-8": {"source ZIF-8": "ZIF-8 (learnt)"},
-    "salem-2": {"all": "SALEM-2 (of the same family, never seen)"},
+    "zif-8": {"all": "ZIF-8 (learnt)"},
+    "salem-2": {"all": "SALEM-2 (same net, never seen)"},
     "old": {f"source {name}": f"{name} (known before)" for name in ("MOF-5", "UiO-66", "MOF-74", "MIL-53")},
 }
-"""Rows of ``errors.csv`` by evaluation, and what they are called. Other rows of ``zif-8`` are frames of replay."""
+"""Rows of ``errors.csv`` by evaluation, and what they are called."""
 
 ERRORS = {
     "energy_rmse_shifted_meV_per_atom": "energy RMSE, mean taken off (meV/atom)",
@@ -56,7 +56,7 @@ def compare_phonons(folder: Path) -> Iterator[dict[str, Any]]:
         runs = {
             "before": folder / f"{BEFORE}-evaluated" / crystal / "model",
             "after": folder / f"{AFTER}-evaluated" / crystal / "model",
-            "GFN1-xTB": folder / f"{BEFORE}-evaluated" / crystal / "reference",
+            "GFN1-xTB": folder / "reference" / crystal,
         }
         found = {run: read_modes(path) for run, path in runs.items()}
         for key, quantity in (

@@ -7,9 +7,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from ..training.curate.limits import Limits
+
 
 def add_parser(commands: Any) -> None:
     """Add the parser of this command."""
+    usual = Limits()
     curate = commands.add_parser("curate", help="choose frameworks that differ from a folder of CIFs")
     curate.add_argument("folder", type=Path, metavar="FOLDER", help="CIFs, in folders within as well")
     curate.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the chosen ones, extxyz")
@@ -17,19 +20,23 @@ def add_parser(commands: Any) -> None:
         "--model", required=True, metavar="NAME", help="model whose descriptors tell frameworks apart, or model file"
     )
     curate.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: auto)")
-    curate.add_argument("--count", type=int, default=20, metavar="N", help="how many to choose (default: 20)")
+    curate.add_argument("--count", type=int, default=20, metavar="N", help="how many to choose (default: %(default)s)")
     curate.add_argument(
         "--elements", nargs="+", metavar="EL", help="elements that they may hold (default: all that the model knows)"
     )
     curate.add_argument(
-        "--max-atoms", type=int, default=200, metavar="N", help="in the primitive cell at most (default: 200)"
+        "--max-atoms",
+        type=int,
+        default=usual.max_atoms,
+        metavar="N",
+        help=f"in the primitive cell at most (default: {usual.max_atoms})",
     )
     curate.add_argument(
         "--pore",
         type=float,
-        default=3.6,
+        default=usual.pore,
         metavar="A",
-        help="smallest pore limiting diameter (default: 3.6 A, nitrogen)",
+        help=f"smallest pore limiting diameter (default: {usual.pore:g} A, nitrogen)",
     )
     curate.set_defaults(command=_curate)
 
@@ -37,12 +44,12 @@ def add_parser(commands: Any) -> None:
 def _curate(arguments: argparse.Namespace) -> int:
     from ..devices import resolve_device
     from ..models.loading import load
-    from ..training.curate.curation import Limits, run_curation
+    from ..training.curate.curation import run_curation
     from .progress import show
 
-    model = load(arguments.model, device=resolve_device(arguments.device))
     elements = tuple(sorted(set(arguments.elements))) if arguments.elements else None
     limits = Limits(elements, arguments.max_atoms, arguments.pore)
+    model = load(arguments.model, device=resolve_device(arguments.device))
     done = run_curation(arguments.folder, arguments.output, model, arguments.count, limits, track=show)
     if not done.rows:
         print(

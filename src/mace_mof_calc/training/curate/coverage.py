@@ -55,9 +55,12 @@ def plot_coverage(
     _plot_gaps(axes[0, 2], choice)
     _bars(axes[1, 0], [[row.crystal_system] for row in rows], chosen, SYSTEMS, "crystal system")
     found = Counter(element for own in elements for element in own)
-    _bars(axes[1, 1], elements, chosen, [element for element, _ in found.most_common()], "element")
+    _bars(axes[1, 1], elements, chosen, sorted(found, key=lambda each: (-found[each], each)), "element")
+    axes[1, 1].set(yscale="log", ylim=(0.5, None))  # a single structure is to be seen among a hundred
+    axes[1, 1].yaxis.set_major_formatter("{x:g}")
+    axes[1, 1].tick_params(axis="x", labelsize=8)
     _histogram(axes[1, 2], np.array([row.limiting for row in rows], dtype=float), chosen)
-    axes[0, 0].legend(frameon=False)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=130, metadata={"Software": None})
     return content.getvalue()
@@ -68,8 +71,10 @@ def _scatter(axes: Axes, vectors: Sequence[Array], chosen: Array, title: str) ->
     left, values, _ = np.linalg.svd(centred, full_matrices=False)
     first, second = (left * values)[:, :2].T if min(centred.shape) > 1 else np.zeros((2, len(vectors)))
     shares = 100.0 * values**2 / max((values**2).sum(), np.finfo(float).tiny)
-    axes.scatter(first[~chosen], second[~chosen], color=_ALL, s=18, label="not chosen")
-    axes.scatter(first[chosen], second[chosen], color=_CHOSEN, s=26, label="chosen")
+    axes.scatter(first[chosen], second[chosen], color=_CHOSEN, s=30, label="chosen")
+    axes.scatter(
+        first[~chosen], second[~chosen], facecolor=_ALL, edgecolor="0.4", linewidth=0.5, s=14, label="not chosen"
+    )
     for k, name in enumerate("xy"):
         share = f" ({shares[k]:.0f} %)" if k < len(shares) else ""
         axes.set(**{f"{name}label": f"principal component {k + 1}{share}"})
@@ -78,10 +83,10 @@ def _scatter(axes: Axes, vectors: Sequence[Array], chosen: Array, title: str) ->
 
 def _plot_gaps(axes: Axes, choice: Choice) -> None:
     axes.plot(np.arange(1, len(choice.gaps) + 1), choice.gaps, color=_CHOSEN)
-    axes.axvline(choice.count, color="0.4", linewidth=0.8)
+    axes.plot(choice.count, choice.gaps[choice.count - 1], "o", color=_CHOSEN)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="structures chosen", ylabel="distance of the farthest from the chosen", ylim=(0.0, None))
-    axes.set_title(f"{choice.count} of {len(choice.order)} chosen")
+    axes.set(xlabel="structures chosen", ylabel="of the farthest structure, scaled", ylim=(0.0, None))
+    axes.set_title(f"Distance from the chosen ones: {choice.count} of {len(choice.order)}")
 
 
 def _bars(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from .coverage import plot_coverage
 from .describe import Description, describe
 from .duplicates import find_duplicates
 from .filters import check_electrons, check_elements, check_framework, check_overlap, check_pore, check_size
+from .limits import Limits
 from .pores import compute_pore_diameters
 from .reading import find_cifs, read_cif
 from .symmetry import find_crystal_system, reduce_to_primitive
@@ -28,32 +30,10 @@ from .table import Row, encode_table
 if TYPE_CHECKING:
     from ...models.loading import LoadedModel
 
-#: Kinetic diameter of nitrogen, Angstrom: the smallest pore limiting diameter of the paper's set.
-PORE = 3.6
-MAX_ATOMS = 200
-
 _LINKER, _NODE, _BONDS = "linker_descriptor", "node_descriptor", "bonds"
 _SPACE_GROUP, _SYSTEM = "space_group", "crystal_system"
 _LIMITING, _LARGEST = "pore_limiting_diameter", "largest_pore_diameter"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a structure must be.
-
-    Attributes
-    ----------
-    elements : tuple of str or None
-        Elements that it may hold, of those that the model knows; any of these by default.
-    max_atoms : int
-        Largest number of atoms in the primitive cell.
-    pore : float
-        The pore limiting diameter is larger than this, Angstrom.
-    """
-
-    elements: tuple[str, ...] | None = None
-    max_atoms: int = MAX_ATOMS
-    pore: float = PORE
+_DUPLICATES = "duplicates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +57,8 @@ def run_curation(
     """Filter the CIFs of a folder, describe what is left, and choose from it.
 
     Beside `output`, ``NAME.extxyz`` with the primitive cells in the order of choice, it writes ``NAME.csv`` with a row
-    for each CIF, and ``NAME.png`` with plots of what is covered. Where it was stopped it goes on.
+    for each CIF, and ``NAME.png`` with plots of what is covered. Where it was stopped it goes on. What else lies in the
+    folder does not matter, so that `output` may lie there, too.
 
     Parameters
     ----------
@@ -101,17 +82,21 @@ def run_curation(
     FramesError
         There is no such folder, or no CIF in it.
     TrainingError
-        No structure is left, an element is asked for that the model lacks, or the output was made otherwise; see `Job`.
+        No structure is left, an element is asked for that the model lacks, the output was made otherwise (see `Job`),
+        or a table or plots lie beside it that are not those of this curation. None of these is changed.
     MissingExtraError
         A package of the extra ``training`` is not installed.
     """
     limits = limits or Limits()
     _check(model, count, limits)
     cifs = find_cifs(folder)
-    settings = {"model": model.digest, "head": model.head, "count": count, **asdict(limits)}
+    settings = {"model": model.digest, "head": model.head, "count": count, "names": _digest(cifs), **asdict(limits)}
     job = Job(output, "curate", list(cifs.values()), settings)
     if job.finished:
         return Curation(job.finished, ())
+    table, plots = output.with_suffix(".csv"), output.with_suffix(".png")
+    if not job.has(_DUPLICATES):  # they are written after these
+        _check_beside({table: None, plots: None})
     parts = [
         job.do(f"structure {name}", partial(_examine, name, cifs[name], model, limits))
         for name in track(list(cifs), "structures")
@@ -120,15 +105,18 @@ def run_curation(
         for atoms in part.frames:
             atoms.info.update({"name": name, "source": name})  # extended XYZ may have changed them: 007, 1e5
     left = [part.frames[0] for part in parts if not part.dropped]
-    same = job.do("duplicates", partial(_drop_duplicates, left, track))
+    same = job.do(_DUPLICATES, partial(_drop_duplicates, left, track))
     dropped = tuple(each for part in (*parts, same) for each in part.dropped)
     left = [atoms for atoms in left if atoms.info["name"] not in {each.name for each in same.dropped}]
     rows = {name: Row(name) for name in cifs}
     rows |= {atoms.info["name"]: _make_row(atoms) for part in parts for atoms in part.frames}
     rows |= {each.name: replace(rows[each.name], dropped=each.reason) for each in dropped}
-    chosen = _choose(left, count, rows, output) if left else []
+    chosen, pictures = _choose(left, count, rows) if left else ([], None)
+    beside = {table: encode_table(list(rows.values())), **({plots: pictures} if pictures else {})}
+    _check_beside(beside)
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_file(output.with_suffix(".csv"), encode_table(list(rows.values())))
+    for path, content in beside.items():
+        write_file(path, content)
     return Curation(job.finish([Part(chosen, dropped)]), tuple(rows.values()))
 
 
@@ -143,6 +131,23 @@ def _check(model: LoadedModel, count: int, limits: Limits) -> None:
             f"The model {model.name} does not know {' '.join(unknown)}",
             f"Its elements are {' '.join(model.elements)}, and only of these it has descriptors",
             "Leave it out, or take a model that knows it",
+        )
+
+
+def _digest(names: Iterable[str]) -> str:
+    """Stand for the names of the CIFs, which the structures are called by."""
+    return hashlib.sha256("\0".join(names).encode()).hexdigest()[:16]
+
+
+def _check_beside(files: Mapping[Path, bytes | None]) -> None:
+    """Raise an error where one of the files is there with anything but the content that it is to have."""
+    there = [path for path in files if path.exists()]
+    theirs = [path for path in there if files[path] is None or path.read_bytes() != files[path]]
+    if theirs:
+        raise TrainingError(
+            f"{' and '.join(map(str, theirs))} would be overwritten",
+            "What is there was not written by this curation",
+            "Name another output, or move it away",
         )
 
 
@@ -203,7 +208,7 @@ def _make_row(atoms: Atoms) -> Row:
     )
 
 
-def _choose(left: Sequence[Atoms], count: int, rows: dict[str, Row], output: Path) -> list[Atoms]:
+def _choose(left: Sequence[Atoms], count: int, rows: dict[str, Row]) -> tuple[list[Atoms], bytes]:
     """Choose structures, complete their rows, and draw what they cover."""
     descriptions = [Description(atoms.info[_LINKER], atoms.info[_NODE]) for atoms in left]
     choice = choose(descriptions, [atoms.info[_SYSTEM] for atoms in left], count)
@@ -215,11 +220,9 @@ def _choose(left: Sequence[Atoms], count: int, rows: dict[str, Row], output: Pat
     chosen = [left[k] for k in choice.chosen]
     for rank, atoms in enumerate(chosen, 1):
         rows[atoms.info["name"]] = replace(rows[atoms.info["name"]], rank=rank)
-    output.parent.mkdir(parents=True, exist_ok=True)
     own = [rows[atoms.info["name"]] for atoms in left]
-    picture = plot_coverage(own, [frozenset(atoms.symbols) for atoms in left], descriptions, choice)
-    write_file(output.with_suffix(".png"), picture)
-    return [_strip(atoms) for atoms in chosen]
+    pictures = plot_coverage(own, [frozenset(atoms.symbols) for atoms in left], descriptions, choice)
+    return [_strip(atoms) for atoms in chosen], pictures
 
 
 def _strip(atoms: Atoms) -> Atoms:

@@ -18,18 +18,19 @@ from .symmetry import reduce_to_primitive
 LENGTH_TOLERANCE = 0.03
 #: cell angles within this, degrees,
 ANGLE_TOLERANCE = 2.0
-#: and atoms displaced by no more than this in the root mean square, in units of the cubic root of the volume per atom.
+#: and each atom displaced by no more than this, in units of the cubic root of the volume per atom.
 SITE_TOLERANCE = 0.1
 
-# Volumes per atom that differ by more than this fraction cannot have lengths and angles that near each other.
-_VOLUMES = 0.12
+# Angstrom. Supercells of crystals that are noisy are reduced with this: what is left of the noise is then compared.
+_NOISE = 0.2
 
 
 def find_duplicates(structures: Sequence[Atoms], track: Track = silently) -> dict[int, int]:
     """Find the structures that are the same as an earlier one.
 
-    Those of the same composition and of nearly the same volume per atom are compared by pymatgen's `StructureMatcher`,
-    which looks for a lattice and an origin in which they agree.
+    Those of the same composition are compared by pymatgen's `StructureMatcher`, which looks for a lattice and an origin
+    in which they agree. Of two supercells whose atoms are off their places by more than some hundredths of an Angstrom,
+    none being a supercell of the other, it may not find any.
 
     Parameters
     ----------
@@ -59,20 +60,14 @@ def find_duplicates(structures: Sequence[Atoms], track: Track = silently) -> dic
         scale=False,
         attempt_supercell=True,
     )
-    kept: dict[Any, list[tuple[int, float, Any]]] = {}
+    kept: dict[Any, list[tuple[int, Any]]] = {}
     found: dict[int, int] = {}
     for number in track(range(len(structures)), "duplicates"):
         atoms = _reduce(structures[number])
-        volume, crystal = atoms.get_volume() / len(atoms), _convert(atoms)
-        alike = kept.setdefault(_compose(atoms), [])
-        same = (
-            earlier
-            for earlier, theirs, other in alike
-            if abs(volume - theirs) <= _VOLUMES * min(volume, theirs) and matcher.fit(crystal, other)
-        )
-        original = next(same, None)
+        crystal, alike = _convert(atoms), kept.setdefault(_compose(atoms), [])
+        original = next((earlier for earlier, other in alike if matcher.fit(crystal, other)), None)
         if original is None:
-            alike.append((number, volume, crystal))
+            alike.append((number, crystal))
         else:
             found[number] = original
     return found
@@ -80,7 +75,7 @@ def find_duplicates(structures: Sequence[Atoms], track: Track = silently) -> dic
 
 def _reduce(atoms: Atoms) -> Atoms:
     try:
-        return reduce_to_primitive(atoms)
+        return reduce_to_primitive(atoms, _NOISE)
     except StructureError:
         return atoms
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ high_accuracy_atomnet(network, "OCC")
 network.calculate_free_sphere_parameters(sys.argv[2])
 """
 _ATTEMPTS = 3
+_FAILED = "Zeo++ cannot compute its pores"
+
+#: What Zeo++ may take for a structure at a time, seconds.
+TIME_LIMIT = 600.0
 
 #: Atoms are displaced by this, Angstrom, where Zeo++ fails: it does on corners at which more than four cells meet.
 DISPLACEMENT = 1e-4
@@ -70,7 +75,7 @@ def compute_pore_diameters(atoms: Atoms) -> PoreDiameters:
     MissingExtraError
         pyzeo is not installed.
     StructureError
-        Zeo++ cannot do it, such as for an element that it has no radius of.
+        Zeo++ cannot do it, such as for an element that it has no radius of, crashes, or takes longer than `TIME_LIMIT`.
     """
     require("pyzeo")
     generator = np.random.default_rng(0)
@@ -87,20 +92,28 @@ def _run_zeo(atoms: Atoms) -> PoreDiameters:
     with TemporaryDirectory() as folder:
         given, found = Path(folder, "structure.v1"), Path(folder, "diameters.txt")
         given.write_text(_format_v1(atoms), encoding="utf-8")
-        done = subprocess.run(
-            [sys.executable, "-c", _WORK, str(given), str(found)],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        said = _call_zeo(given, found)
         try:
             words = found.read_text(encoding="utf-8").split()
             included, limiting = float(words[1]), float(words[2])
         except (OSError, IndexError, ValueError) as error:
-            said = " ".join((done.stderr or done.stdout).split())[-200:]
-            raise StructureError("Zeo++ cannot compute its pores", said) from error
+            raise StructureError(_FAILED, said) from error
+    if not (math.isfinite(included) and math.isfinite(limiting)):
+        raise StructureError(_FAILED, f"It finds diameters of {limiting} and {included} A")
     return PoreDiameters(limiting, included)
+
+
+def _call_zeo(given: Path, found: Path) -> str:
+    """Run Zeo++ in a process of its own, and return the end of what it says."""
+    command = [sys.executable, "-c", _WORK, str(given), str(found)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False, timeout=TIME_LIMIT
+        )
+    except subprocess.TimeoutExpired as error:
+        raise StructureError(_FAILED, f"It was not done after {TIME_LIMIT:g} s") from error
+    said = " ".join((done.stderr or done.stdout).split())[-200:]
+    return said or f"It ended with status {done.returncode} and without a word"
 
 
 def _format_v1(atoms: Atoms) -> str:

@@ -18,8 +18,14 @@ SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", 
 _LAST = (2, 15, 74, 142, 167, 194, 230)  # number of the last space group of each
 
 
-def reduce_to_primitive(atoms: Atoms) -> Atoms:
+def reduce_to_primitive(atoms: Atoms, symprec: float = SYMPREC) -> Atoms:
     """Return the primitive cell, or the cell itself where that is one.
+
+    Parameters
+    ----------
+    atoms : Atoms
+    symprec : float, optional
+        How far atoms may be off their symmetric places, Angstrom.
 
     Raises
     ------
@@ -28,7 +34,7 @@ def reduce_to_primitive(atoms: Atoms) -> Atoms:
     MissingExtraError
         spglib is not installed.
     """
-    lattice, scaled, numbers = _ask("standardize_cell", atoms, to_primitive=True, no_idealize=True)
+    lattice, scaled, numbers = _ask("standardize_cell", atoms, symprec, to_primitive=True, no_idealize=True)
     if len(numbers) == len(atoms):
         return atoms
     return Atoms(numbers, scaled_positions=scaled, cell=lattice, pbc=True)
@@ -44,11 +50,11 @@ def find_crystal_system(atoms: Atoms) -> tuple[str, str]:
     MissingExtraError
         spglib is not installed.
     """
-    dataset = _ask("get_symmetry_dataset", atoms)
+    dataset = _ask("get_symmetry_dataset", atoms, SYMPREC)
     return dataset.international, SYSTEMS[int(np.searchsorted(_LAST, dataset.number))]
 
 
-def _ask(question: str, atoms: Atoms, **options: bool) -> Any:
+def _ask(question: str, atoms: Atoms, symprec: float, **options: bool) -> Any:
     """Call a function of spglib, which fails with an error or with nothing and a warning, as the process has it."""
     require("spglib")
     import spglib
@@ -57,7 +63,7 @@ def _ask(question: str, atoms: Atoms, **options: bool) -> Any:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Set OLD_ERROR_HANDLING", category=DeprecationWarning)
         try:
-            found = getattr(spglib, question)(cell, symprec=SYMPREC, **options)
+            found = getattr(spglib, question)(cell, symprec=symprec, **options)
         except spglib.SpglibError as error:
             found, reason = None, str(error)
     if found is None:

@@ -1,6 +1,10 @@
 """The whole step on a toy set, from Python and from the command line."""
 
 import csv
+import math
+import re
+import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +17,18 @@ from mace_mof_calc.domain.descriptors import compute_descriptors
 from mace_mof_calc.errors import MissingExtraError, TrainingError
 from mace_mof_calc.frames import read_frames
 from mace_mof_calc.models.loading import load
-from mace_mof_calc.training.curate import curation
+from mace_mof_calc.training.curate import curation, pores
 from mace_mof_calc.training.curate.bonds import find_bonds, find_nodes
-from mace_mof_calc.training.curate.curation import Limits, run_curation
+from mace_mof_calc.training.curate.curation import run_curation
 from mace_mof_calc.training.curate.describe import describe
+from mace_mof_calc.training.curate.limits import Limits
 from mace_mof_calc.training.curate.pores import PoreDiameters, compute_pore_diameters
 from mace_mof_calc.training.curate.reading import find_cifs, read_cif
+from mace_mof_calc.training.curate.symmetry import SYSTEMS
 from mace_mof_calc.training.job import read_manifest
 
-REFERENCE = Path(__file__).parents[5] / "shared" / "reference"
+ROOT = Path(__file__).parents[4]
+REFERENCE = ROOT.parent / "shared" / "reference"
 WIDTHS = {"Al": PoreDiameters(6.88, 7.38), "Zn": PoreDiameters(11.06, 11.85), "Zr": PoreDiameters(3.5, 8.6)}
 
 
@@ -147,6 +154,115 @@ def test_it_goes_on_where_it_was(folder, model, tmp_path, quick_pores, monkeypat
     assert fresh.with_suffix(".csv").read_bytes() == output.with_suffix(".csv").read_bytes()
 
 
+def test_output_in_the_folder_itself(folder, model, tmp_path, quick_pores):
+    cifs = tmp_path / "cifs"
+    shutil.copytree(folder, cifs)
+    output = cifs / "chosen.extxyz"
+    first = run_curation(cifs, output, model, 2)
+    (cifs / "notes.txt").write_text("Not a CIF")
+    before = list(quick_pores)
+    again = run_curation(cifs, output, model, 2)
+    assert (again.rows, again.manifest) == ((), first.manifest)
+    shutil.copytree(cifs, tmp_path / "moved", ignore=shutil.ignore_patterns("*.lock"))
+    assert run_curation(tmp_path / "moved", tmp_path / "moved" / "chosen.extxyz", model, 2).rows == ()
+    assert quick_pores == before
+
+
+@pytest.mark.parametrize(
+    ("renamed", "reason"),
+    [
+        ({"MIL-53": "MOF-74", "MOF-74": "MIL-53"}, "from other input files"),  # the first of duplicates is another one
+        ({"MIL-53": "MIL-53a"}, r"names was '\w+' and is '\w+'$"),
+    ],
+    ids=["exchanged", "same-order"],
+)
+def test_other_names_are_another_job(folder, model, tmp_path, quick_pores, renamed, reason):
+    cifs, output = tmp_path / "cifs", tmp_path / "chosen.extxyz"
+    shutil.copytree(folder, cifs)
+    run_curation(cifs, output, model, 2)
+    contents = {name: (cifs / f"{name}.cif").read_bytes() for name in renamed}
+    for name in renamed:
+        (cifs / f"{name}.cif").unlink()
+    for name, new in renamed.items():
+        (cifs / f"{new}.cif").write_bytes(contents[name])
+    with pytest.raises(TrainingError) as caught:
+        run_curation(cifs, output, model, 2)
+    assert re.search(reason, caught.value.why)
+
+
+@pytest.mark.parametrize("suffixes", [(".csv",), (".png",), (".csv", ".png")])
+def test_files_of_others_are_kept(folder, model, tmp_path, quick_pores, suffixes):
+    output = tmp_path / "chosen.extxyz"
+    own = [output.with_suffix(suffix) for suffix in suffixes]
+    for path in own:
+        path.write_text("A year's work")
+    with pytest.raises(TrainingError, match=" and ".join(map(str, own)) + " would be overwritten"):
+        run_curation(folder, output, model, 2)
+    assert sorted(tmp_path.iterdir()) == own
+    assert all(path.read_text() == "A year's work" for path in own)
+    assert not quick_pores
+
+
+def test_table_and_plots_of_a_run_that_was_stopped_are_its_own(folder, model, tmp_path, quick_pores, monkeypatch):
+    output = tmp_path / "chosen.extxyz"
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(curation.Job, "finish", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_curation(folder, output, model, 2)
+    table = output.with_suffix(".csv")
+    content = table.read_bytes()
+    table.write_text("A year's work")  # in the meantime
+    with pytest.raises(TrainingError, match=r"chosen.csv would be overwritten\. .*move it away"):
+        run_curation(folder, output, model, 2)
+    assert table.read_text() == "A year's work"
+    table.write_bytes(content)
+    assert run_curation(folder, output, model, 2).manifest.frames == 2
+
+
+def test_plots_are_the_same_in_every_process(folder, model, tmp_path, quick_pores, monkeypatch):
+    # Or else those of a run that was stopped would seem to be another's: sets of words have an order by chance.
+    class Shuffled(frozenset):
+        def __iter__(self):
+            return iter(sorted(frozenset.__iter__(self), reverse=True))
+
+    first = run_curation(folder, tmp_path / "first.extxyz", model, 2)
+    monkeypatch.setattr(curation, "frozenset", Shuffled, raising=False)
+    assert run_curation(folder, tmp_path / "second.extxyz", model, 2).rows == first.rows
+    assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"pore": math.nan}, "above nan A"),
+        ({"pore": math.inf}, "above inf A"),
+        ({"pore": -1.0}, "above -1.0 A"),
+        ({"max_atoms": 0}, "0 atoms"),
+        ({"elements": ()}, "No element"),
+    ],
+)
+def test_limits_that_make_no_sense(limits, reason):
+    with pytest.raises(TrainingError, match=reason):
+        Limits(**limits)
+
+
+@pytest.mark.parametrize(
+    "words", ["--pore nan", "--pore inf", "--pore -3", "--max-atoms -1", "--count 0", "--elements Q"]
+)
+def test_one_error_on_the_command_line(folder, tiny_packed, tmp_path, capsys, words):
+    output = tmp_path / "chosen.extxyz"
+    assert main(["curate", str(folder), "-o", str(output), "--model", str(tiny_packed), *words.split()]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("mace-mof: error: ")
+    assert printed.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("limits", "left"),
     [
@@ -163,8 +279,9 @@ def test_limits(folder, model, tmp_path, quick_pores, limits, left):
 
 def test_nothing_left(folder, model, tmp_path, quick_pores):
     output = tmp_path / "chosen.extxyz"
-    with pytest.raises(TrainingError, match=r"No frame is left.*pores"):
-        run_curation(folder, output, model, 2, Limits(pore=99.0))
+    for _ in range(2):  # the table of the first time is its own
+        with pytest.raises(TrainingError, match=r"No frame is left.*pores"):
+            run_curation(folder, output, model, 2, Limits(pore=99.0))
     assert not output.exists()
     assert all(row["dropped"] for row in read_table(output.with_suffix(".csv")).values())
 
@@ -222,13 +339,33 @@ def test_zeo_is_asked(tmp_path, model):
     assert (found.rows[0].limiting, found.rows[0].largest) == (alone.limiting, alone.largest)
 
 
-def test_an_element_that_zeo_does_not_know(folder, model, tmp_path, monkeypatch):
-    def fail(atoms):
-        raise curation.StructureError("Zeo++ cannot compute its pores")
+def test_a_structure_that_zeo_crashes_on_is_dropped(tmp_path, model, monkeypatch):
+    (tmp_path / "cifs").mkdir()
+    for name in ("MIL-53", "MOF-74"):
+        structures.load(name).write(tmp_path / "cifs" / f"{name}.cif")
+    crash = "import os, sys\nif 'Zn' in open(sys.argv[1]).read(): os.abort()\nopen(sys.argv[2], 'w').write('x 8.0 7.0')"
+    monkeypatch.setattr(pores, "_WORK", crash)
+    found = run_curation(tmp_path / "cifs", tmp_path / "chosen.extxyz", model, 2)
+    assert [row.rank for row in found.rows] == [1, None]
+    assert found.rows[1].dropped.startswith("computation: Zeo++ cannot compute its pores. It ended with status -6")
 
-    monkeypatch.setattr(curation, "compute_pore_diameters", fail)
-    with pytest.raises(TrainingError, match=r"computation: Zeo\+\+ cannot"):
-        run_curation(folder, tmp_path / "chosen.extxyz", model, 1)
+
+def test_what_is_said_of_the_published_cifs():
+    table = read_table(ROOT / "docs" / "results" / "curated-reference.csv")
+    left = {name: row for name, row in table.items() if not row["dropped"]}
+    assert [row["dropped"].partition(":")[0] for name, row in table.items() if name not in left] == ["charge"]
+    systems = Counter(row["crystal_system"] for row in left.values())
+    assert {row["crystal_system"] for row in left.values() if row["chosen"]} == set(systems) == set(SYSTEMS)
+    elements = {name: set(re.findall("[A-Z][a-z]?", row["formula"])) for name, row in left.items()}
+    missing = set.union(*elements.values()) - set.union(*(elements[name] for name in left if left[name]["chosen"]))
+    pores = [float(row["pore_limiting_diameter"]) for row in left.values()]
+    said = " ".join((ROOT / "docs" / "training.md").read_text().split())
+    assert f"{len(left)} of the {len(table)} are left" in said
+    assert f"{min(pores):.2f} A at least, {max(pores):.2f} A at most" in said
+    *most, last = [f"{number} {system}" for system, number in systems.most_common()]
+    assert f"They are {', '.join(most)} and {last}, and each system" in said
+    assert f"among the {sum(bool(row['chosen']) for row in left.values())} chosen; I, Zr, In and Ga are not" in said
+    assert missing == {"I", "Zr", "In", "Ga"}
 
 
 @pytest.mark.skipif(not REFERENCE.is_dir(), reason="published data are not here")
