@@ -78,6 +78,10 @@ OPTIONS = {
     "quantum": ("--quantum", None, True),
     "min_frequency": ("--min-frequency", "1.5", 1.5),
     "soft_modes": ("--soft-modes", "9", 9),
+    "equal_frames": ("--equal-frames", "4", 4),
+    "mixed_frames": ("--mixed-frames", "6", 6),
+    "mixed_limit": ("--mixed-limit", "5", 5.0),
+    "sizes": ("--rms", "0.01,0.02", (0.01, 0.02)),
     "limits": ("--contact 0.5 --max-stretch 2 --max-force", "10", Limits(0.5, 2.0, 10.0)),
 }
 
