@@ -16,7 +16,7 @@ from phonopy_mlp.cli.options import own_parser
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "training" / "zif8"))
 import prepare
-import tabulate
+import results
 
 SCRIPTS = Path(prepare.__file__).parent
 
@@ -88,7 +88,7 @@ def test_each_command_reads_what_is_there_by_then(tmp_path):
     subprocess.run(["sh", SCRIPTS / "run.sh", work], env=environment, check=True)
     (_, *first), *commands, (_, *last) = (line.split("\t")[:-1] for line in log.read_text().splitlines())
     assert first == [str(SCRIPTS / "prepare.py"), str(work), "crystals"]
-    assert last == [str(SCRIPTS / "tabulate.py"), "."]
+    assert last == [str(SCRIPTS / "results.py"), "."]
     models = {"mini", "gfn1-xtb"}
     for program, *words in commands:
         if program == "phonopy-mlp":
@@ -109,7 +109,7 @@ def test_each_command_reads_what_is_there_by_then(tmp_path):
                 models.add(asked.name)
             else:
                 there.add(str(asked.output))
-    evaluated = {f"{model}-evaluated/{name}" for model in (tabulate.BEFORE, tabulate.AFTER) for name in tabulate.SETS}
+    evaluated = {f"{model}-evaluated/{name}" for model in (results.BEFORE, results.AFTER) for name in results.SETS}
     assert evaluated <= there
 
 
@@ -139,15 +139,15 @@ def test_where_the_minima_come_from(tmp_path):
 @pytest.fixture
 def evaluated(tmp_path):
     """Write evaluations in which each error after is a tenth of the one before."""
-    for model, factor in ((tabulate.BEFORE, 1.0), (tabulate.AFTER, 0.1)):
-        for place, (evaluation, groups) in enumerate(tabulate.SETS.items(), 1):
+    for model, factor in ((results.BEFORE, 1.0), (results.AFTER, 0.1)):
+        for place, (evaluation, groups) in enumerate(results.SETS.items(), 1):
             folder = tmp_path / f"{model}-evaluated" / evaluation
             folder.mkdir(parents=True)
             with (folder / "errors.csv").open("w", newline="") as file:
-                writer = csv.DictWriter(file, ["group", "frames", *tabulate.ERRORS])
+                writer = csv.DictWriter(file, ["group", "frames", *results.ERRORS])
                 writer.writeheader()
                 for group in groups:
-                    writer.writerow({"group": group, "frames": 7, **dict.fromkeys(tabulate.ERRORS, factor * place)})
+                    writer.writerow({"group": group, "frames": 7, **dict.fromkeys(results.ERRORS, factor * place)})
             _write_modes(folder / "model", int(20 * factor), 0.5 - factor)
             _write_modes(tmp_path / "reference" / evaluation, 0, 0.6)
             deviations = {part: {"rmsd": factor} for part in ("full_range", "below_20_THz")}
@@ -164,8 +164,8 @@ def _write_modes(folder, imaginary, lowest):
 
 
 def test_the_table(evaluated, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["tabulate.py", str(evaluated)])
-    tabulate.main()
+    monkeypatch.setattr(sys, "argv", ["results.py", str(evaluated)])
+    results.main()
     with (evaluated / "table.csv").open() as file:
         rows = {(row["set"], row["quantity"]): row for row in csv.DictReader(file)}
     learnt = rows["ZIF-8 (learnt)", "forces RMSE (meV/A)"]

@@ -57,4 +57,4 @@ for model in mini-before mini-zif8; do
             --phonons $crystal-minimum.extxyz --reference reference/$crystal --dim 1 1 1 --mesh 1 1 1
     done
 done
-python "$here/tabulate.py" .
+python "$here/results.py" .

@@ -20,7 +20,7 @@ def hold(path: Path, owner: object) -> None:
     Parameters
     ----------
     path : Path
-        File to lock, removed in the end; its folder is made.
+        File to lock, removed in the end. Its folder is made, and removed in the end where nothing else came into it.
     owner : object
 
     Raises
@@ -28,6 +28,7 @@ def hold(path: Path, owner: object) -> None:
     TrainingError
         Another process has it.
     """
+    folder = None if path.parent.is_dir() else path.parent
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.resolve(), thread_local=False, is_singleton=True)
     try:
@@ -38,11 +39,14 @@ def hold(path: Path, owner: object) -> None:
             f"It has locked {path}",
             "Wait until it has ended, or name another output",
         ) from error
-    weakref.finalize(owner, _let_go, lock)
+    weakref.finalize(owner, _let_go, lock, folder)
 
 
-def _let_go(lock: FileLock) -> None:
+def _let_go(lock: FileLock, folder: Path | None) -> None:
     if lock.lock_counter == 1:
         with contextlib.suppress(OSError):  # Windows removes no file that is open; there filelock does it
             Path(lock.lock_file).unlink()
     lock.release()
+    if folder is not None:
+        with contextlib.suppress(OSError):  # something is in it
+            folder.rmdir()

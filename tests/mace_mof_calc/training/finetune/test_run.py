@@ -107,7 +107,7 @@ def test_free_atoms_that_make_the_start_much_worse_are_refused(tuned_words, work
     frames = [make_free_atom("Au", 5.45), *read_frames(tuned_words[0])[1:]]
     write_frames(tmp_path / "frames.extxyz", frames)
     assert run(workshop, tmp_path / "frames.extxyz", *words, "--energies", "free", "--no-register") == 2
-    assert "With the energies of free atoms the model would begin 2.5" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()  # other settings are not in its way
     assert not list((tmp_path / "x").iterdir())  # other settings are not in its way
 
 
@@ -319,7 +319,7 @@ def test_each_head_learns_its_own_labels(copper, workshop, tmp_path):
 def test_replay_with_elements_that_the_foundation_model_lacks_is_refused(copper, tuned_words, workshop, tmp_path):
     with pytest.raises(TrainingError, match=r"Au is in the frames of replay.*as your own"):
         finetune([workshop.copper], tmp_path / "x", "x", foundation=str(copper), replay=tuned_words[0])
-    assert not list(tmp_path.iterdir())
+    assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} <= {".lock"}
 
 
 @pytest.mark.parametrize(

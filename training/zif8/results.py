@@ -1,4 +1,4 @@
-"""What fine-tuning on ZIF-8 did, as a table and a figure: ``python training/zif8/tabulate.py FOLDER``.
+"""What fine-tuning on ZIF-8 did, as a table and a figure: ``python training/zif8/results.py FOLDER``.
 
 Reads what the evaluations of both models have written into FOLDER, and writes ``table.csv`` and ``table.png``.
 """
