@@ -4,7 +4,7 @@
 #
 #     sh training/zif8/run.sh [folder]
 #
-# One to two hours on two cores. Stop it at any time and start it again. The commands of this repository must be on the
+# Two hours on two cores. Stop it at any time and start it again. The commands of this repository must be on the
 # path (. .venv/bin/activate), with the extras xtb and training. The folder's table.csv and table.png are the result.
 # DEVICE=cuda trains on a GPU.
 set -e
@@ -48,8 +48,8 @@ mv hessians.part hessians.extxyz
 export MACE_MOF_MODELS="$PWD/models"
 train="learnt-labelled.extxyz replay.extxyz --foundation mini --level-of-theory GFN1-xTB"
 mace-mof finetune $train --name mini-before --epochs 0 --dtype float32
-OMP_NUM_THREADS=1 mace-mof finetune $train --name mini-zif8 --hessians hessians.extxyz --steps 1500 --rates 2e-3 1e-5 --tighten 0.2 0.5 \
-    --device "${DEVICE:-cpu}"
+OMP_NUM_THREADS=1 mace-mof finetune $train --name mini-zif8 --hessians hessians.extxyz --device "${DEVICE:-cpu}" \
+    --steps 1500 --rates 2e-3 1e-5 --tighten 0.2 0.5
 
 for model in mini-before mini-zif8; do
     mkdir -p $model-evaluated

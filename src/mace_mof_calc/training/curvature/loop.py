@@ -12,6 +12,7 @@ import io
 import math
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -264,6 +265,8 @@ class _Run:
             for title, source in self.sources.items()
             for stream in range(STREAMS)
         }
+        # Each stream is a thread of a CPU; on a GPU they are in it one beside the other.
+        self.map = ThreadPoolExecutor(STREAMS).map if on_cpu else map
         self.progress = _Progress()
         self.sums, self.clock = torch.zeros(len(WEIGHTS)), time.perf_counter()
 
@@ -272,7 +275,8 @@ class _Run:
         for group in self.optimiser.param_groups:
             group["lr"] = self.schedule.rate(step)
         scale = scales(self.schedule.progress(step))
-        pieces = [piece for stream in range(STREAMS) for piece in self._draw(step, stream, scale)]
+        drawn = self.map(partial(self._draw, step, scale), range(STREAMS))
+        pieces = [piece for each in drawn for piece in each]
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         losses = torch.cat([means.cpu() for means, _ in pieces]).view(-1, len(WEIGHTS))
@@ -295,7 +299,7 @@ class _Run:
         progress.step += 1
         self.sums += losses.sum(0)
 
-    def _draw(self, step: int, stream: int, scale: Scales) -> list[tuple[Tensor, ...]]:
+    def _draw(self, step: int, scale: Scales, stream: int) -> list[tuple[Tensor, ...]]:
         # What is drawn follows from the step alone, so that a restart does not change it.
         random = np.random.default_rng([7 + self.schedule.seed, step, stream])
         title = str(random.choice(self.targets.titles))

@@ -156,7 +156,7 @@ def test_crystals_are_drawn_as_often_as_they_have_frames(model, data, minimum, m
     both = Data([*data.train[:12], *map(other, data.train[:3])], data.valid, {"Cu": minimum, "other": minimum})
     run_ = loop._Run(model, both, Schedule(batch=4), "q", torch.device("cpu"))
     for step in range(500):
-        run_._draw(step, 0, None)
+        run_._draw(step, None, 0)
     few = [chosen for chosen in drawn if min(chosen) >= 12]
     assert all(max(chosen) < 12 for chosen in drawn if chosen not in few)
     assert len(few) / 500 == pytest.approx(0.2, abs=0.06)  # 0.018
