@@ -18,6 +18,7 @@ from mace_mof_calc.models.cards import get_card
 from mace_mof_calc.models.loading import load
 from mace_mof_calc.training.hessians import get_hessian
 from mace_mof_calc.training.modes import make_modes
+from phonopy_mlp.cli.main import main as phonopy_mlp_main
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "training" / "mini"))
 import archive
@@ -171,12 +172,14 @@ def test_a_model_is_packed_with_its_table(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="shell scripts")
 @pytest.mark.parametrize("words", [["build.sh"], ["build.sh", "--relabel"], ["ensemble.sh"]])
-def test_each_command_is_one(words, tmp_path):
+def test_each_command_is_one(words, tmp_path, monkeypatch, capsys):
     log, programs = tmp_path / "log", tmp_path / "bin"
     programs.mkdir()
     for name in ("mace-mof", "python", "phonopy-mlp", "cp"):
         (programs / name).write_text(f'#!/bin/sh\nprintf "%s\\t" {name} "$@" >> "{log}"\necho >> "{log}"\n')
         (programs / name).chmod(0o755)
+    (tmp_path / "work" / "minima" / "MOF-5").mkdir(parents=True)
+    (tmp_path / "work" / "minima" / "MOF-5" / "MOF-5.cif").touch()
     environment = os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
     script, *options = words
     subprocess.run(["sh", SCRIPTS / script, *options, tmp_path / "work"], env=environment, check=True)
@@ -185,6 +188,11 @@ def test_each_command_is_one(words, tmp_path):
     assert "finetune" in [name for name, *_ in commands]
     for command in commands:
         _make_parser().parse_args(command)
+    monkeypatch.chdir(programs)
     for program, *rest in lines:
         if program == "python" and rest[0] != "-":
             assert Path(rest[0]).is_file()
+        elif program == "phonopy-mlp":  # lacks nothing but its structure
+            assert phonopy_mlp_main(rest) == 2
+            assert "Structure file 'MOF-5.cif' was not found" in capsys.readouterr().err
+    assert ("phonopy-mlp" in [program for program, *_ in lines]) is ("--relabel" in options)

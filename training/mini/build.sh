@@ -21,8 +21,8 @@ if [ $relabel = yes ]; then
     for cif in minima/*/*.cif; do
         name=$(basename "$cif" .cif)
         [ -e "minima/$name/$name.cif" ] && [ ! -e "minima/$name/stabilised.cif" ] || continue
-        (cd "minima/$name" && phonopy-mlp run --mlp gfn1-xtb "$name.cif" --dim 1 1 1 --relax-fmax 1e-4 \
-            --fix-symmetry 0.001 --stabilise)
+        (cd "minima/$name" && phonopy-mlp run --mlp gfn1-xtb "$name.cif" --dim 1 1 1 --relax --relax-fmax 1e-4 \
+            --symmetrise --stabilise)
     done
     python "$here/cells.py" collect minima
     mace-mof label minima/minima.extxyz -o minima.extxyz --calculator gfn1-xtb --workers 2
