@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ...files import encode_figure
 from .choose import Choice
 from .describe import Description
 from .symmetry import SYSTEMS
@@ -61,9 +61,7 @@ def plot_coverage(
     axes[1, 1].tick_params(axis="x", labelsize=8)
     _histogram(axes[1, 2], np.array([row.limiting for row in rows], dtype=float), chosen)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=130, metadata={"Software": None})
-    return content.getvalue()
+    return encode_figure(figure)
 
 
 def _scatter(axes: Axes, vectors: Sequence[Array], chosen: Array, title: str) -> None:

@@ -14,11 +14,11 @@ from ase.data import chemical_symbols
 from ...backend import import_mace
 from ...devices import resolve_device
 from ...errors import FramesError, TrainingError
-from ...files import write_file
+from ...files import encode_figure, write_file
 from ...frames import get_labels, read_frames, write_frames
 from ...models.weights import resolve
 from ..finetune.atoms import read_free_atoms
-from ..finetune.curves import draw_curves
+from ..finetune.curves import plot_curves
 from ..finetune.division import FREE, divide, read_division, read_labelled, separate
 from ..finetune.packing import pack
 from ..finetune.recipe import OWN_HEAD, Architecture, Description, Recipe
@@ -142,7 +142,7 @@ def finetune_with_hessians(
         raise
     learnt, test = _train(model, own, minima, schedule, folder, job.question, where, track)
     write_frames(folder / TEST, own["test"])
-    write_file(folder / FIGURE, draw_curves(learnt.history, schedule.steps, "step"))
+    write_file(folder / FIGURE, encode_figure(plot_curves(learnt.history, schedule.steps, "step")))
     path = pack(learnt.model, folder / name, description, foundation=base, frames=own["train"], test=[test])
     result: dict[str, Any] = {
         "epochs": schedule.steps,

@@ -10,7 +10,7 @@ from pathlib import Path
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
-from ...files import write_file
+from ...files import encode_figure, write_file
 from ...frames import get_labels, read_frames
 from ..calculators import get_digest, make_calculator
 from ..job import Job, Part, Track, silently
@@ -89,7 +89,8 @@ def evaluate(
     rows = make_rows(errors)
     write_file(folder / f"{TABLE}.csv", format_csv(rows).encode())
     write_file(folder / f"{TABLE}.json", format_json(rows, about).encode())
-    plot_parity(compared, f"{model}{f', head {head}' if head else ''}").savefig(folder / FIGURE, dpi=150)
+    title = f"{model}{f', head {head}' if head else ''}"
+    write_file(folder / FIGURE, encode_figure(plot_parity(compared, title)))
     return Evaluation(errors, job.finished is not None)
 
 

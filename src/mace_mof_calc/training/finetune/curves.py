@@ -98,13 +98,6 @@ def plot_curves(history: Sequence[HeadErrors], best: int, unit: str = "epoch") -
     return figure
 
 
-def draw_curves(history: Sequence[HeadErrors], best: int, unit: str = "epoch") -> bytes:
-    """Return the figure of `plot_curves` as PNG."""
-    content = io.BytesIO()
-    plot_curves(history, best, unit).savefig(content, format="png", dpi=150)
-    return content.getvalue()
-
-
 def _title(name: str) -> str:
     unit = _UNITS.get(name.partition("_")[0])
     return name if unit is None else f"{name}_{unit.replace('/', '_per_').replace('^', '')}"

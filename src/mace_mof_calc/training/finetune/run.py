@@ -14,12 +14,12 @@ from ase.data import chemical_symbols
 from ...backend import import_mace
 from ...devices import resolve_device
 from ...errors import TrainingError
-from ...files import write_file
+from ...files import encode_figure, write_file
 from ...frames import write_frames
 from ...models.own import check_name
 from ...models.weights import resolve
 from ..job import Dropped, Job, Track, digest_input, manifest_path, silently
-from .curves import HeadErrors, draw_curves
+from .curves import HeadErrors, plot_curves
 from .division import FREE, divide, read_division, read_labelled, separate
 from .extend import Blueprint
 from .graphs import default_dtype, make_graphs
@@ -165,7 +165,7 @@ def finetune(
         track=track,
     )
     write_frames(folder / TEST, groups[OWN_HEAD, "test"])
-    write_file(folder / FIGURE, draw_curves(trained.history, trained.best))
+    write_file(folder / FIGURE, encode_figure(plot_curves(trained.history, trained.best)))
     path = pack(
         Blueprint(model.hyperparameters, trained.state),
         folder / name,
