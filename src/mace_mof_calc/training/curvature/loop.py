@@ -11,7 +11,7 @@ import csv
 import io
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass, field, fields
 from functools import partial
@@ -116,7 +116,7 @@ def train(
         The loss is not finite, or the checkpoint cannot be read or is that of another training.
     """
     where = torch.device(device)
-    with torch.cuda.device(where) if where.type == "cuda" else contextlib.nullcontext():
+    with torch.cuda.device(where) if where.type == "cuda" else _dividing_threads():
         run = _Run(model, data, schedule, question, where)
         if (folder / CHECKPOINT).is_file():
             run.restore(folder)
@@ -360,6 +360,17 @@ class _Run:
 def _read_energies(model: Blueprint) -> dict[int, float]:
     values = model.state["atomic_energies_fn.atomic_energies"].flatten().tolist()
     return dict(zip(model.hyperparameters.atomic_numbers, values, strict=True))
+
+
+@contextlib.contextmanager
+def _dividing_threads() -> Iterator[None]:
+    """Leave each stream, which is a thread, its part of PyTorch's threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, before // STREAMS))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _count_channels(model: Blueprint) -> int:

@@ -1,5 +1,7 @@
 """Steps, and what a kill does to them."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -128,6 +130,24 @@ def test_a_training_that_was_stopped_ends_as_if_it_had_not_been(model, data, tmp
     # One that is finished is not begun again.
     run(model, data, stopped)
     assert len(steps) == 7
+
+
+def test_the_two_draws_of_a_step_share_the_threads(model, data, monkeypatch, tmp_path):
+    before, found = torch.get_num_threads(), []
+    real = loop._Run._draw
+    monkeypatch.setattr(
+        loop._Run,
+        "_draw",
+        lambda *words: found.append((threading.get_ident(), torch.get_num_threads())) or real(*words),
+    )
+    torch.set_num_threads(6)
+    try:
+        run(model, data, tmp_path, steps=4)
+        assert torch.get_num_threads() == 6
+    finally:
+        torch.set_num_threads(before)
+    assert {count for _, count in found} == {3}
+    assert threading.get_ident() not in {thread for thread, _ in found}
 
 
 def test_a_checkpoint_of_another_training_is_refused(model, data, tmp_path):
