@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, astuple, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,20 +29,18 @@ from ..checkpoints import load_checkpoint, save_checkpoint
 from ..finetune.curves import HeadErrors, format_table
 from ..finetune.extend import Blueprint
 from ..finetune.model import make_trainable
-from ..finetune.recipe import OWN_HEAD
 from ..job import Track, silently
-from .graph import Graph, Groups, tensors
-from .losses import TIGHT, WEIGHTS, Labels, Minimum, Scales, Targets, errors, scales, tempered
+from .gradients import Gradients
+from .losses import WEIGHTS, Minimum, Scales, Targets, scales
 from .network import FastMACE
-from .recorded import Function, Recorded
 from .schedule import Schedule
 from .soap import SOAP
+from .validation import make_title, measure
 
 CHECKPOINT, CURVES, LOSSES = "checkpoint.pt", "curves.csv", "losses.csv"
 
 CHECKPOINT_EVERY = 250  # steps
 REPORT_EVERY = 50  # steps; divides the other
-_VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))
 STREAMS = 2
 """Draws that a step averages over."""
 
@@ -133,103 +131,6 @@ def train(
     return Learnt(Blueprint(model.hyperparameters, {**model.state, **parameters}), tuple(run.progress.history))
 
 
-def measure(network: FastMACE, targets: Targets, **of_step: Any) -> HeadErrors:
-    """Return the errors of a model on labelled frames, and its loss there in the tightest scales."""
-    energy, forces, stress, losses = [], [], [], []
-    for k, (graph, labels) in enumerate(zip(targets.graphs, targets.labels, strict=True)):
-        found = network.evaluate(graph)
-        energy.append((found.energy - labels.energy) / len(labels.forces))
-        forces.append((found.gradient + labels.forces).flatten())
-        stress.append((found.stress - labels.stress)[0][*_VOIGT])
-        parts = errors(network, *targets.joined([k]), TIGHT, train=False)
-        losses.append(sum(WEIGHTS[name] * float(tempered(value.detach())) for name, value in parts.items()))
-    left = {"energy": torch.cat(energy), "forces": torch.cat(forces), "stress": torch.cat(stress)}
-    known = {name: values.detach()[~values.isnan()].double() for name, values in left.items()}
-    found_errors: dict[str, Any] = {}
-    for name, values in known.items():
-        found_errors[f"{name}_rmse"] = float(values.square().mean().sqrt()) if len(values) else None
-        found_errors[f"{name}_mae"] = float(values.abs().mean()) if len(values) else None
-    return HeadErrors(head=OWN_HEAD, loss=float(np.mean(losses)), **found_errors, **of_step)
-
-
-def measure_model(model: Blueprint, frames: Sequence[Atoms], **of_step: Any) -> HeadErrors:
-    """Return the errors of a model on labelled frames of its elements, computed in float64 on the CPU."""
-    network = FastMACE(make_trainable(model, "float64", "cpu"))
-    titles = [make_title(atoms) for atoms in frames]
-    return measure(network, Targets(frames, titles, _read_energies(model), network), **of_step)
-
-
-def make_title(atoms: Atoms) -> str:
-    """Return what frames must have in common that are evaluated together: their crystal, and their atoms."""
-    return f"{atoms.info['source']} {atoms.symbols.formula.format('hill')}"
-
-
-class Gradients:
-    """Losses of what one stream draws of one crystal, and their derivatives by the parameters.
-
-    Parameters
-    ----------
-    network : FastMACE
-        The model.
-    minimum : Minimum
-        Of the crystal.
-    targets : Targets
-        Labelled frames, of this crystal among others.
-    """
-
-    def __init__(self, network: FastMACE, minimum: Minimum, targets: Targets) -> None:
-        self._network, self._minimum, self._targets = network, minimum, targets
-        self._parameters = list(network.model.parameters())
-        self._recorded: dict[str, Recorded] = {}
-
-    def __call__(self, amplitudes: Tensor, chosen: Sequence[int], scale: Scales) -> list[tuple[Tensor, ...]]:
-        """Compute both pieces; on a GPU they are there after ``torch.cuda.synchronize()``.
-
-        Parameters
-        ----------
-        amplitudes : Tensor
-            Of the displacement that the Hessian is multiplied with.
-        chosen : sequence of int
-            Labelled frames, always as many.
-        scale : Scales
-
-        Returns
-        -------
-        list of (Tensor, Tensor)
-            Losses of each piece, together in the order of `WEIGHTS`, and the derivatives, flat.
-        """
-        graph, labels = self._targets.joined(chosen)
-        given = [torch.tensor(value, dtype=torch.float64).to(amplitudes) for value in astuple(scale)]
-        return [
-            self._run("minimum", self._at_minimum, amplitudes, *given),
-            self._run("labelled", partial(self._labelled, graph.groups), *tensors(graph), *tensors(labels), *given),
-        ]
-
-    def _run(self, piece: str, function: Function, *arguments: Tensor) -> tuple[Tensor, ...]:
-        if self._network.device.type != "cuda":
-            return function(*arguments)
-        if piece not in self._recorded:
-            self._recorded[piece] = Recorded(function, *arguments)
-        return self._recorded[piece](*arguments)
-
-    def _at_minimum(self, amplitudes: Tensor, *scale: Tensor) -> tuple[Tensor, ...]:
-        return self._differentiated(self._minimum.losses(self._network, amplitudes, Scales(*scale)))
-
-    def _labelled(self, groups: Groups, *given: Tensor) -> tuple[Tensor, ...]:
-        scale, labels = len(fields(Scales)), len(fields(Labels))
-        graph = Graph(groups, *given[: -labels - scale])
-        return self._differentiated(
-            errors(self._network, graph, Labels(*given[-labels - scale : -scale]), Scales(*given[-scale:]))
-        )
-
-    def _differentiated(self, losses: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        total = sum(WEIGHTS[k] * tempered(v) for k, v in losses.items())
-        assert isinstance(total, Tensor)
-        found = torch.autograd.grad(total, self._parameters, allow_unused=True, materialize_grads=True)
-        means = torch.stack([v.detach().mean() for v in losses.values()])
-        return means, torch.cat([each.reshape(-1) for each in found])
-
-
 @dataclass(slots=True)
 class _Progress:
     """All that goes into a checkpoint besides tensors."""
@@ -252,7 +153,7 @@ class _Run:
         self.replica = self.module if on_cpu else make_trainable(model, "float32", str(device))
         self.measured = self.average if on_cpu else make_trainable(model, "float32", str(device))
         self.optimiser = SOAP(self.module.named_parameters(), channels=_count_channels(model))
-        energies = _read_energies(model)
+        energies = model.energies
         network = FastMACE(self.replica)
         titles = [make_title(atoms) for atoms in data.train]
         self.targets = Targets(data.train, titles, energies, network)
@@ -355,11 +256,6 @@ class _Run:
 
     def _parts(self) -> list[tuple[str, Any]]:
         return [("module", self.module), ("average", self.average), ("optimiser", self.optimiser)]
-
-
-def _read_energies(model: Blueprint) -> dict[int, float]:
-    values = model.state["atomic_energies_fn.atomic_energies"].flatten().tolist()
-    return dict(zip(model.hyperparameters.atomic_numbers, values, strict=True))
 
 
 @contextlib.contextmanager

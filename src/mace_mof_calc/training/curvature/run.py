@@ -230,7 +230,8 @@ def _train(
     device: str,
     track: Track,
 ) -> tuple[Learnt, HeadErrors]:
-    from .loop import Data, measure_model, train
+    from .loop import Data, train
+    from .validation import measure_model
 
     data = Data(own["train"], own["valid"], minima)
     learnt = train(model, data, schedule, folder, question=question, device=device, track=track)

@@ -58,7 +58,7 @@ class SOAP(torch.optim.Optimizer):
         super().__init__([p for _, p in pairs], {"lr": lr, "betas": betas, "every": every, "eps": 1e-8})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # of no use here
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # a closure would evaluate the loss again
         """One step."""
         group = self.param_groups[0]
         beta1, beta2 = group["betas"]

@@ -47,6 +47,12 @@ class Blueprint:
     hyperparameters: Hyperparameters
     state: Mapping[str, torch.Tensor]
 
+    @property
+    def energies(self) -> dict[int, float]:
+        """Energies of free atoms by atomic number, eV, of a model with one head."""
+        values = self.state[_ENERGIES].flatten().tolist()
+        return dict(zip(self.hyperparameters.atomic_numbers, values, strict=True))
+
 
 def substitute(atoms: Atoms, stand_ins: Mapping[int, int]) -> Atoms:
     """Return a structure with atoms of some elements replaced by others, without what it carries."""

@@ -44,12 +44,6 @@ class Foundation:
     loaded: LoadedModel
     model: Blueprint
 
-    @property
-    def energies(self) -> dict[int, float]:
-        """Energies of free atoms by atomic number, eV."""
-        values = self.model.state["atomic_energies_fn.atomic_energies"].flatten().tolist()
-        return dict(zip(self.model.hyperparameters.atomic_numbers, values, strict=True))
-
 
 def read_foundation(name: str, head: str | None) -> Foundation:
     """Load a foundation model, with one of its heads alone.
@@ -113,12 +107,12 @@ def tune(
     TrainingError
         Energies of free atoms make those of the frames worse by more than `TOLERANCE`.
     """
-    energies: Mapping[int, float] = foundation.energies
+    energies: Mapping[int, float] = foundation.model.energies
     if stand_ins or recipe.energies != "foundation":
         energies = _settle(foundation, stand_ins, choose_covering(own, FITTED), read_free_atoms(free), recipe)
     heads = {OWN_HEAD: energies}
     if replay:
-        heads = {REPLAY_HEAD: {**energies, **foundation.energies}, **heads}
+        heads = {REPLAY_HEAD: {**energies, **foundation.model.energies}, **heads}
     return add_heads(extend(foundation.model, stand_ins), heads)
 
 
@@ -144,7 +138,7 @@ def _settle(
     recipe: Recipe,
 ) -> dict[int, float]:
     """Return the energy of an atom of each element, eV."""
-    calculator, known = _make_calculator(foundation), foundation.energies
+    calculator, known = _make_calculator(foundation), foundation.model.energies
     targets = np.array([_atomic_part(atoms, stand_ins, known, calculator) for atoms in frames])
     energies = complete(frames, targets, known, list(stand_ins))
     if recipe.energies == "fit":

@@ -11,11 +11,13 @@ from mace_mof_calc.errors import TrainingError
 from mace_mof_calc.frames import ENERGY, FORCES
 from mace_mof_calc.training.checkpoints import load_checkpoint
 from mace_mof_calc.training.curvature import loop
-from mace_mof_calc.training.curvature.loop import Data, Gradients, make_title, measure_model, train
+from mace_mof_calc.training.curvature.gradients import Gradients
+from mace_mof_calc.training.curvature.loop import Data, train
 from mace_mof_calc.training.curvature.losses import WEIGHTS, Minimum, Scales, Targets, errors, tempered
 from mace_mof_calc.training.curvature.network import FastMACE
 from mace_mof_calc.training.curvature.schedule import Schedule
 from mace_mof_calc.training.curvature.start import begin
+from mace_mof_calc.training.curvature.validation import make_title, measure_model
 from mace_mof_calc.training.finetune.model import make_trainable
 from mace_mof_calc.training.finetune.recipe import Architecture
 
@@ -172,7 +174,7 @@ def test_crystals_are_drawn_as_often_as_they_have_frames(model, data, minimum, m
         return found
 
     drawn = []
-    monkeypatch.setattr(loop.Gradients, "__call__", lambda self, amplitudes, chosen, scale: drawn.append(chosen) or [])
+    monkeypatch.setattr(Gradients, "__call__", lambda self, amplitudes, chosen, scale: drawn.append(chosen) or [])
     both = Data([*data.train[:12], *map(other, data.train[:3])], data.valid, {"Cu": minimum, "other": minimum})
     run_ = loop._Run(model, both, Schedule(batch=4), "q", torch.device("cpu"))
     for step in range(500):

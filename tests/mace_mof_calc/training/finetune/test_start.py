@@ -43,7 +43,7 @@ def only_energies(monkeypatch):
 
 
 def test_a_fit_finds_all_shifts(foundation, frames):
-    known = foundation.energies
+    known = foundation.model.energies
     model = tune(foundation, STAND_INS, frames, [], Recipe(energies="fit"), replay=True)
     found = model["Default"]
     expected = {**known, 1: known[1] + 0.25, 8: known[8] + 0.5, 7: known[6] - 3.0}
@@ -53,7 +53,7 @@ def test_a_fit_finds_all_shifts(foundation, frames):
 
 
 def test_by_default_the_foundation_model_is_kept_to(foundation, frames):
-    known = foundation.energies
+    known = foundation.model.energies
     found = tune(foundation, STAND_INS, frames, [], Recipe(), replay=False)["Default"]
     assert {number: found[number] for number in known} == pytest.approx(known)
     assert found[7] == pytest.approx(known[6] - 3.0, abs=0.5)  # the others' shifts are in it
@@ -84,7 +84,7 @@ def test_free_atoms_that_nobody_asked_for_change_nothing(foundation, frames, ene
 
 
 def test_free_atoms_count_where_both_count_from_them(foundation, labelled):
-    known, shifts = foundation.energies, {"H": 0.5, "O": -2.0}
+    known, shifts = foundation.model.energies, {"H": 0.5, "O": -2.0}
     free = [make_free_atom(symbol, known[z] + shifts[symbol]) for symbol, z in (("H", 1), ("O", 8))]
     model = tune(foundation, {}, labelled(shifts), free, Recipe(energies="free"), replay=True)
     assert model["Default"] == pytest.approx({**known, 1: known[1] + 0.5, 8: known[8] - 2.0})
@@ -93,7 +93,7 @@ def test_free_atoms_count_where_both_count_from_them(foundation, labelled):
 
 def test_free_atoms_of_another_kind_than_the_foundation_models_are_refused(foundation, labelled):
     """The model is right; with true free atoms it would be wrong by electronvolts."""
-    molecules, known = labelled({}), foundation.energies
+    molecules, known = labelled({}), foundation.model.energies
     free = [make_free_atom("H", known[1] + 5.0), make_free_atom("C", known[6] + 5.0), make_free_atom("O", known[8] + 5)]
     with pytest.raises(TrainingError, match=r"begin 5.00 eV/atom .* Without them it is 0.00:"):
         tune(foundation, {}, molecules, free, Recipe(energies="free"), replay=False)
@@ -103,7 +103,7 @@ def test_free_atoms_of_another_kind_than_the_foundation_models_are_refused(found
 
 
 def test_the_energy_of_a_new_free_atom_counts_where_asked_for(foundation, frames):
-    known = foundation.energies
+    known = foundation.model.energies
     free = [make_free_atom(symbol, known[z] + shift) for symbol, z, shift in (("H", 1, 0.25), ("O", 8, 0.5))]
     model = tune(
         foundation,
@@ -126,7 +126,7 @@ def test_a_rare_new_element_is_fitted_too(foundation, frames, monkeypatch):
     monkeypatch.setattr(start, "FITTED", 2)
     many = [water, water, ammonia, water, water]
     found = tune(foundation, STAND_INS, many, [], Recipe(), replay=False)["Default"]
-    assert found[7] == pytest.approx(foundation.energies[6] - 3.0 + 3 * SHIFTS[1])
+    assert found[7] == pytest.approx(foundation.model.energies[6] - 3.0 + 3 * SHIFTS[1])
 
 
 def test_one_head_of_several(multihead_file):
