@@ -201,5 +201,38 @@ MIL47 = replace(
     natoms=36,
 )
 
-FRAMEWORKS: dict[str, Framework] = {f.name: f for f in (MOF5, UIO66, MOF74, MIL53)}
+# Zn2(bdc)2(dabco), Dybtsev et al., Angew. Chem. Int. Ed. 43, 5033 (2004); the pillar, disordered there, is ordered with
+# one of its mirrors along a linker, and bond lengths are usual ones. The pillars point along a.
+DMOF1 = Framework(
+    name="DMOF-1",
+    spacegroup=25,
+    cellpar=(9.61, 10.93, 10.93, 90.0, 90.0, 90.0),
+    sites=(
+        ("Zn", 0.1535, 0.0, 0.0),
+        ("N", 0.3658, 0.0, 0.0),
+        ("O", 0.1165, 0.183, 0.0),
+        ("O", 0.1165, 0.0, 0.183),
+        ("O", 0.1165, 0.0, -0.183),
+        ("C", 0.0, 0.236, 0.0),
+        ("C", 0.0, 0.0, 0.236),
+        ("C", 0.0, 0.0, -0.236),
+        ("C", 0.0, 0.3733, 0.0),
+        ("C", 0.0, 0.0, 0.3733),
+        ("C", 0.0, 0.0, -0.3733),
+        ("C", 0.1253, 0.4364, 0.0),
+        ("C", 0.1253, 0.0, 0.4364),
+        ("C", 0.1253, 0.0, -0.4364),
+        ("H", 0.2226, 0.387, 0.0),
+        ("H", 0.2226, 0.0, 0.387),
+        ("H", 0.2226, 0.0, -0.387),
+        ("C", 0.4194, 0.0, 0.126),
+        ("C", 0.4194, 0.1091, -0.063),
+        ("H", 0.381, 0.0814, 0.1747),
+        ("H", 0.381, 0.1919, -0.0168),
+        ("H", 0.381, 0.1105, -0.1578),
+    ),
+    natoms=54,
+)
+
+FRAMEWORKS: dict[str, Framework] = {f.name: f for f in (MOF5, UIO66, MOF74, MIL53, HKUST1, MG_MOF74, MIL47, DMOF1)}
 ELEMENTS: tuple[int, ...] = (1, 6, 8, 13, 30, 40)

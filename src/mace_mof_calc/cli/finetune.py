@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _NO_FOUNDATION = "none"
 
-_WITH = ("steps", "rates", "tighten")
+_WITH = ("steps", "rates", "tighten", "draws")
 _WITHOUT = ("replay", "split", "weights", "lr", "ema", "epochs", "patience", "dtype")
 """Options that have a meaning with Hessians alone, and without them alone."""
 
@@ -153,6 +153,13 @@ def _add_schedule(group: Any, default: Schedule) -> None:
         help="scales of errors at the start and from 60 %% of the steps on, 0 loose to 1 tight "
         f"(default: {' '.join(f'{x:g}' for x in default.tighten)})",
     )
+    group.add_argument(
+        "--draws",
+        type=int,
+        default=default.draws,
+        metavar="N",
+        help="of a crystal and a batch, computed side by side; a step averages over them (default: %(default)s)",
+    )
 
 
 def _add_card(group: Any, default: Description) -> None:
@@ -221,7 +228,12 @@ def _train_with_hessians(arguments: argparse.Namespace, folder: Path) -> Finetun
         recipe=_read_recipe(arguments),
         architecture=_read_architecture(arguments, USUAL),
         schedule=Schedule(
-            arguments.steps, tuple(arguments.rates), tuple(arguments.tighten), arguments.batch, arguments.seed
+            steps=arguments.steps,
+            rates=tuple(arguments.rates),
+            tighten=tuple(arguments.tighten),
+            batch=arguments.batch,
+            draws=arguments.draws,
+            seed=arguments.seed,
         ),
         description=Description(arguments.level_of_theory, arguments.dispersion),
         device=arguments.device,

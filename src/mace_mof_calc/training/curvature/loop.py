@@ -41,8 +41,6 @@ CHECKPOINT, CURVES, LOSSES = "checkpoint.pt", "curves.csv", "losses.csv"
 
 CHECKPOINT_EVERY = 250  # steps
 REPORT_EVERY = 50  # steps; divides the other
-STREAMS = 2
-"""Draws that a step averages over."""
 
 DECAY = 0.995
 """Of the average of the parameters, from some thousand steps on."""
@@ -114,7 +112,7 @@ def train(
         The loss is not finite, or the checkpoint cannot be read or is that of another training.
     """
     where = torch.device(device)
-    with torch.cuda.device(where) if where.type == "cuda" else _dividing_threads():
+    with torch.cuda.device(where) if where.type == "cuda" else _dividing_threads(schedule.draws):
         run = _Run(model, data, schedule, question, where)
         if (folder / CHECKPOINT).is_file():
             run.restore(folder)
@@ -162,12 +160,12 @@ class _Run:
         self.sources = {title: atoms.info["source"] for title, atoms in zip(titles, data.train, strict=True)}
         self.modes = {source: len(minimum.squares) for source, minimum in minima.items()}
         self.gradients = {
-            (title, stream): Gradients(network, minima[source], self.targets)
+            (title, draw): Gradients(network, minima[source], self.targets)
             for title, source in self.sources.items()
-            for stream in range(STREAMS)
+            for draw in range(schedule.draws)
         }
-        # Each stream is a thread of a CPU; on a GPU they are in it one beside the other.
-        self.map = ThreadPoolExecutor(STREAMS).map if on_cpu else map
+        # On a CPU each draw is in a thread; on a GPU they are in streams of one thread.
+        self.map = ThreadPoolExecutor(schedule.draws).map if on_cpu else map
         self.progress = _Progress()
         self.sums, self.clock = torch.zeros(len(WEIGHTS)), time.perf_counter()
 
@@ -176,12 +174,14 @@ class _Run:
         for group in self.optimiser.param_groups:
             group["lr"] = self.schedule.rate(step)
         scale = scales(self.schedule.progress(step))
-        drawn = self.map(partial(self._draw, step, scale), range(STREAMS))
+        drawn = self.map(partial(self._draw, step, scale), range(self.schedule.draws))
         pieces = [piece for each in drawn for piece in each]
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         losses = torch.cat([means.cpu() for means, _ in pieces]).view(-1, len(WEIGHTS))
-        _set_gradients(self.module, torch.stack([derivatives for _, derivatives in pieces]).sum(0).cpu() / STREAMS)
+        _set_gradients(
+            self.module, torch.stack([derivatives for _, derivatives in pieces]).sum(0).cpu() / self.schedule.draws
+        )
         norm = progress.norm
         gradient = float(torch.nn.utils.clip_grad_norm_(self.module.parameters(), 2.0 * norm if norm else 10.0))
         if not math.isfinite(gradient):
@@ -200,21 +200,21 @@ class _Run:
         progress.step += 1
         self.sums += losses.sum(0)
 
-    def _draw(self, step: int, scale: Scales, stream: int) -> list[tuple[Tensor, ...]]:
+    def _draw(self, step: int, scale: Scales, draw: int) -> list[tuple[Tensor, ...]]:
         # What is drawn follows from the step alone, so that a restart does not change it.
-        random = np.random.default_rng([7 + self.schedule.seed, step, stream])
+        random = np.random.default_rng([7 + self.schedule.seed, step, draw])
         title = str(random.choice(self.targets.titles))
         own = np.flatnonzero(self.targets.titles == title)
         chosen = random.choice(own, self.schedule.batch, replace=len(own) < self.schedule.batch)
-        generator = torch.Generator().manual_seed(10**6 * self.schedule.seed + STREAMS * step + stream)
+        generator = torch.Generator().manual_seed(10**6 * self.schedule.seed + self.schedule.draws * step + draw)
         amplitudes = torch.randn(self.modes[self.sources[title]], generator=generator).to(self.device)
-        return self.gradients[title, stream](amplitudes, chosen.tolist(), scale)
+        return self.gradients[title, draw](amplitudes, chosen.tolist(), scale)
 
     def report(self) -> None:
         """Add a row of what the steps since the last were like."""
         step, now = self.progress.step, time.perf_counter()
         count = step - (self.progress.rows[-1]["step"] if self.progress.rows else 0)
-        means = dict(zip(WEIGHTS, (self.sums / (STREAMS * count)).tolist(), strict=True))
+        means = dict(zip(WEIGHTS, (self.sums / (self.schedule.draws * count)).tolist(), strict=True))
         self.progress.rows.append(
             {
                 "step": step,
@@ -259,10 +259,10 @@ class _Run:
 
 
 @contextlib.contextmanager
-def _dividing_threads() -> Iterator[None]:
-    """Leave each stream, which is a thread, its part of PyTorch's threads."""
+def _dividing_threads(parts: int) -> Iterator[None]:
+    """Leave each draw, which is in a thread, its part of PyTorch's threads."""
     before = torch.get_num_threads()
-    torch.set_num_threads(max(1, before // STREAMS))
+    torch.set_num_threads(max(1, before // parts))
     try:
         yield
     finally:

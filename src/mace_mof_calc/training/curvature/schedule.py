@@ -32,7 +32,9 @@ class Schedule:
         Progress of the scales of all errors at the start and at 60 % of the steps, where it stops: 0 is loose, with 30
         THz added to frequencies, 1 is tight, with 1.5 THz; see `losses`.
     batch : int
-        Frames, and one minimum, in each of the two streams that a step averages over.
+        Frames, and one minimum, in each draw.
+    draws : int
+        Draws that a step averages over; computed side by side.
     seed : int
         Of the division, of what is drawn, and of fresh parameters.
     """
@@ -41,11 +43,16 @@ class Schedule:
     rates: Sequence[float] = (7e-3, 1e-5)
     tighten: Sequence[float] = (0.0, 0.5)
     batch: int = 4
+    draws: int = 2
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        for name, value, least in (("steps", self.steps, 1), ("frames in a batch", self.batch, 1)):
+        for name, value, least in (
+            ("steps", self.steps, 1),
+            ("frames in a batch", self.batch, 1),
+            ("draws", self.draws, 1),
+        ):
             if value < least:
                 raise TrainingError(f"{value} {name}", f"There must be {least} or more", "")
         if not all(0 < rate < inf for rate in self.rates):

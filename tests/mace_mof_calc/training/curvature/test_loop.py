@@ -13,7 +13,7 @@ from mace_mof_calc.training.checkpoints import load_checkpoint
 from mace_mof_calc.training.curvature import loop
 from mace_mof_calc.training.curvature.gradients import Gradients
 from mace_mof_calc.training.curvature.loop import Data, train
-from mace_mof_calc.training.curvature.losses import WEIGHTS, Minimum, Scales, Targets, errors, tempered
+from mace_mof_calc.training.curvature.losses import WEIGHTS, Minimum, Scales, Targets, errors, scales, tempered
 from mace_mof_calc.training.curvature.network import FastMACE
 from mace_mof_calc.training.curvature.schedule import Schedule
 from mace_mof_calc.training.curvature.start import begin
@@ -62,9 +62,9 @@ def test_the_gradients_of_a_step_are_the_slope_of_its_losses(model, frames, mini
     assert (total(move) - total(-move)) / 2e-6 == pytest.approx(float(slope.norm()), rel=1e-5)
 
 
-def run(model, data, folder, steps=6, **options):
+def run(model, data, folder, steps=6, device="cpu", **options):
     schedule = Schedule(steps=steps, rates=(1e-2, 1e-3), batch=2, **options)
-    return train(model, data, schedule, folder, question="this")
+    return train(model, data, schedule, folder, question="this", device=device)
 
 
 def test_a_tiny_network_learns(data, minimum, tmp_path, monkeypatch):
@@ -134,7 +134,27 @@ def test_a_training_that_was_stopped_ends_as_if_it_had_not_been(model, data, tmp
     assert len(steps) == 7
 
 
-def test_the_two_draws_of_a_step_share_the_threads(model, data, monkeypatch, tmp_path):
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_a_gpu_learns_the_same(model, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 3)
+    monkeypatch.setattr(loop, "REPORT_EVERY", 3)
+    learnt, losses = {}, {}
+    for device in ("cpu", "cuda"):
+        folder = tmp_path / device
+        folder.mkdir()
+        learnt[device] = run(model, data, folder, device=device).model.state
+        losses[device] = np.genfromtxt(folder / "losses.csv", delimiter=",", names=True)
+    for name in ("gradient", *WEIGHTS):
+        assert_allclose(losses["cuda"][name], losses["cpu"][name], rtol=1e-2, atol=1e-6)
+    for name, tensor in model.state.items():
+        moved, apart = learnt["cpu"][name] - tensor, learnt["cuda"][name] - learnt["cpu"][name]
+        assert apart.norm() <= 0.05 * moved.norm(), name
+    # A checkpoint of the one is continued on the other.
+    content = load_checkpoint(tmp_path / "cuda" / "checkpoint.pt")
+    assert all(tensor.device.type == "cpu" for tensor in content["module"].values())
+
+
+def test_the_draws_of_a_step_share_the_threads(model, data, monkeypatch, tmp_path):
     before, found = torch.get_num_threads(), []
     real = loop._Run._draw
     monkeypatch.setattr(
@@ -144,12 +164,26 @@ def test_the_two_draws_of_a_step_share_the_threads(model, data, monkeypatch, tmp
     )
     torch.set_num_threads(6)
     try:
-        run(model, data, tmp_path, steps=4)
+        run(model, data, tmp_path, steps=4, draws=3)
         assert torch.get_num_threads() == 6
     finally:
         torch.set_num_threads(before)
-    assert {count for _, count in found} == {3}
+    assert [count for _, count in found] == 12 * [2]
     assert threading.get_ident() not in {thread for thread, _ in found}
+
+
+def test_a_step_averages_over_its_draws(model, data, monkeypatch, tmp_path):
+    given, real = [], loop._set_gradients
+    monkeypatch.setattr(loop, "_set_gradients", lambda module, flat: given.append(flat) or real(module, flat))
+    averages = []
+    for draws in (1, 3):
+        run_ = loop._Run(model, data, Schedule(draws=draws), "q", torch.device("cpu"))
+        own = [sum(derivatives for _, derivatives in run_._draw(0, scales(0.0), draw)) for draw in range(draws)]
+        averages.append(sum(own) / draws)
+        run_.do_step()
+    for average, flat in zip(averages, given, strict=True):
+        assert_allclose(flat, average, rtol=1e-5, atol=1e-5 * float(average.abs().max()))
+    assert not torch.allclose(*given)
 
 
 def test_a_checkpoint_of_another_training_is_refused(model, data, tmp_path):

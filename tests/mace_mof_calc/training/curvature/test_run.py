@@ -36,7 +36,7 @@ SMALL = ["--channels", "4", "--cutoff", "3.6", "--correlation", "2"]
 
 @pytest.fixture(scope="module")
 def trained(place, workshop):
-    more = ["--steps", "20", "--rates", "1e-2", "1e-3", "--tighten", "0", "0.2", "--batch", "2"]
+    more = ["--steps", "20", "--rates", "1e-2", "1e-3", "--tighten", "0", "0.2", "--batch", "2", "--draws", "1"]
     assert run(workshop, *words(place, "curved", *SMALL, *more, "--level-of-theory", "EMT")) == 0
     return place / "curved" / "curved.json"
 
@@ -63,7 +63,7 @@ def test_a_model_from_nothing_is_trained_packed_and_described(trained, frames, w
 
 def test_what_is_done_is_not_done_again(trained, place, workshop, monkeypatch, capsys):
     monkeypatch.setattr(loop._Run, "do_step", None)
-    more = ["--steps", "20", "--rates", "1e-2", "1e-3", "--tighten", "0", "0.2", "--batch", "2"]
+    more = ["--steps", "20", "--rates", "1e-2", "1e-3", "--tighten", "0", "0.2", "--batch", "2", "--draws", "1"]
     assert run(workshop, *words(place, "curved", *SMALL, *more, "--level-of-theory", "EMT")) == 0
     assert "20 steps, all done; the best was 20 (done before)" in capsys.readouterr().out
     assert run(workshop, *words(place, "curved", *SMALL, *more, "--seed", "2")) == 2
@@ -89,6 +89,7 @@ def test_a_head_of_a_foundation_model_is_trained_on(place, workshop, capsys):
         (["--replay", "own.extxyz"], "--replay with --hessians"),
         (["--epochs", "3", "--lr", "1e-3"], "--lr, --epochs with --hessians"),
         (["--tighten", "0", "2"], "Scales from 0 to 2"),
+        (["--draws", "0"], "0 draws"),
         (["--correlation", "4"], "correlation 4, more than 3"),
     ],
 )

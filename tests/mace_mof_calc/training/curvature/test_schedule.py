@@ -23,6 +23,7 @@ def test_scales_tighten_until_six_tenths():
     [
         ({"steps": 0}, "0 steps"),
         ({"batch": 0}, "0 frames in a batch"),
+        ({"draws": 0}, "0 draws"),
         ({"rates": (1e-2, 0.0)}, "Learning rates from 0.01 to 0"),
         ({"rates": (float("nan"), 1.0)}, "Learning rates from nan"),
         ({"tighten": (0.0, 1.5)}, "Scales from 0 to 1.5"),
