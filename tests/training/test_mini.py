@@ -81,8 +81,9 @@ def test_all_frames_are_labelled_and_of_known_crystals(labels):
     for atoms in [*labels["labelled"], *labels["unseen"]]:
         assert np.isfinite(get_labels(atoms).energy)
         assert atoms.info["source"] in sources | {"isolated"}
-    names = [atoms.info["name"] for atoms in [*labels["labelled"], *labels["unseen"]]]
-    assert len(set(names)) == len(names)
+    for frames in labels.values():
+        names = [atoms.info["name"] for atoms in frames]
+        assert len(set(names)) == len(names)
     free = {atoms.symbols[0] for atoms in labels["labelled"] if atoms.info["source"] == "isolated"}
     assert free >= {symbol for atoms in labels["minima"] for symbol in atoms.symbols}
 
@@ -129,6 +130,10 @@ def test_a_cell_is_reduced_and_repeated_as_it_was():
     reduced = cells.reduce(cell, (2, 1, 1))
     assert_allclose(reduced.positions, primitive.positions)
     assert_allclose(reduced.cell.array, primitive.cell.array)
+    cell.positions[3] += 0.1
+    with pytest.raises(ValueError, match="39 atoms are apart"):
+        cells.reduce(cell, (2, 1, 1))
+    cell.positions[3] -= 0.1
     moved = primitive.copy()
     moved.set_cell(moved.cell.array @ (np.eye(3) + np.diag([0.01, 0.02, 0.03])), scale_atoms=True)
     moved.positions[3] += [0.1, 0.2, 0.3]
@@ -136,6 +141,20 @@ def test_a_cell_is_reduced_and_repeated_as_it_was():
     assert_allclose(
         evaluate.repeat_as(cell[order], primitive, moved).positions, (moved * (2, 1, 1)).positions[order], atol=1e-9
     )
+
+
+def test_a_primitive_cell_has_its_share_of_the_labels(labels, tmp_path):
+    write_frames(tmp_path / "hessians.extxyz", labels["hessians"])
+    cells.reduce_labelled(tmp_path)
+    for found, cell in zip(read_frames(tmp_path / "minima.extxyz"), labels["hessians"], strict=True):
+        copies = len(cell) // len(found)
+        assert copies == (2 if cell.info["source"] in ("MOF-74", "MIL-53", "Mg-MOF-74", "MIL-47(Ti)") else 1)
+        assert set(found.arrays) == {"numbers", "positions", "REF_forces"}
+        assert copies * get_labels(found).energy == pytest.approx(get_labels(cell).energy)
+        assert_allclose(get_labels(found).stress, get_labels(cell).stress)
+        # Repeated it is the cell again, whose atoms may be in another order.
+        again = evaluate.repeat_as(cell, found, found)
+        assert_allclose(again.positions, cell.positions, atol=0.01)
 
 
 def test_modes_are_matched_by_eigenvector():
@@ -175,7 +194,7 @@ def test_a_model_is_packed_with_its_table(tmp_path):
 def test_each_command_is_one(words, tmp_path, monkeypatch, capsys):
     log, programs = tmp_path / "log", tmp_path / "bin"
     programs.mkdir()
-    for name in ("mace-mof", "python", "phonopy-mlp", "cp"):
+    for name in ("mace-mof", "python", "phonopy-mlp", "cp", "head", "tail", "cat"):
         (programs / name).write_text(f'#!/bin/sh\nprintf "%s\\t" {name} "$@" >> "{log}"\necho >> "{log}"\n')
         (programs / name).chmod(0o755)
     (tmp_path / "work" / "minima" / "MOF-5").mkdir(parents=True)

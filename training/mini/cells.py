@@ -2,8 +2,9 @@
 
 ``python training/mini/cells.py start FOLDER`` writes the cell of each framework that is labelled, idealised, as
 ``NAME/NAME.cif``. ``... collect FOLDER`` reads the minima that were reached from there, ``NAME/stabilised.cif``, and
-writes them as ``minima.extxyz`` (primitive cells) and ``cells.extxyz`` (the cells that are labelled), and as the
-structures of the package.
+writes them as ``cells.extxyz``, and their primitive cells as the structures of the package. ``... reduce FOLDER`` reads
+what these cells became in ``hessians.extxyz``, and writes the primitive ones, labelled, as ``minima.extxyz``: labelled
+on their own they would be too narrow for the Gamma point.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from ase import Atoms
 from ase.io import read, write
 from crystals import FRAMEWORKS
 
-from mace_mof_calc.frames import write_frames
+from mace_mof_calc.frames import FORCES, Labels, attach_labels, get_labels, read_frames, write_frames
+from mace_mof_calc.training.hessians import HESSIAN
 
 STRUCTURES = Path(__file__).resolve().parents[2] / "src" / "mace_mof_calc" / "data" / "structures"
 SYMPREC = 1e-3  # A
+SAME = 0.01  # A, between copies of an atom
 
 
 def start(folder: Path) -> None:
@@ -32,23 +35,44 @@ def start(folder: Path) -> None:
 
 
 def collect(folder: Path) -> None:
-    """Write the minima."""
-    cells, minima = [], []
+    """Write the minima, and the structures of the package."""
+    cells = []
     for name, framework in FRAMEWORKS.items():
         cell = read(folder / name / "stabilised.cif")
+        cell.arrays = {key: cell.arrays[key] for key in ("numbers", "positions")}
         cell.info = {"source": name, "kind": "minimum", "name": f"{name}-hessian"}
         cells.append(cell)
-        minima.append(reduce(cell, framework.repeat))
-        minima[-1].info["name"] = name
-        write_cif(minima[-1], name, STRUCTURES / f"{name}.cif")
+        write_cif(reduce(cell, framework.repeat), name, STRUCTURES / f"{name}.cif")
     write_frames(folder / "cells.extxyz", cells)
+
+
+def reduce_labelled(folder: Path) -> None:
+    """Write the primitive cells of the minima with labels."""
+    minima = []
+    for cell in read_frames(folder / "hessians.extxyz"):
+        name = cell.info["source"]
+        repeat, labels = FRAMEWORKS[name].repeat, get_labels(cell)
+        primitive = reduce(cell, repeat)
+        del primitive.arrays[HESSIAN]
+        energy = labels.energy / int(np.prod(repeat))
+        minima.append(attach_labels(primitive, Labels(energy, primitive.arrays[FORCES], labels.stress)))
+        minima[-1].info["name"] = name
     write_frames(folder / "minima.extxyz", minima)
 
 
 def reduce(cell: Atoms, repeat: tuple[int, int, int]) -> Atoms:
-    """Return the first of the copies that a cell repeats."""
-    primitive = cell[: len(cell) // int(np.prod(repeat))]
-    primitive.set_cell(cell.cell.array / np.array(repeat)[:, None])
+    """Return a primitive cell, with the first of the copies that a cell has of each atom."""
+    lattice = cell.cell.array / np.array(repeat)[:, None]
+    apart = (cell.positions[:, None] - cell.positions) @ np.linalg.inv(lattice)
+    same = np.linalg.norm((apart - np.round(apart)) @ lattice, axis=2) < SAME
+    first = np.flatnonzero(same.argmax(axis=1) == np.arange(len(cell)))
+    copies = int(np.prod(repeat))
+    if len(first) * copies != len(cell):
+        raise ValueError(
+            f"{cell.info['source']}: {len(first)} atoms are apart in {copies} copies of {len(cell)} together"
+        )
+    primitive = cell[first]
+    primitive.set_cell(lattice)
     return primitive
 
 
@@ -104,12 +128,12 @@ def write_cif(atoms: Atoms, name: str, path: Path) -> None:
 
 
 def main() -> None:
-    """Do one of both."""
+    """Do one of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("start", "collect"))
+    parser.add_argument("what", choices=("start", "collect", "reduce"))
     parser.add_argument("folder", type=Path)
     options = parser.parse_args()
-    (start if options.what == "start" else collect)(options.folder)
+    {"start": start, "collect": collect, "reduce": reduce_labelled}[options.what](options.folder)
 
 
 if __name__ == "__main__":

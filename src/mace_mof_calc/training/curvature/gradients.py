@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, fields
 from functools import partial
 
@@ -12,11 +12,13 @@ from torch import Tensor
 from .graph import Graph, Groups, tensors
 from .losses import WEIGHTS, Labels, Minimum, Scales, Targets, errors, tempered
 from .network import FastMACE
-from .recorded import Function, Recorded
+from .recorded import Function, Lane, Recorded
+
+PIECES = ("minimum", "labelled")
 
 
 class Gradients:
-    """Losses of what one stream draws of one crystal, and their derivatives by the parameters.
+    """Losses of what is drawn of one crystal, and their derivatives by the parameters.
 
     Parameters
     ----------
@@ -26,10 +28,14 @@ class Gradients:
         Of the crystal.
     targets : Targets
         Labelled frames, of this crystal among others.
+    lanes : mapping of str to Lane, optional
+        Of a GPU, for each of `PIECES`.
     """
 
-    def __init__(self, network: FastMACE, minimum: Minimum, targets: Targets) -> None:
-        self._network, self._minimum, self._targets = network, minimum, targets
+    def __init__(
+        self, network: FastMACE, minimum: Minimum, targets: Targets, lanes: Mapping[str, Lane] | None = None
+    ) -> None:
+        self._network, self._minimum, self._targets, self._lanes = network, minimum, targets, lanes
         self._parameters = list(network.model.parameters())
         self._recorded: dict[str, Recorded] = {}
 
@@ -57,10 +63,10 @@ class Gradients:
         ]
 
     def _run(self, piece: str, function: Function, *arguments: Tensor) -> tuple[Tensor, ...]:
-        if self._network.device.type != "cuda":
+        if self._lanes is None:
             return function(*arguments)
         if piece not in self._recorded:
-            self._recorded[piece] = Recorded(function, *arguments)
+            self._recorded[piece] = Recorded(self._lanes[piece], function, *arguments)
         return self._recorded[piece](*arguments)
 
     def _at_minimum(self, amplitudes: Tensor, *scale: Tensor) -> tuple[Tensor, ...]:

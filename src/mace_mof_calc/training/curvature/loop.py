@@ -30,9 +30,10 @@ from ..finetune.curves import HeadErrors, format_table
 from ..finetune.extend import Blueprint
 from ..finetune.model import make_trainable
 from ..job import Track, silently
-from .gradients import Gradients
+from .gradients import PIECES, Gradients
 from .losses import WEIGHTS, Minimum, Scales, Targets, scales
 from .network import FastMACE
+from .recorded import Lane
 from .schedule import Schedule
 from .soap import SOAP
 from .validation import make_title, measure
@@ -159,12 +160,13 @@ class _Run:
         minima = {source: Minimum(atoms, energies, network) for source, atoms in data.minima.items()}
         self.sources = {title: atoms.info["source"] for title, atoms in zip(titles, data.train, strict=True)}
         self.modes = {source: len(minimum.squares) for source, minimum in minima.items()}
+        lanes = [None if on_cpu else {piece: Lane() for piece in PIECES} for _ in range(schedule.draws)]
         self.gradients = {
-            (title, draw): Gradients(network, minima[source], self.targets)
+            (title, draw): Gradients(network, minima[source], self.targets, lanes[draw])
             for title, source in self.sources.items()
             for draw in range(schedule.draws)
         }
-        # On a CPU each draw is in a thread; on a GPU they are in streams of one thread.
+        # On a CPU each draw is in a thread; on a GPU one thread fills all lanes.
         self.map = ThreadPoolExecutor(schedule.draws).map if on_cpu else map
         self.progress = _Progress()
         self.sums, self.clock = torch.zeros(len(WEIGHTS)), time.perf_counter()

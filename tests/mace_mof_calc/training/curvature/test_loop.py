@@ -135,20 +135,26 @@ def test_a_training_that_was_stopped_ends_as_if_it_had_not_been(model, data, tmp
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
-def test_a_gpu_learns_the_same(model, data, tmp_path, monkeypatch):
+def test_a_gpu_gives_the_same_gradients_and_steps(model, data, tmp_path, monkeypatch):
+    drawn, losses = {}, {}
+    for device in ("cpu", "cuda"):
+        run_ = loop._Run(model, data, Schedule(), "q", torch.device(device))
+        drawn[device] = []
+        for step in range(3):  # the first is recorded, and replayed for the others
+            pieces = run_._draw(step, scales(0.1 * step), 0)
+            torch.cuda.synchronize()
+            drawn[device] += [each.cpu().clone() for piece in pieces for each in piece]
+    for found, expected in zip(drawn["cuda"], drawn["cpu"], strict=True):
+        assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 3)
     monkeypatch.setattr(loop, "REPORT_EVERY", 3)
-    learnt, losses = {}, {}
     for device in ("cpu", "cuda"):
         folder = tmp_path / device
         folder.mkdir()
-        learnt[device] = run(model, data, folder, device=device).model.state
+        run(model, data, folder, device=device)
         losses[device] = np.genfromtxt(folder / "losses.csv", delimiter=",", names=True)
     for name in ("gradient", *WEIGHTS):
         assert_allclose(losses["cuda"][name], losses["cpu"][name], rtol=1e-2, atol=1e-6)
-    for name, tensor in model.state.items():
-        moved, apart = learnt["cpu"][name] - tensor, learnt["cuda"][name] - learnt["cpu"][name]
-        assert apart.norm() <= 0.05 * moved.norm(), name
     # A checkpoint of the one is continued on the other.
     content = load_checkpoint(tmp_path / "cuda" / "checkpoint.pt")
     assert all(tensor.device.type == "cpu" for tensor in content["module"].values())
