@@ -25,11 +25,12 @@ import archive
 import cells
 import evaluate
 import pack
+from crystals import FRAMEWORKS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING:DeprecationWarning")
 
 SCRIPTS = Path(archive.__file__).parent
-TRAINED = ("MOF-5", "UiO-66", "MOF-74", "MIL-53")
+TRAINED = tuple(FRAMEWORKS)
 
 
 @pytest.fixture(scope="module")

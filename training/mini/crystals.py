@@ -235,4 +235,3 @@ DMOF1 = Framework(
 )
 
 FRAMEWORKS: dict[str, Framework] = {f.name: f for f in (MOF5, UIO66, MOF74, MIL53, HKUST1, MG_MOF74, MIL47, DMOF1)}
-ELEMENTS: tuple[int, ...] = (1, 6, 8, 13, 30, 40)

@@ -16,6 +16,10 @@ CRITERIA = {
     "UiO-66: largest deviation of a cell length (%)": "at most 0.5",
     "MOF-74: largest force at the model's minimum (eV/A)": "at most 1e-05",
     "MIL-53: largest force at the model's minimum (eV/A)": "at most 1e-05",
+    "HKUST-1: largest force at the model's minimum (eV/A)": "at most 1e-05",
+    "Mg-MOF-74: largest force at the model's minimum (eV/A)": "at most 1e-05",
+    "MIL-47(Ti): largest force at the model's minimum (eV/A)": "at most 1e-05",
+    "DMOF-1: largest force at the model's minimum (eV/A)": "at most 1e-05",
 }
 
 
