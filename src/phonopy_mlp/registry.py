@@ -86,7 +86,22 @@ def get_calculator(
     settings: dict[str, Any] = {"device": device, "dtype": dtype}
     if head is not None:
         settings["head"] = head
-    return _make(find_calculator(model), model, (model,) if is_model_file(model) else (), settings)
+    question = (*identify(model).values(), *settings.items())
+    if _kept is not None and question in _kept:
+        return _kept[question]
+    made = _make(find_calculator(model), model, (model,) if is_model_file(model) else (), settings)
+    if _kept is not None:
+        _kept[question] = made
+    return made
+
+
+_kept: dict[tuple[Any, ...], BaseCalculator] | None = None
+
+
+def keep_calculators() -> None:
+    """Have this process make each calculator once, and give it again whenever it is asked for."""
+    global _kept
+    _kept = {}
 
 
 def find_calculator(model: str) -> Source:

@@ -212,6 +212,11 @@ class _Options(CommonOptions):
         }
 
 
+def check(name: str, words: Sequence[str]) -> None:
+    """Raise `SettingsError`, or `SystemExit` as argparse does, for options that a command does not understand."""
+    _parse(name, COMMANDS[name], ["structure.cif", *config.expand(words, name)])
+
+
 def _parse(name: str, command: Command, words: Sequence[str]) -> _Options:
     own = make_parser(name).parse_args(plain_numbers(words))
     returned: list[str] = [] if own.structure is None else [own.structure]

@@ -11,6 +11,7 @@ from phonopy_mlp.cli import command as step_command
 from phonopy_mlp.cli import compare as compare_command
 from phonopy_mlp.cli import report as report_command
 from phonopy_mlp.cli import run as run_command
+from phonopy_mlp.cli import screen as screen_command
 from phonopy_mlp.cli.config import expand
 from phonopy_mlp.cli.options import own_parser, parse
 from phonopy_mlp.errors import PhonopyMlpError
@@ -27,6 +28,7 @@ commands:
 {_STEPS}
   compare      {compare_command.SUMMARY}
   report       one page on a finished run, from the files in its folder
+  screen       {screen_command.SUMMARY}
   calculators  list the registered calculators
 
 'phonopy-mlp COMMAND --help' tells the options.
@@ -48,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _guarded(lambda: compare_command.run(rest), rest)
     if command == "report":
         return _guarded(lambda: report_command.run(rest), rest)
+    if command == "screen":
+        return _guarded(lambda: screen_command.run(rest), rest)
     if command == "calculators":
         if rest:
             print("usage: phonopy-mlp calculators\n\nList the registered calculators, one name a line.")

@@ -119,6 +119,7 @@ class RunRecord:
             "pressure": result.pressure,
             "converged": result.converged,
             "steps": result.steps,
+            "energy": result.energy,
             "energy_change": result.energy_change,
             "volume_change": result.volume_change,
             "residual_force": result.residual_force,

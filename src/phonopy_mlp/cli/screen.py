@@ -1,0 +1,123 @@
+"""``phonopy-mlp screen``: many structures through the workflow."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from phonopy_mlp.cli.arguments import add_calculator_options, plain_numbers, read_calculator
+from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.screen.isolation import Limits, describe_calculator
+from phonopy_mlp.screen.plan import STEPS, make_plan
+from phonopy_mlp.screen.progress import STATUS_FILE, describe_status, read_status
+from phonopy_mlp.screen.run import run_screening
+from phonopy_mlp.screen.task import State
+
+SUMMARY = "many structures through the workflow, on any number of machines, into a database"
+
+USUAL_STEPS = ("relax", "stabilise", "phonons", "eos")
+
+FAILED = 1
+"""Exit status where something has failed or was lost."""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Screen structures, or tell how far a screening is, and return the exit status.
+
+    Raises
+    ------
+    PhonopyMlpError
+        Bad input, an executor that cannot be started, or a database or folder that cannot be written.
+
+    """
+    own = make_parser().parse_args(plain_numbers(argv))
+    folder = own.folder or _choose_folder(own.db)
+    if own.status:
+        print(describe_status(read_status(folder / STATUS_FILE)))
+        return 0
+    returned: list[str] = []
+    calculator = read_calculator(own, returned)
+    sources = [*own.structures, *map(Path, returned)]
+    if not sources:
+        raise SettingsError("No structure was given", "there is nothing to screen", "Name files, folders or databases")
+    shared = ["--mlp", calculator.name, "--device", calculator.device, "--dtype", calculator.dtype]
+    shared += [] if calculator.head is None else ["--head", calculator.head]
+    shared += ["--strict"] if calculator.strict else []
+    settings = {"device": calculator.device, "dtype": calculator.dtype}
+    settings |= {} if calculator.head is None else {"head": calculator.head}
+    options = _read_options(own.set)
+    # Before the calculator is loaded, which takes a while.
+    make_plan(own.steps.split(","), options, shared, {})
+    plan = make_plan(own.steps.split(","), options, shared, describe_calculator(calculator.name, settings))
+    states = run_screening(
+        sources,
+        plan,
+        own.db,
+        folder,
+        executor=own.executor,
+        workers=own.workers,
+        limits=Limits(own.time_limit, own.memory_limit),
+        retry_failed=own.retry_failed,
+    )
+    print(", ".join(f"{states.get(state, 0)} {state}" for state in get_args(State)))
+    return 0 if states.get("done", 0) == sum(states.values()) else FAILED
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
+    parser = argparse.ArgumentParser(
+        prog="phonopy-mlp screen",
+        usage="phonopy-mlp screen STRUCTURES... --mlp MODEL --db FILE [options]",
+        description=f"{SUMMARY[0].upper()}{SUMMARY[1:]}.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "structures", nargs="*", type=Path, help="files, folders, lists of files (.txt), ASE databases (.db)"
+    )
+    add_calculator_options(parser)
+    parser.add_argument(
+        "--steps",
+        default=",".join(USUAL_STEPS),
+        metavar="LIST",
+        help=f"of {','.join(STEPS)} (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--set",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("STEP", "OPTIONS"),
+        help='options of a step, as on its own command line: --set phonons "--dim 1 1 1 --mesh 5 5 5"',
+    )
+    parser.add_argument(
+        "--db", required=True, metavar="FILE", help="ASE database: a file for SQLite, or postgresql://..."
+    )
+    parser.add_argument("--folder", type=Path, help="of all other files (default: the database's name without suffix)")
+    parser.add_argument(
+        "--executor",
+        default="local",
+        metavar="WHERE",
+        help="local, parsl:FILE, dask:ADDRESS or mpi (default: %(default)s)",
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="default: one for each GPU, or for each core")
+    parser.add_argument("--time-limit", type=float, metavar="S", help="of a task, in s (default: none)")
+    parser.add_argument("--memory-limit", type=float, metavar="GIB", help="of a task, in GiB (default: none)")
+    parser.add_argument("--retry-failed", action="store_true", help="do again what has failed")
+    parser.add_argument("--status", action="store_true", help="tell how far a screening is, from any terminal")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _choose_folder(database: str) -> Path:
+    if "://" in database:
+        raise SettingsError(f"Database '{database}'", "it is no file to put others beside", "Give --folder")
+    return Path(database).with_suffix("")
+
+
+def _read_options(pairs: Sequence[Sequence[str]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for step, words in pairs:
+        found[step] = f"{found.get(step, '')} {words}".strip()
+    return found

@@ -1,0 +1,198 @@
+"""Where tasks are done: on this machine, or on a cluster through an engine that speaks `concurrent.futures`."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.screen.isolation import Limits, run_isolated, stop_processes
+from phonopy_mlp.screen.task import Outcome, Task
+
+_THREADS = ("MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+_MANY = 100  # workers, of a cluster that does not say
+_PATIENCE = "30s"
+
+AHEAD = 2
+"""Tasks for each worker that are handed over before one is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Workers.
+
+    Attributes
+    ----------
+    submit : callable
+        Hands a task over.
+    ahead : int
+        How many tasks may be handed over at a time.
+    workers : int
+        How many there are, as far as it is known.
+    """
+
+    submit: Callable[[Task], Future[Outcome]]
+    ahead: int
+    workers: int
+
+
+@contextmanager
+def open_executor(where: str, workers: int | None, limits: Limits) -> Iterator[Place]:
+    """Start workers, or connect to them.
+
+    Parameters
+    ----------
+    where : str
+        ``local``; ``parsl:FILE``, a Python file with a Parsl ``config``; ``dask:ADDRESS``, of a scheduler, or
+        ``dask:FILE`` of one; ``mpi``, in a process that ``mpi4py.futures`` has started.
+    workers : int or None
+        How many; by default one for each GPU, or for each two cores; of a cluster, how many it is said to have.
+    limits : Limits
+
+    Raises
+    ------
+    SettingsError
+        There is no such executor, its engine is not installed, or its configuration cannot be used.
+    """
+    kind, _, rest = where.partition(":")
+    if kind not in _OPEN or (rest == "") is not (kind in ("local", "mpi")):
+        raise SettingsError(
+            f"Executor '{where}'", "there are local, parsl:FILE, dask:ADDRESS and mpi", "Give one of these"
+        )
+    if workers is not None and workers < 1:
+        raise SettingsError(f"{workers} workers", "one is the least", "Give a larger number")
+    with _OPEN[kind](rest, workers, limits) as place:
+        yield place
+
+
+@contextmanager
+def _open_local(_: str, workers: int | None, limits: Limits) -> Iterator[Place]:
+    """Threads that keep a process each."""
+    devices = _find_gpus()
+    count = workers or len(devices) or _count_cores()
+    environments: SimpleQueue[Mapping[str, str]] = SimpleQueue()
+    for k in range(count):
+        environments.put({"CUDA_VISIBLE_DEVICES": devices[k % len(devices)]} if devices else {})
+    own = threading.local()
+
+    def start() -> None:
+        own.environment = environments.get()
+
+    def run(task: Task) -> Outcome:
+        return run_isolated(task, limits, own.environment)
+
+    threads = dict.fromkeys(_THREADS, str(max(1, _count_cores() // count)))
+    with _variables(threads), ThreadPoolExecutor(count, initializer=start) as executor, _ending(executor):
+        yield Place(lambda task: executor.submit(run, task), AHEAD * count, count)
+
+
+@contextmanager
+def _open_parsl(file: str, workers: int | None, limits: Limits) -> Iterator[Place]:
+    config = _read_parsl(file)
+    pool: Executor = _import("parsl.concurrent", "parsl").ParslPoolExecutor(config)
+    with pool, _ending(pool):
+        yield _place(pool, workers, limits)
+
+
+def _read_parsl(file: str) -> Any:
+    path = Path(file)
+    if not path.is_file():
+        raise SettingsError(f"Parsl configuration '{file}'", "there is no such file", "Check its name")
+    config_type = _import("parsl.config", "parsl").Config
+    try:
+        config = runpy.run_path(str(path)).get("config")
+    except Exception as error:  # of anybody's file
+        raise SettingsError(
+            f"Parsl configuration '{file}' fails", f"{type(error).__name__}: {error}", "Run it with Python"
+        ) from error
+    if not isinstance(config, config_type):
+        raise SettingsError(
+            f"Parsl configuration '{file}'", "it sets no 'config' of Parsl's class Config", "See Parsl's user guide"
+        )
+    return config
+
+
+@contextmanager
+def _open_dask(address: str, workers: int | None, limits: Limits) -> Iterator[Place]:
+    client_type = _import("distributed", "distributed").Client
+    given = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
+    try:
+        client = client_type(**given, timeout=_PATIENCE)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise SettingsError(f"Dask scheduler '{address}'", str(error), "Start one, or check its address") from error
+    with client:
+        known = workers or sum(client.nthreads().values()) or 1
+        # A task is an answer of its own, and not the value of an expression.
+        pool = client.get_executor(pure=False, retries=0)
+        with _ending(pool):
+            yield _place(pool, known, limits)
+
+
+@contextmanager
+def _open_mpi(_: str, workers: int | None, limits: Limits) -> Iterator[Place]:
+    pool: Executor = _import("mpi4py.futures", "mpi4py").MPIPoolExecutor(workers)
+    with pool, _ending(pool):
+        yield _place(pool, workers, limits)
+
+
+def _place(pool: Executor, workers: int | None, limits: Limits) -> Place:
+    """Return workers of a cluster, that are asked for more than they can do, so that none waits for the driver."""
+    count = workers or _MANY
+    return Place(lambda task: pool.submit(run_isolated, task, limits, {}), AHEAD * count, count)
+
+
+@contextmanager
+def _ending(pool: Executor) -> Iterator[None]:
+    """Leave nothing running where the driver ends early."""
+    try:
+        yield
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    finally:
+        stop_processes()
+
+
+@contextmanager
+def _variables(values: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _import(module: str, package: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise SettingsError(f"Executor '{package}'", str(error), f"Run 'pip install {package}'") from error
+
+
+def _count_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _find_gpus() -> list[str]:
+    """Return what ``CUDA_VISIBLE_DEVICES`` calls each GPU, without loading what could compute on it."""
+    if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name for name in named.split(",") if name.strip() not in ("", "-1")]
+    return [str(k) for k, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
+
+
+_OPEN = {"local": _open_local, "parsl": _open_parsl, "dask": _open_dask, "mpi": _open_mpi}

@@ -1,0 +1,136 @@
+"""What is to be done with each structure, and what decides its results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phonopy_mlp.cli import command as commands
+from phonopy_mlp.cli.options import parse
+from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.output import RELAXED_FILE, STABILISED_FILE
+from phonopy_mlp.provenance import PROVENANCE_FILE, plain
+from phonopy_mlp.screen.entries import Entry
+from phonopy_mlp.screen.task import Task
+
+CHANGING: Mapping[str, str] = {"relax": RELAXED_FILE, "stabilise": STABILISED_FILE}
+"""Steps whose structure the next start from, and its file."""
+
+STEPS = ("relax", "stabilise", "phonons", "eos", "elastic", "qha")
+
+_CIRCUMSTANCES = ("versions", "device", "accelerated")
+"""What a calculator says of where it computes."""
+
+USUAL: Mapping[str, tuple[str, ...]] = {"phonons": ("-t", "--dos")}
+"""Options that a step has besides those that were given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps and their options.
+
+    Attributes
+    ----------
+    steps : tuple of str
+        In order, of `STEPS`.
+    options : mapping of str to tuple of str
+        Words of each step.
+    shared : tuple of str
+        Words of all steps: the calculator and where it computes.
+    calculator : mapping
+        What the calculator says of itself.
+    """
+
+    steps: tuple[str, ...]
+    options: Mapping[str, tuple[str, ...]]
+    shared: tuple[str, ...]
+    calculator: Mapping[str, Any]
+
+    def words(self, step: str) -> tuple[str, ...]:
+        """Return the command line of a step, but for the structure."""
+        name = "run" if step == "phonons" else step
+        return (name, *self.shared, *USUAL.get(step, ()), *self.options.get(step, ()), "-q")
+
+    def questions(self) -> dict[str, dict[str, Any]]:
+        """Return all that decides the result of each step, but for the structure."""
+        calculator = plain({key: value for key, value in self.calculator.items() if key not in _CIRCUMSTANCES})
+        before: list[list[str]] = []
+        found = {}
+        for step in self.steps:
+            found[step] = {"calculator": calculator, "before": list(before), "words": list(self.words(step))}
+            if step in CHANGING:
+                before.append(list(self.words(step)))
+        return found
+
+    def task(self, entry: Entry, step: str, structure: Path, folder: Path) -> Task:
+        """Return the task of a step on a structure, to be done in a folder of the screening's."""
+        where = folder / entry.name / step
+        digest = hashlib.sha256(json.dumps([self.questions()[step], entry.digest]).encode()).hexdigest()
+        return Task(
+            name=entry.name,
+            step=step,
+            structure=str(structure.resolve()),
+            folder=str(where.resolve()),
+            words=self.words(step),
+            question=f"sha256:{digest}",
+            record=PROVENANCE_FILE if step == "phonons" else f"phonopy_mlp-{step}.yaml",
+            result=CHANGING.get(step, ""),
+        )
+
+
+def make_plan(
+    steps: Sequence[str], options: Mapping[str, str], shared: Sequence[str], calculator: Mapping[str, Any]
+) -> Plan:
+    """Check steps and options, and put them together.
+
+    Parameters
+    ----------
+    steps : sequence of str
+    options : mapping of str to str
+        Options of each step, as on its own command line.
+    shared : sequence of str
+        Of all of them.
+    calculator : mapping
+        What the calculator says of itself.
+
+    Raises
+    ------
+    SettingsError
+        A step that there is not, one that is named twice, or options of a step that are not done or not understood.
+    """
+    if not steps:
+        raise SettingsError("No step was given", f"there are {', '.join(STEPS)}", "Name one or more")
+    for step in steps:
+        if step not in STEPS:
+            raise SettingsError(f"Step '{step}'", f"there are {', '.join(STEPS)}", "Name one or more of these")
+    if len(set(steps)) != len(steps):
+        raise SettingsError(f"Steps {','.join(steps)}", "one is named twice", "Name each once")
+    if idle := [step for step in options if step not in steps]:
+        raise SettingsError(f"Options of {', '.join(idle)}", "that is not among the steps", "Add it, or leave them out")
+    plan = Plan(tuple(steps), {step: _split(step, text) for step, text in options.items()}, tuple(shared), calculator)
+    for step in steps:
+        _check(step, plan.words(step))
+    return plan
+
+
+def _split(step: str, text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise SettingsError(f"Options '{text}' of {step}", str(error), "Close the quotes") from error
+
+
+def _check(step: str, words: Sequence[str]) -> None:
+    """Let the step's own command line read its words."""
+    name, *rest = words
+    try:
+        parse(["structure.cif", *rest], "phonopy-mlp") if name == "run" else commands.check(name, rest)
+    except SystemExit as error:
+        raise SettingsError(
+            f"Options '{shlex.join(rest)}' of {step}", "they are not understood", f"See 'phonopy-mlp {name} --help'"
+        ) from error

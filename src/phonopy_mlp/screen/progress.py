@@ -1,0 +1,128 @@
+"""How far a screening is: on its own terminal, and in a file for others."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.files import replacing
+from phonopy_mlp.screen.task import State, Task
+
+STATUS_FILE = "status.json"
+
+_EVERY = 2.0  # s
+_SILENT = 30.0  # s, after which a screening that says nothing is over
+_SHOWN = 3  # running tasks
+
+
+class Progress:
+    """Shows how many structures are finished, and keeps it in a file.
+
+    Parameters
+    ----------
+    total : int
+        Number of structures.
+    path : Path
+        Of the file.
+    """
+
+    def __init__(self, total: int, path: Path) -> None:
+        self._total, self._path = total, path
+        self._states: Counter[State] = Counter()
+        self._started = self._written = time.time()
+        self._computed = 0
+        self._bar = tqdm(total=total, desc="Screening", disable=None)
+
+    def finish(self, state: State, *, computed: bool) -> None:
+        """Count a structure; one that was finished before tells nothing of how long others take."""
+        self._states[state] += 1
+        self._computed += computed
+        self._bar.update()
+
+    def show(self, running: Sequence[Task], *, now: bool = False) -> None:
+        """Show what is going on."""
+        self._bar.set_postfix_str(_describe(self._states, running))
+        if now or time.time() - self._written > _EVERY:
+            self._written = time.time()
+            self._write(running)
+
+    def close(self) -> None:
+        """Say that nothing is going on any more."""
+        self.show([], now=True)
+        self._bar.close()
+
+    def _write(self, running: Sequence[Task]) -> None:
+        left = self._total - self._states.total()
+        seconds = time.time() - self._started
+        status = {
+            "process": os.getpid(),
+            "started": _stamp(self._started),
+            "updated": _stamp(time.time()),
+            "total": self._total,
+            **{state: self._states[state] for state in ("done", "failed", "lost")},
+            "running": [f"{task.name} {task.step}" for task in running],
+            "seconds_left": round(left * seconds / self._computed) if self._computed else None,
+        }
+        with replacing(self._path) as path:
+            path.write_text(json.dumps(status, indent=1), encoding="utf-8")
+
+
+def read_status(path: Path) -> Mapping[str, Any]:
+    """Return what a screening last said of itself.
+
+    Raises
+    ------
+    SettingsError
+        There is none, or its file cannot be read.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {**found, "age": (datetime.now(UTC) - datetime.fromisoformat(found["updated"])).total_seconds()}
+    except FileNotFoundError as error:
+        raise SettingsError(f"'{path}' was not found", "no screening was started here", "Check --db") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SettingsError(f"'{path}' cannot be read", str(error), "Start the screening again") from error
+
+
+def describe_status(status: Mapping[str, Any]) -> str:
+    """Return a screening's own word of how far it is, as lines."""
+    finished = sum(status[state] for state in ("done", "failed", "lost"))
+    lines = [
+        f"{finished} of {status['total']} structures: {status['done']} done, {status['failed']} failed, "
+        f"{status['lost']} lost",
+    ]
+    if status["running"] and status["age"] < _SILENT:
+        lines.append(f"running: {', '.join(status['running'])}")
+        if status["seconds_left"] is not None:
+            lines.append(f"some {_duration(status['seconds_left'])} left")
+    elif finished < status["total"]:
+        lines.append(f"not running: nothing was heard for {_duration(status['age'])}; the same command goes on")
+    return "\n".join(lines)
+
+
+def _describe(states: Mapping[State, int], running: Sequence[Task]) -> str:
+    more = f" and {len(running) - _SHOWN} more" if len(running) > _SHOWN else ""
+    tasks = ", ".join(f"{task.name} {task.step}" for task in running[:_SHOWN])
+    bad = ", ".join(f"{states[state]} {state}" for state in ("failed", "lost") if states.get(state))
+    return "; ".join(filter(None, [bad, tasks + more]))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _stamp(when: float) -> str:
+    return datetime.fromtimestamp(when, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,108 @@
+"""A screening from its structures to its database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from phonopy_mlp.errors import OutputError
+from phonopy_mlp.files import check_folder
+from phonopy_mlp.screen.driver import screen
+from phonopy_mlp.screen.entries import find_structures, read_entries
+from phonopy_mlp.screen.executors import open_executor
+from phonopy_mlp.screen.isolation import Limits
+from phonopy_mlp.screen.plan import Plan
+from phonopy_mlp.screen.progress import STATUS_FILE, Progress
+from phonopy_mlp.screen.store import Result, Store
+from phonopy_mlp.screen.task import State
+
+LOCK, TASKS, INPUTS = "screen.lock", "tasks", "inputs"
+
+
+def run_screening(
+    sources: Sequence[Path],
+    plan: Plan,
+    database: str,
+    folder: Path,
+    *,
+    executor: str = "local",
+    workers: int | None = None,
+    limits: Limits = Limits(),  # noqa: B008  # frozen
+    retry_failed: bool = False,
+) -> Mapping[State, int]:
+    """Take structures through the steps of a plan, or go on where that was stopped.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+        As in `entries.find_structures`.
+    plan : Plan
+    database : str
+        SQLite file, or URL of a PostgreSQL server.
+    folder : Path
+        Of all files; of one screening at a time.
+    executor : str, optional
+        As in `executors.open_executor`.
+    workers : int, optional
+    limits : Limits, optional
+        Of each task.
+    retry_failed : bool, optional
+        Do again what has failed.
+
+    Returns
+    -------
+    mapping of str to int
+        Number of structures in each state.
+
+    Raises
+    ------
+    StructureError
+        There are no structures, or two of one name.
+    SettingsError
+        The database has results that were made otherwise, or the executor cannot be started.
+    OutputError
+        Another screening is at work in the folder, or it, or the database, cannot be written.
+    """
+    check_folder(folder)
+    states: Counter[State] = Counter()
+    with _locked(folder):
+        structures = find_structures(sources, folder / INPUTS)
+        store = Store(database)
+        store.agree(plan.questions())
+        progress = Progress(len(structures), folder / STATUS_FILE)
+
+        def finish(result: Result, *, computed: bool) -> None:
+            store.write(result)
+            if result.is_finished(plan.steps):
+                states[result.state] += 1
+                progress.finish(result.state, computed=computed)
+
+        try:
+            with open_executor(executor, workers, limits) as place:
+                screen(
+                    read_entries(structures),
+                    plan,
+                    folder / TASKS,
+                    place,
+                    finish=finish,
+                    show=progress.show,
+                    retry_failed=retry_failed,
+                )
+        finally:
+            progress.close()
+    return states
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            yield
+    except Timeout as error:
+        raise OutputError(
+            f"Another screening is at work in '{folder}'", "one at a time writes its database", "Wait for it"
+        ) from error

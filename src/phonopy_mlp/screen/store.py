@@ -1,0 +1,171 @@
+"""What came of a screening, in an ASE database: one row for each structure.
+
+The driver alone writes it. All that is in it is in the folders of the tasks, too, from which it can be made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from phonopy_mlp.errors import OutputError, SettingsError, StructureError
+from phonopy_mlp.provenance import plain
+from phonopy_mlp.screen.entries import Entry
+from phonopy_mlp.screen.task import Outcome, State, Value
+from phonopy_mlp.structures import read_structure
+
+_METADATA = "phonopy_mlp_screen"
+
+
+@dataclass(slots=True)
+class Result:
+    """What is known of one structure.
+
+    Attributes
+    ----------
+    entry : Entry
+    steps : mapping of str to Outcome
+        In the order in which they were done.
+    """
+
+    entry: Entry
+    steps: dict[str, Outcome] = field(default_factory=dict)
+
+    @property
+    def state(self) -> State:
+        """``done`` as far as it went, or what stopped it."""
+        return next((outcome.state for outcome in self.steps.values() if outcome.state != "done"), "done")
+
+    def is_finished(self, steps: Sequence[str]) -> bool:
+        """Return whether nothing is left to do, because all is done or because something failed."""
+        return self.state != "done" or all(step in self.steps for step in steps)
+
+    @property
+    def structure(self) -> Path:
+        """File of the structure as it is now."""
+        files = [outcome.structure for outcome in self.steps.values() if outcome.structure]
+        return Path(files[-1]) if files else self.entry.path
+
+
+class Store:
+    """An ASE database.
+
+    Parameters
+    ----------
+    where : str
+        File, or URL of a PostgreSQL server.
+
+    Raises
+    ------
+    SettingsError
+        It cannot be opened.
+    """
+
+    def __init__(self, where: str) -> None:
+        from ase.db import connect
+
+        self.where = where
+        try:
+            self._database = connect(where)
+            self._database.count()
+        except Exception as error:  # of SQLite, of a server, of a file that is none
+            raise SettingsError(
+                f"Database '{where}' cannot be opened", f"{type(error).__name__}: {error}", "Give another one"
+            ) from error
+        self._rows: dict[str, int] = {}
+
+    def agree(self, questions: Mapping[str, Any]) -> None:
+        """Remember what decides the results of each step, which must be what it was before.
+
+        Raises
+        ------
+        SettingsError
+            It is not.
+        OutputError
+            The database cannot be written.
+        """
+        metadata = dict(self._database.metadata)
+        before, asked = metadata.get(_METADATA, {}), plain(questions)
+        for step, question in asked.items():
+            if before.get(step, question) != question:
+                differing = (key for key, value in question.items() if before[step].get(key) != value)
+                apart = "; ".join(f"{key}: {_find_difference(before[step][key], question[key])}" for key in differing)
+                raise SettingsError(
+                    f"'{self.where}' has results of '{step}' that were made otherwise",
+                    apart,
+                    "Give the same options, or another database",
+                )
+        with _writing(self.where):
+            self._database.metadata = {**metadata, _METADATA: {**before, **asked}}
+
+    def write(self, result: Result) -> None:
+        """Write the row of a structure, in the place of the one before.
+
+        Raises
+        ------
+        OutputError
+            The database cannot be written.
+        """
+        atoms, values, data = make_row(result)
+        name = result.entry.name
+        with _writing(self.where):
+            if name not in self._rows:
+                self._rows |= {row.name: row.id for row in self._database.select(name=name, include_data=False)}
+            self._rows[name] = self._database.write(atoms, values, data, id=self._rows.get(name))
+
+    def count(self) -> dict[str, int]:
+        """Return how many structures are in each state."""
+        found: dict[str, int] = {}
+        for row in self._database.select("state", include_data=False, columns=["id", "key_value_pairs"]):
+            found[row.state] = found.get(row.state, 0) + 1
+        return found
+
+
+def make_row(result: Result) -> tuple[Atoms, dict[str, Value], dict[str, Any]]:
+    """Return what a database has of a structure: atoms, values to ask for, and all else."""
+    try:
+        atoms = read_structure(result.structure)
+    except StructureError:
+        # Its first step says why.
+        atoms = Atoms()
+    values: dict[str, Value] = {"name": result.entry.name, "state": result.state}
+    values["steps"] = ",".join(step for step, outcome in result.steps.items() if outcome.state == "done") or "none"
+    for step, outcome in result.steps.items():
+        values |= outcome.values
+        values[f"{step}_seconds"] = round(outcome.seconds, 3)
+        if outcome.state != "done":
+            values |= {"failed_step": step, "error": outcome.reason}
+    energy = values.pop("energy_at_minimum", None)
+    if energy is not None:
+        atoms.calc = SinglePointCalculator(atoms, energy=energy)
+    data = {
+        "input": {"file": str(result.entry.path), "digest": result.entry.digest},
+        "steps": {step: plain(asdict(outcome)) for step, outcome in result.steps.items()},
+    }
+    return atoms, values, data
+
+
+def _find_difference(before: Any, now: Any) -> str:
+    """Say where two nested values differ, in a few words."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        apart = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        return ", ".join(f"{key} {before.get(key)!r}, now {now.get(key)!r}" for key in apart)
+    return f"{before!r}, now {now!r}"
+
+
+@contextmanager
+def _writing(where: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # of SQLite, of a server, of a disk
+        raise OutputError(
+            f"Database '{where}' cannot be written",
+            f"{type(error).__name__}: {error}",
+            "Make room, or see to the server; the same command goes on from here",
+        ) from error

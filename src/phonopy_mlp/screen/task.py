@@ -1,0 +1,89 @@
+"""What goes to a worker, and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+State = Literal["done", "failed", "lost"]
+"""``failed`` is the answer of the step itself or of what it did to its process; ``lost`` is no answer at all, as from
+a worker that was killed, and is asked for again."""
+
+Value = float | int | str | bool
+
+OUTCOME_FILE = "task.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One step on one structure.
+
+    Attributes
+    ----------
+    name : str
+        Of the structure.
+    step : str
+        Of `plan.STEPS`.
+    structure : str
+        File that the step starts from.
+    folder : str
+        That the step works in; made where there is none.
+    words : tuple of str
+        Its command line, from the command on.
+    question : str
+        Digest of all that decides the result.
+    record : str
+        Name of its provenance file.
+    result : str
+        Name of the file of the structure that it ends with; empty where that is the one it starts from.
+    """
+
+    name: str
+    step: str
+    structure: str
+    folder: str
+    words: tuple[str, ...]
+    question: str
+
+    record: str
+    result: str
+
+    @property
+    def path(self) -> Path:
+        """Of the file that keeps the outcome."""
+        return Path(self.folder) / OUTCOME_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a task.
+
+    Attributes
+    ----------
+    state : str
+    question : str
+        Of the task.
+    reason : str
+        Why it is not done.
+    seconds : float
+        That it took.
+    structure : str
+        File of the structure that it ended with; empty where that is the one it started from.
+    values : mapping
+        Numbers, words and flags for the database.
+    record : mapping
+        Of the run, as in its provenance file.
+    files : mapping of str to str
+        Digests of the files of large arrays, by their names in the task's folder.
+    """
+
+    state: State
+    question: str
+    reason: str = ""
+    seconds: float = 0.0
+    structure: str = ""
+    values: Mapping[str, Value] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)

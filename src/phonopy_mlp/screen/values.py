@@ -1,0 +1,97 @@
+"""What a database says of a finished step: the numbers, words and flags that one asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from phonopy_mlp.report.sections.thermal import THERMAL_FILE
+from phonopy_mlp.screen.task import Value
+
+TEMPERATURE = 300.0
+"""Of the thermal properties, K."""
+
+
+def find_values(step: str, record: Mapping[str, Any], folder: Path) -> dict[str, Value]:
+    """Return the values of a step from its record and its files.
+
+    Energies in eV, volumes in A^3, frequencies in THz, moduli in GPa, entropies and heat capacities in J/(mol K),
+    free energies in kJ/mol, thermal expansion in 1/K; of the cell as it is, per primitive cell where phonopy computes
+    them.
+    """
+    steps = record.get("steps") or {}
+    found = dict(_FINDERS[step](steps, folder))
+    health: dict[str, Mapping[str, Any]] = {}
+    for entry in steps.values():
+        health |= entry.get("health") or {}
+    if health:
+        found["doubtful"] = ",".join(sorted(name for name, check in health.items() if not check["sound"]))
+    domain = record.get("domain")
+    if domain is not None:
+        found["domain"] = ",".join(sorted({finding["kind"] for finding in domain["findings"]}))
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _find_relaxation(steps: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, Any]]:
+    entries = [steps[name] for name in ("relax", "relax_in_symmetry") if name in steps]
+    yield "energy_at_minimum", entries[-1]["energy"]
+    yield "volume_change", float(np.prod([1 + entry["volume_change"] for entry in entries]) - 1)
+    yield "residual_force", entries[-1]["residual_force"]
+    yield "relax_steps", sum(entry["steps"] for entry in entries)
+    yield from _find_groups(entries)
+
+
+def _find_groups(entries: list[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
+    yield "group_given", _plain_group(entries[0]["space_groups_before"][-1])
+    yield "group_relaxed", _plain_group(entries[-1]["space_groups_after"][-1])
+
+
+def _plain_group(text: str) -> str:
+    """Return symbol and number alone of "Cc (9) at 0.01 A"."""
+    return text.partition(" at ")[0]
+
+
+def _find_stability(steps: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, Any]]:
+    entry = steps["stabilise"]
+    yield "stable", entry["stable"]
+    yield "lowest_frequency", entry["lowest_frequency"]
+    yield "imaginary_modes", len(entry["unstable_modes"])
+    yield "elastically_stable", entry["born_stable"]
+    yield "accepted_steps", sum(step["accepted"] for step in entry["trail"])
+    if accepted := [step for step in entry["trail"] if step["accepted"]]:
+        yield "energy_at_minimum", accepted[-1]["energy_per_atom"][1] * accepted[-1]["atoms"][1]
+        yield "group_stabilised", _plain_group(accepted[-1]["space_groups_after"][-1])
+
+
+def _find_phonons(steps: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, Any]]:
+    entry = steps["force_constants"]
+    yield "phonon_lowest_frequency", entry["lowest_commensurate_frequency"]
+    yield "phonon_imaginary_modes", entry["imaginary_commensurate_modes"]
+    yield "evaluations", entry["evaluations"]
+    path = folder / THERMAL_FILE
+    if path.is_file():
+        rows = yaml.safe_load(path.read_text(encoding="utf-8"))["thermal_properties"]
+        temperatures = [row["temperature"] for row in rows]
+        if min(temperatures) <= TEMPERATURE <= max(temperatures):
+            for name in ("free_energy", "entropy", "heat_capacity"):
+                yield f"{name}_300K", float(np.interp(TEMPERATURE, temperatures, [row[name] for row in rows]))
+
+
+def _find_eos(steps: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, Any]]:
+    entry = steps["eos"]
+    yield "bulk_modulus", entry["bulk_modulus"][0]
+    yield "bulk_modulus_error", entry["bulk_modulus"][1]
+    yield "bulk_modulus_derivative", entry["bulk_modulus_derivative"][0]
+    yield "eos_volume", entry["volume"][0]
+
+
+_FINDERS = {
+    "relax": _find_relaxation,
+    "stabilise": _find_stability,
+    "phonons": _find_phonons,
+    "eos": _find_eos,
+}
