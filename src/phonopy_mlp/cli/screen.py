@@ -10,9 +10,11 @@ from typing import get_args
 from phonopy_mlp.cli.arguments import add_calculator_options, plain_numbers, read_calculator
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.screen.isolation import Limits, describe_calculator
+from phonopy_mlp.screen.page import PAGE_FILE, write_page
 from phonopy_mlp.screen.plan import STEPS, make_plan
 from phonopy_mlp.screen.progress import STATUS_FILE, describe_status, read_status
 from phonopy_mlp.screen.run import run_screening
+from phonopy_mlp.screen.store import Store
 from phonopy_mlp.screen.task import State
 
 SUMMARY = "many structures through the workflow, on any number of machines, into a database"
@@ -36,6 +38,9 @@ def run(argv: Sequence[str]) -> int:
     folder = own.folder or _choose_folder(own.db)
     if own.status:
         print(describe_status(read_status(folder / STATUS_FILE)))
+        return 0
+    if own.report:
+        print(f"Report: {write_page(Store(own.db), folder / PAGE_FILE)}")
         return 0
     returned: list[str] = []
     calculator = read_calculator(own, returned)
@@ -106,6 +111,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--memory-limit", type=float, metavar="GIB", help="of a task, in GiB (default: none)")
     parser.add_argument("--retry-failed", action="store_true", help="do again what has failed")
     parser.add_argument("--status", action="store_true", help="tell how far a screening is, from any terminal")
+    parser.add_argument("--report", action="store_true", help=f"make {PAGE_FILE} of what is in the database so far")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -99,9 +100,12 @@ def _open_local(_: str, workers: int | None, limits: Limits) -> Iterator[Place]:
 @contextmanager
 def _open_parsl(file: str, workers: int | None, limits: Limits) -> Iterator[Place]:
     config = _read_parsl(file)
-    pool: Executor = _import("parsl.concurrent", "parsl").ParslPoolExecutor(config)
-    with pool, _ending(pool):
-        yield _place(pool, workers, limits)
+    # Parsl looks for its own programs there, and finds them where no environment is activated, too.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    with _variables({"PATH": path}):
+        pool: Executor = _import("parsl.concurrent", "parsl").ParslPoolExecutor(config)
+        with pool, _ending(pool):
+            yield _place(pool, workers, limits)
 
 
 def _read_parsl(file: str) -> Any:

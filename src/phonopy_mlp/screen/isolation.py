@@ -164,7 +164,7 @@ def _watch(parent: int, gibibytes: float | None) -> None:
 
     own = psutil.Process()
     limit = float("inf") if gibibytes is None else gibibytes * 2**30
-    while psutil.pid_exists(parent):
+    while os.getppid() == parent and psutil.pid_exists(parent):
         if own.memory_info().rss > limit:
             os._exit(TOO_MUCH_MEMORY)
         time.sleep(_WATCH)

@@ -119,12 +119,9 @@ class Store:
                 self._rows |= {row.name: row.id for row in self._database.select(name=name, include_data=False)}
             self._rows[name] = self._database.write(atoms, values, data, id=self._rows.get(name))
 
-    def count(self) -> dict[str, int]:
-        """Return how many structures are in each state."""
-        found: dict[str, int] = {}
-        for row in self._database.select("state", include_data=False, columns=["id", "key_value_pairs"]):
-            found[row.state] = found.get(row.state, 0) + 1
-        return found
+    def rows(self) -> Iterator[Any]:
+        """Yield ASE's rows of all structures, without their records."""
+        yield from self._database.select("state", include_data=False)
 
 
 def make_row(result: Result) -> tuple[Atoms, dict[str, Value], dict[str, Any]]:

@@ -24,7 +24,7 @@ def find_values(step: str, record: Mapping[str, Any], folder: Path) -> dict[str,
     them.
     """
     steps = record.get("steps") or {}
-    found = dict(_FINDERS[step](steps, folder))
+    found = dict(_FINDERS[step](record, folder))
     health: dict[str, Mapping[str, Any]] = {}
     for entry in steps.values():
         health |= entry.get("health") or {}
@@ -36,7 +36,8 @@ def find_values(step: str, record: Mapping[str, Any], folder: Path) -> dict[str,
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _find_relaxation(steps: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, Any]]:
+def _find_relaxation(record: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, Any]]:
+    steps = record["steps"]
     entries = [steps[name] for name in ("relax", "relax_in_symmetry") if name in steps]
     yield "energy_at_minimum", entries[-1]["energy"]
     yield "volume_change", float(np.prod([1 + entry["volume_change"] for entry in entries]) - 1)
@@ -55,8 +56,8 @@ def _plain_group(text: str) -> str:
     return text.partition(" at ")[0]
 
 
-def _find_stability(steps: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, Any]]:
-    entry = steps["stabilise"]
+def _find_stability(record: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, Any]]:
+    entry = record["steps"]["stabilise"]
     yield "stable", entry["stable"]
     yield "lowest_frequency", entry["lowest_frequency"]
     yield "imaginary_modes", len(entry["unstable_modes"])
@@ -67,11 +68,13 @@ def _find_stability(steps: Mapping[str, Any], folder: Path) -> Iterator[tuple[st
         yield "group_stabilised", _plain_group(accepted[-1]["space_groups_after"][-1])
 
 
-def _find_phonons(steps: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, Any]]:
-    entry = steps["force_constants"]
+def _find_phonons(record: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, Any]]:
+    entry = record["steps"]["force_constants"]
     yield "phonon_lowest_frequency", entry["lowest_commensurate_frequency"]
     yield "phonon_imaginary_modes", entry["imaginary_commensurate_modes"]
     yield "evaluations", entry["evaluations"]
+    matrix = record["settings"]["primitive_matrix"]
+    yield "primitive_atoms", round(record["input"]["atoms"] * float(np.linalg.det(matrix)))
     path = folder / THERMAL_FILE
     if path.is_file():
         rows = yaml.safe_load(path.read_text(encoding="utf-8"))["thermal_properties"]
@@ -81,8 +84,8 @@ def _find_phonons(steps: Mapping[str, Any], folder: Path) -> Iterator[tuple[str,
                 yield f"{name}_300K", float(np.interp(TEMPERATURE, temperatures, [row[name] for row in rows]))
 
 
-def _find_eos(steps: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, Any]]:
-    entry = steps["eos"]
+def _find_eos(record: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, Any]]:
+    entry = record["steps"]["eos"]
     yield "bulk_modulus", entry["bulk_modulus"][0]
     yield "bulk_modulus_error", entry["bulk_modulus"][1]
     yield "bulk_modulus_derivative", entry["bulk_modulus_derivative"][0]

@@ -1,0 +1,110 @@
+"""Calculators that do to their process what an element says, and folders of metals."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from ase.build import bulk
+from ase.io import write
+
+from phonopy_mlp.cli.main import main
+
+_FACTORY = """
+import os
+import signal
+import time
+
+from ase.calculators.emt import EMT
+
+
+class Moody(EMT):
+    def calculate(self, atoms=None, properties=("energy",), system_changes=()):
+        time.sleep(float(os.environ.get("MOODY_SECONDS", "0")))
+        symbol = atoms.symbols[0]
+        if symbol == "Ni":
+            os._exit(7)
+        if symbol == "Pd":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if symbol == "Pt":
+            time.sleep(3600)
+        if symbol == "Ag":
+            hoard = []
+            while True:
+                hoard.append(bytearray(os.urandom(1024)) * 2**14)
+                time.sleep(0.01)
+        if symbol == "Au" and not os.path.exists("../killed"):
+            open("../killed", "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().calculate(atoms, properties, system_changes)
+
+    def describe(self):
+        return {"name": "moody", "digest": os.environ.get("MOODY_DIGEST", "0"), "elements": None}
+
+
+def moody(*, device, dtype):
+    if "MOODY_LOG" in os.environ:
+        with open(os.environ["MOODY_LOG"], "a") as file:
+            file.write(f"{os.getpid()}\\n")
+    return Moody()
+"""
+
+
+@pytest.fixture(scope="session")
+def moody_site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("moody")
+    (folder / "moody_calculator.py").write_text(_FACTORY)
+    info = folder / "moody_calculator-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: moody-calculator\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[phonopy_mlp.calculators]\nmoody = moody_calculator:moody\n")
+    return folder
+
+
+@pytest.fixture
+def place(moody_site, monkeypatch, tmp_path):
+    """Work in an empty folder, where the calculator is known to all processes."""
+    monkeypatch.syspath_prepend(str(moody_site))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(moody_site), *sys.path]))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+OPTIONS = ["--mlp", "moody", "--db", "r.db", "--steps", "relax,phonons", "--workers", "2"]
+SETS = ["--set", "relax", "--relax-fmax 1e-3", "--set", "phonons", "--dim 2 2 2 --mesh 3 3 3"]
+
+
+def make_metals(folder, *symbols):
+    folder.mkdir(exist_ok=True)
+    for symbol in symbols:
+        write(folder / f"{symbol}.cif", bulk(symbol, cubic=True))
+
+
+def screen(*more):
+    return main(["screen", "cifs", *OPTIONS, *SETS, *map(str, more)])
+
+
+def start(*more):
+    """Screen in a process of its own."""
+    code = "import sys; from phonopy_mlp.cli.main import main; sys.exit(main())"
+    words = [sys.executable, "-c", code, "screen", "cifs", *OPTIONS, *SETS, *map(str, more)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing came of it"
+        time.sleep(0.02)
+
+
+def read_rows(database="r.db"):
+    """Return the rows by name, without when and by whom they were written and what took how long."""
+    from ase.db import connect
+
+    found = {}
+    for row in connect(database).select():
+        values = {key: value for key, value in row.key_value_pairs.items() if not key.endswith("_seconds")}
+        found[row.name] = (row.toatoms(), values, row.data)
+    return found

@@ -1,0 +1,195 @@
+"""Whole screenings: what comes of them, and what they survive."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from ase.build import bulk
+from ase.io import write
+from numpy.testing import assert_allclose
+
+from .conftest import make_metals, read_rows, screen, start, wait_for
+
+
+def test_each_structure_has_a_row_with_what_its_steps_found(place, capsys):
+    make_metals(place / "cifs", "Cu", "Al")
+    assert screen() == 0
+    assert "2 done, 0 failed, 0 lost" in capsys.readouterr().out
+    rows = read_rows()
+    assert set(rows) == {"Cu", "Al"}
+    atoms, values, data = rows["Cu"]
+    assert (values["state"], values["steps"], values["group_relaxed"]) == ("done", "relax,phonons", "Fm-3m (225)")
+    # Of EMT's own minimum, by hand.
+    assert atoms.cell.lengths() == pytest.approx([3.5903] * 3, abs=2e-3)
+    assert atoms.get_potential_energy() == pytest.approx(4 * -0.0070, abs=4e-3)
+    assert values["phonon_imaginary_modes"] == 0
+    # Debye's, with 343 K, on 26 of the 27 points of the mesh: phonopy leaves out what does not move at Gamma.
+    assert values["heat_capacity_300K"] == pytest.approx(24.94 * (1 - (343 / 300) ** 2 / 20) * 26 / 27, abs=0.2)
+    assert data["input"]["digest"].startswith("sha256:")
+    record = data["steps"]["phonons"]["record"]
+    assert record["calculator"]["name"] == "moody"
+    assert set(data["steps"]["phonons"]["files"]) >= {"force_constants.hdf5", "thermal_properties.yaml"}
+
+
+def test_what_is_done_is_not_done_again(place, monkeypatch, capsys):
+    make_metals(place / "cifs", "Cu")
+    assert screen() == 0
+    before = read_rows()
+    monkeypatch.setenv("MOODY_LOG", str(place / "made"))
+    assert screen() == 0
+    assert len((place / "made").read_text().split()) == 1  # to ask who it is
+    make_metals(place / "cifs", "Al")
+    assert screen() == 0
+    assert_same(read_rows()["Cu"], before["Cu"])
+    assert set(read_rows()) == {"Cu", "Al"}
+
+
+def assert_same(found, expected):
+    assert found[1] == expected[1]
+    assert_allclose(found[0].positions, expected[0].positions, atol=0)
+    assert_allclose(found[0].cell.array, expected[0].cell.array, atol=0)
+    assert found[2]["input"] == expected[2]["input"]
+    for step, outcome in expected[2]["steps"].items():
+        other = found[2]["steps"][step]
+        for key in ("state", "question", "reason", "values"):
+            assert other[key] == outcome[key]
+        assert (
+            other["files"]["force_constants.hdf5"] == outcome["files"]["force_constants.hdf5"]
+            if step == "phonons"
+            else True
+        )
+
+
+def test_structures_that_ruin_their_process_do_not_stop_the_others(place, capsys):
+    make_metals(place / "cifs", "Cu", "Ni", "Pd", "Pt", "Ag", "Au", "Al")
+    (place / "cifs" / "broken.cif").write_text("nonsense")
+    assert screen("--time-limit", 8, "--memory-limit", 1) == 1
+    assert "2 done, 5 failed, 1 lost" in capsys.readouterr().out
+    errors = {name: values.get("error") for name, (_, values, _) in read_rows().items()}
+    assert errors["Cu"] is errors["Al"] is None
+    assert errors["Ni"] == "its process ended with status 7"
+    assert errors["Pd"] == "its process crashed (SIGSEGV)"
+    assert errors["Pt"] == "took longer than 8 s"
+    assert errors["Ag"] == "took more than 1 GiB of memory"
+    assert errors["Au"] == "its process was killed (SIGKILL), by lack of memory perhaps"
+    assert "does not parse" in errors["broken"]
+    # What was lost is done the next time, what failed is not.
+    assert screen("--time-limit", 8, "--memory-limit", 1) == 1
+    assert "3 done, 5 failed, 0 lost" in capsys.readouterr().out
+    assert read_rows()["Au"][1]["state"] == "done"
+
+
+def test_a_killed_driver_loses_nothing(place, monkeypatch):
+    make_metals(place / "cifs", "Cu", "Al", "Au")
+    (place / "elsewhere").mkdir()
+    monkeypatch.setenv("MOODY_SECONDS", "0.05")
+    process = start()
+    wait_for(lambda: len(list(place.glob("r/tasks/*/relax/task.json"))) >= 1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert screen() == 0
+    found = read_rows()
+    Path("r").rename("killed")
+    Path("r.db").rename("killed.db")
+    assert screen() == 0
+    for name, row in read_rows().items():
+        assert_same(found[name], row)
+
+
+def test_a_killed_worker_is_replaced(place, monkeypatch, capsys):
+    make_metals(place / "cifs", "Cu", "Al")
+    monkeypatch.setenv("MOODY_SECONDS", "0.1")
+    monkeypatch.setenv("MOODY_LOG", str(place / "made"))
+    process = start()
+    wait_for(lambda: (place / "made").exists() and len((place / "made").read_text().split()) >= 3)
+    os.kill(int((place / "made").read_text().split()[-1]), signal.SIGKILL)
+    said, _ = process.communicate()
+    assert process.returncode == 1
+    assert "1 done, 0 failed, 1 lost" in said
+    assert screen() == 0
+    assert "2 done" in capsys.readouterr().out
+
+
+def test_a_screening_that_is_interrupted_goes_on(place, monkeypatch, capsys):
+    make_metals(place / "cifs", "Cu", "Al")
+    monkeypatch.setenv("MOODY_SECONDS", "0.1")
+    process = start()
+    wait_for(lambda: list(place.glob("r/tasks/*/relax/phonopy_mlp-relax.yaml")))
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on from here" in said
+    monkeypatch.setenv("MOODY_SECONDS", "0")
+    assert screen() == 0
+
+
+def test_other_settings_or_another_model_are_not_mixed_in(place, monkeypatch, capsys):
+    make_metals(place / "cifs", "Cu")
+    assert screen() == 0
+    before = read_rows()
+    assert screen("--set", "relax", "--relax-fmax 1e-4") == 2
+    assert "has results of 'relax' that were made otherwise: words" in capsys.readouterr().err
+    monkeypatch.setenv("MOODY_DIGEST", "1")
+    assert screen() == 2
+    assert "calculator: digest '0', now '1'" in capsys.readouterr().err
+    monkeypatch.delenv("MOODY_DIGEST")
+    assert_same(read_rows()["Cu"], before["Cu"])
+
+
+def test_a_structure_that_was_changed_is_done_again(place):
+    make_metals(place / "cifs", "Cu", "Al")
+    assert screen() == 0
+    before = read_rows()
+    write(place / "cifs" / "Cu.cif", bulk("Cu"))
+    assert screen() == 0
+    rows = read_rows()
+    assert len(rows["Cu"][0]) == 1
+    assert_same(rows["Al"], before["Al"])
+
+
+def test_steps_can_be_added(place, capsys):
+    make_metals(place / "cifs", "Cu")
+    assert screen() == 0
+    assert screen("--steps", "relax,phonons,eos") == 0
+    values = read_rows()["Cu"][1]
+    assert values["steps"] == "relax,phonons,eos"
+    assert values["bulk_modulus"] == pytest.approx(134, abs=3)  # EMT's for copper
+    assert screen("--steps", "phonons") == 2
+    assert "made otherwise" in capsys.readouterr().err
+
+
+def test_one_screening_at_a_time(place, monkeypatch, capsys):
+    make_metals(place / "cifs", "Cu")
+    monkeypatch.setenv("MOODY_SECONDS", "0.2")
+    process = start()
+    wait_for(lambda: (place / "r" / "tasks").exists())
+    assert screen() == 2
+    assert "Another screening is at work in 'r'" in capsys.readouterr().err
+    process.communicate()
+    assert process.returncode == 0
+
+
+def test_the_state_of_a_screening_is_told_elsewhere(place, monkeypatch, capsys):
+    make_metals(place / "cifs", "Cu", "Al")
+    assert screen("--status") == 2
+    assert "no screening was started here" in capsys.readouterr().err
+    monkeypatch.setenv("MOODY_SECONDS", "0.3")
+    process = start()
+    wait_for(
+        lambda: (place / "r" / "status.json").exists() and json.loads((place / "r/status.json").read_text())["running"]
+    )
+    assert screen("--status") == 0
+    assert "0 of 2 structures" in (said := capsys.readouterr().out)
+    assert "running: " in said
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    monkeypatch.setattr("phonopy_mlp.screen.progress._SILENT", 0.0)
+    assert screen("--status") == 0
+    assert "not running" in capsys.readouterr().out
+    monkeypatch.setenv("MOODY_SECONDS", "0")
+    assert screen() == 0
+    capsys.readouterr()
+    assert screen("--status") == 0
+    assert capsys.readouterr().out == "2 of 2 structures: 2 done, 0 failed, 0 lost\n"
