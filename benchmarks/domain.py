@@ -23,7 +23,7 @@ MOLECULES = {"water": "H2O", "methane": "CH4", "methanol": "CH3OH", "carbon diox
 
 def probes() -> Iterator[tuple[str, Atoms]]:
     """Give each structure with its name."""
-    for name in ("MOF-5", "UiO-66", "MOF-74", "MIL-53"):
+    for name in structures.names():
         yield name, structures.load(name)
     for name, formula in MOLECULES.items():
         atoms = molecule(formula)

@@ -198,7 +198,7 @@ def test_disagreement_ends_with_status_1(tmp_path, capsys):
 
 def test_ours_and_mace_on_a_small_crystal(tmp_path, monkeypatch, capsys):
     def crystal():
-        return Atoms("ZnO", scaled_positions=[[0, 0, 0], [0.5, 0, 0]], cell=np.eye(3) * 4, pbc=True)
+        return Atoms("ZnO", scaled_positions=[[0, 0, 0], [0.5, 0, 0]], cell=np.eye(3) * 4.2, pbc=True)
 
     task = tasks.Task("small", crystal, (2, 1, 1), ("ours", "stock"))
     monkeypatch.setattr(driver, "TASKS", {"small": task})

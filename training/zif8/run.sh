@@ -1,6 +1,6 @@
 #!/bin/sh
-# The way from crystals to a model, from end to end: `mini` learns ZIF-8, whose nitrogen it has never seen, and is tried
-# on SALEM-2, the same net with another linker.
+# The way from crystals to a model, from end to end: `mini` learns ZIF-8, whose imidazolates it has never seen, and is
+# tried on SALEM-2, the same net with another linker.
 #
 #     sh training/zif8/run.sh [folder]
 #
@@ -44,7 +44,7 @@ cat zif-8-hessian.extxyz replay-hessians.extxyz > hessians.part
 mv hessians.part hessians.extxyz
 
 # Old and new frames have labels of one kind, and so one head learns both. The energies of `mini` do not count from free
-# atoms, so none are labelled; that of nitrogen is fitted.
+# atoms, so none are labelled.
 export MACE_MOF_MODELS="$PWD/models"
 train="learnt-labelled.extxyz replay.extxyz --foundation mini --level-of-theory GFN1-xTB"
 mace-mof finetune $train --name mini-before --epochs 0 --dtype float32

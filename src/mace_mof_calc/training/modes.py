@@ -57,6 +57,8 @@ def make_modes(hessian: Array, masses: Array, floor: float = 0.0) -> Modes:
     far = 10.0 * np.abs(dynamical).sum(axis=1).max() + 1.0
     squares, vectors = np.linalg.eigh(dynamical + far * translations @ translations.T)
     squares, vectors = squares[:-3], vectors[:, :-3]
+    # Rounding decides which way LAPACK's vectors point; what is drawn along them is to be the same everywhere.
+    vectors = vectors * np.where(np.cos(np.arange(len(roots))) @ vectors < 0, -1.0, 1.0)
     frequencies = np.sign(squares) * np.sqrt(np.abs(squares)) / THZ
     bounded = (np.maximum(np.abs(frequencies), floor) * THZ) ** 2
     stiffness = (vectors * bounded) @ vectors.T * np.outer(roots, roots)

@@ -150,7 +150,7 @@ def test_what_cannot_be_done_is_said(crystals, toy, capsys):
     for options, message in (
         (("--calculator", "toi"), "toy"),
         (("--calculator", toy, "--kind", "md,mc"), "no kind 'mc'"),
-        (("--calculator", toy, "--descriptor-model", "mini"), "mini does not know Cu of Cu4-0"),
+        (("--calculator", toy, "--descriptor-model", "mini"), "mini does not know Au of Au2-1"),
         (("--calculator", toy, "--every", "0"), "every is 0"),
     ):
         assert sample(crystals, *options) == 2
