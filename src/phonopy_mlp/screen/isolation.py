@@ -61,6 +61,7 @@ def run_isolated(task: Task, limits: Limits, environment: Mapping[str, str]) -> 
     started = time.perf_counter()
     state: State
     future: Future[Outcome] = _get_pool(limits, environment).schedule(execute, (task,), timeout=limits.seconds)
+    _running.add(future)
     try:
         return future.result()
     except TimeoutError:
@@ -78,6 +79,8 @@ def run_isolated(task: Task, limits: Limits, environment: Mapping[str, str]) -> 
         state, reason = "lost", str(error)
     except Exception as error:
         state, reason = "failed", f"{type(error).__name__}: {error}"
+    finally:
+        _running.discard(future)
     outcome = Outcome(state, task.question, reason=reason, seconds=time.perf_counter() - started)
     if state == "failed":
         try:
@@ -123,6 +126,7 @@ def _explain(status: int | None, limits: Limits) -> tuple[State, str]:
 
 
 _pools: dict[tuple[int, Limits], ProcessPool] = {}
+_running: set[Future[Outcome]] = set()
 
 
 def _get_pool(limits: Limits, environment: Mapping[str, str]) -> ProcessPool:
@@ -145,7 +149,9 @@ def _key(limits: Limits) -> tuple[int, Limits]:
 
 
 def stop_processes() -> None:
-    """End the processes that were kept for tasks."""
+    """End the processes that were kept for tasks, and what they are at."""
+    for future in list(_running):
+        future.cancel()
     while _pools:
         _, pool = _pools.popitem()
         pool.stop()  # type: ignore[no-untyped-call]  # pebble's method has no annotations
