@@ -15,7 +15,7 @@ import yaml
 from matplotlib.figure import Figure
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "mini"))
-from crystals import FRAMEWORKS  # noqa: E402  (of training/mini)
+from crystals import FRAMEWORKS
 
 BEFORE, AFTER = "mini-before", "mini-zif8"
 

@@ -213,8 +213,11 @@ class _Options(CommonOptions):
 
 
 def check(name: str, words: Sequence[str]) -> None:
-    """Raise `SettingsError`, or `SystemExit` as argparse does, for options that a command does not understand."""
-    _parse(name, COMMANDS[name], ["structure.cif", *config.expand(words, name)])
+    """Raise `SettingsError`, or `SystemExit` as argparse does, for options that make no sense to a command."""
+    options = _parse(name, COMMANDS[name], ["structure.cif", *config.expand(words, name)])
+    options.supercell.check()
+    if options.step is not None:
+        options.step.check(options.mesh, options.temperatures, options.relaxing)
 
 
 def _parse(name: str, command: Command, words: Sequence[str]) -> _Options:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import get_args
 
@@ -19,8 +20,6 @@ from phonopy_mlp.screen.task import State
 
 SUMMARY = "many structures through the workflow, on any number of machines, into a database"
 
-USUAL_STEPS = ("relax", "stabilise", "phonons", "eos")
-
 FAILED = 1
 """Exit status where something has failed or was lost."""
 
@@ -35,13 +34,14 @@ def run(argv: Sequence[str]) -> int:
 
     """
     own = make_parser().parse_args(plain_numbers(argv))
-    folder = own.folder or _choose_folder(own.db)
+    folder = own.folder or Path(own.db).with_suffix("")
     if own.status:
         print(describe_status(read_status(folder / STATUS_FILE)))
         return 0
     if own.report:
         print(f"Report: {write_page(Store(own.db), folder / PAGE_FILE)}")
         return 0
+    _check_installed()
     returned: list[str] = []
     calculator = read_calculator(own, returned)
     sources = [*own.structures, *map(Path, returned)]
@@ -84,7 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_calculator_options(parser)
     parser.add_argument(
         "--steps",
-        default=",".join(USUAL_STEPS),
+        default=",".join(STEPS),
         metavar="LIST",
         help=f"of {','.join(STEPS)} (default: %(default)s)",
     )
@@ -96,15 +96,13 @@ def make_parser() -> argparse.ArgumentParser:
         metavar=("STEP", "OPTIONS"),
         help='options of a step, as on its own command line: --set phonons "--dim 1 1 1 --mesh 5 5 5"',
     )
-    parser.add_argument(
-        "--db", required=True, metavar="FILE", help="ASE database: a file for SQLite, or postgresql://..."
-    )
+    parser.add_argument("--db", required=True, metavar="FILE", help="ASE database, of SQLite")
     parser.add_argument("--folder", type=Path, help="of all other files (default: the database's name without suffix)")
     parser.add_argument(
         "--executor",
         default="local",
         metavar="WHERE",
-        help="local, parsl:FILE, dask:ADDRESS or mpi (default: %(default)s)",
+        help="local, parsl:FILE or dask:ADDRESS (default: %(default)s)",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="default: one for each GPU, or for each core")
     parser.add_argument("--time-limit", type=float, metavar="S", help="of a task, in s (default: none)")
@@ -116,10 +114,11 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _choose_folder(database: str) -> Path:
-    if "://" in database:
-        raise SettingsError(f"Database '{database}'", "it is no file to put others beside", "Give --folder")
-    return Path(database).with_suffix("")
+def _check_installed() -> None:
+    if missing := [name for name in ("filelock", "pebble", "psutil") if find_spec(name) is None]:
+        raise SettingsError(
+            "A screening cannot be done", f"{', '.join(missing)} is missing", "Run: pip install 'phonopy-mlp[screen]'"
+        )
 
 
 def _read_options(pairs: Sequence[Sequence[str]]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from multiprocessing import current_process
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -54,8 +55,8 @@ def open_executor(where: str, workers: int | None, limits: Limits) -> Iterator[P
     Parameters
     ----------
     where : str
-        ``local``; ``parsl:FILE``, a Python file with a Parsl ``config``; ``dask:ADDRESS``, of a scheduler, or
-        ``dask:FILE`` of one; ``mpi``, in a process that ``mpi4py.futures`` has started.
+        ``local``; ``parsl:FILE``, a Python file with a Parsl ``config``; ``dask:ADDRESS`` of a scheduler, or
+        ``dask:FILE``, which a scheduler has written.
     workers : int or None
         How many; by default one for each GPU, or for each two cores; of a cluster, how many it is said to have.
     limits : Limits
@@ -66,10 +67,8 @@ def open_executor(where: str, workers: int | None, limits: Limits) -> Iterator[P
         There is no such executor, its engine is not installed, or its configuration cannot be used.
     """
     kind, _, rest = where.partition(":")
-    if kind not in _OPEN or (rest == "") is not (kind in ("local", "mpi")):
-        raise SettingsError(
-            f"Executor '{where}'", "there are local, parsl:FILE, dask:ADDRESS and mpi", "Give one of these"
-        )
+    if kind not in _OPEN or (rest == "") is not (kind == "local"):
+        raise SettingsError(f"Executor '{where}'", "there are local, parsl:FILE and dask:ADDRESS", "Give one of these")
     if workers is not None and workers < 1:
         raise SettingsError(f"{workers} workers", "one is the least", "Give a larger number")
     with _OPEN[kind](rest, workers, limits) as place:
@@ -136,17 +135,20 @@ def _open_dask(address: str, workers: int | None, limits: Limits) -> Iterator[Pl
         raise SettingsError(f"Dask scheduler '{address}'", str(error), "Start one, or check its address") from error
     with client:
         known = workers or sum(client.nthreads().values()) or 1
+        if any(client.run(_is_daemon).values()):
+            raise SettingsError(
+                f"Dask workers of '{address}'",
+                "they may not start processes, in which tasks are kept apart",
+                "Start them with the variable DASK_DISTRIBUTED__WORKER__DAEMON=False",
+            )
         # A task is an answer of its own, and not the value of an expression.
         pool = client.get_executor(pure=False, retries=0)
         with _ending(pool):
             yield _place(pool, known, limits)
 
 
-@contextmanager
-def _open_mpi(_: str, workers: int | None, limits: Limits) -> Iterator[Place]:
-    pool: Executor = _import("mpi4py.futures", "mpi4py").MPIPoolExecutor(workers)
-    with pool, _ending(pool):
-        yield _place(pool, workers, limits)
+def _is_daemon() -> bool:
+    return bool(current_process().daemon)
 
 
 def _place(pool: Executor, workers: int | None, limits: Limits) -> Place:
@@ -199,4 +201,4 @@ def _find_gpus() -> list[str]:
     return [str(k) for k, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
 
 
-_OPEN = {"local": _open_local, "parsl": _open_parsl, "dask": _open_dask, "mpi": _open_mpi}
+_OPEN = {"local": _open_local, "parsl": _open_parsl, "dask": _open_dask}

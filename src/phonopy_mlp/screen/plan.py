@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from phonopy_mlp.cli import command as commands
+from phonopy_mlp.cli.checks import check_options
+from phonopy_mlp.cli.config import expand
 from phonopy_mlp.cli.options import parse
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.output import RELAXED_FILE, STABILISED_FILE
@@ -21,7 +23,7 @@ from phonopy_mlp.screen.task import Task
 CHANGING: Mapping[str, str] = {"relax": RELAXED_FILE, "stabilise": STABILISED_FILE}
 """Steps whose structure the next start from, and its file."""
 
-STEPS = ("relax", "stabilise", "phonons", "eos", "elastic", "qha")
+STEPS = ("relax", "stabilise", "phonons", "eos")
 
 _CIRCUMSTANCES = ("versions", "device", "accelerated")
 """What a calculator says of where it computes."""
@@ -129,7 +131,10 @@ def _check(step: str, words: Sequence[str]) -> None:
     """Let the step's own command line read its words."""
     name, *rest = words
     try:
-        parse(["structure.cif", *rest], "phonopy-mlp") if name == "run" else commands.check(name, rest)
+        if name == "run":
+            check_options(parse(["structure.cif", *expand(rest, name)], "phonopy-mlp run"))
+        else:
+            commands.check(name, rest)
     except SystemExit as error:
         raise SettingsError(
             f"Options '{shlex.join(rest)}' of {step}", "they are not understood", f"See 'phonopy-mlp {name} --help'"

@@ -40,7 +40,7 @@ def run_screening(
         As in `entries.find_structures`.
     plan : Plan
     database : str
-        SQLite file, or URL of a PostgreSQL server.
+        Its file.
     folder : Path
         Of all files; of one screening at a time.
     executor : str, optional

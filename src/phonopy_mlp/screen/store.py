@@ -59,7 +59,7 @@ class Store:
     Parameters
     ----------
     where : str
-        File, or URL of a PostgreSQL server.
+        Its file.
 
     Raises
     ------

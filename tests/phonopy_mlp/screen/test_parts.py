@@ -1,0 +1,110 @@
+"""What is screened, what is asked of it, and the page on it."""
+
+import pytest
+from ase.build import bulk
+from ase.db import connect
+from ase.io import write
+
+from phonopy_mlp.cli.main import main
+from phonopy_mlp.errors import SettingsError, StructureError
+from phonopy_mlp.screen.entries import find_structures, read_entries
+from phonopy_mlp.screen.plan import make_plan
+from phonopy_mlp.screen.store import Store
+
+from .conftest import OPTIONS, make_metals, screen
+
+
+def test_structures_come_from_folders_lists_files_and_databases(tmp_path):
+    make_metals(tmp_path / "cifs", "Cu", "Al")
+    make_metals(tmp_path / "cifs" / "more", "Cu")
+    (tmp_path / "cifs" / "README.md").touch()
+    make_metals(tmp_path / "other", "Ag", "Au")
+    (tmp_path / "list.txt").write_text("other/Ag.cif\n\nother/Au.cif\n")
+    with connect(tmp_path / "own.db") as database:
+        database.write(bulk("Pt"), name="pt")
+        database.write(bulk("Pd"))
+    write(tmp_path / "POSCAR.vasp", bulk("Ni"))
+    sources = [tmp_path / name for name in ("cifs", "list.txt", "own.db", "POSCAR.vasp")]
+    found = find_structures(sources, tmp_path / "inputs")
+    assert list(found) == ["Ag", "Al", "Au", "Cu", "POSCAR", "more_Cu", "own-2", "pt"]
+    assert found["own-2"] == tmp_path / "inputs" / "own-2.extxyz"
+    entries = {entry.name: entry for entry in read_entries(found)}
+    assert entries["Cu"].digest == entries["more_Cu"].digest != entries["Al"].digest
+
+
+def test_names_are_fit_for_folders_and_databases(tmp_path):
+    make_metals(tmp_path / "cifs", "Cu")
+    for name in ("12", "1e5", "a b;c", "..."):
+        (tmp_path / "cifs" / "Cu.cif").with_name(f"{name}.cif").write_bytes((tmp_path / "cifs/Cu.cif").read_bytes())
+    assert list(find_structures([tmp_path / "cifs"], tmp_path)) == [
+        "Cu",
+        "a_b_c",
+        "structure",
+        "structure_12",
+        "structure_1e5",
+    ]
+
+
+def test_what_is_not_there_or_not_clear_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StructureError, match="There is no structure in"):
+        find_structures([tmp_path / "empty"], tmp_path)
+    with pytest.raises(StructureError, match="was not found"):
+        find_structures([tmp_path / "none"], tmp_path)
+    (tmp_path / "list.txt").write_text("none.cif\n")
+    with pytest.raises(StructureError, match=r"'.*list\.txt' names it"):
+        find_structures([tmp_path / "list.txt"], tmp_path)
+    for folder in ("a", "b"):
+        make_metals(tmp_path / folder, "Cu")
+    with pytest.raises(StructureError, match="Two structures are called 'Cu'"):
+        find_structures([tmp_path / "a", tmp_path / "b"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("steps", "options", "message"),
+    [
+        (["relax", "dance"], {}, "Step 'dance'"),
+        ([], {}, "No step was given"),
+        (["relax", "relax"], {}, "one is named twice"),
+        (["relax"], {"eos": ""}, "Options of eos: that is not among the steps"),
+        (["relax"], {"relax": "--dim 2 2 2"}, "Options '.*--dim 2 2 2.*' of relax: they are not understood"),
+        (["phonons"], {"phonons": "--dim 2 2"}, "3 or 9"),
+        (["eos"], {"eos": '--eos-form "vinet'}, "Close the quotes"),
+    ],
+)
+def test_steps_and_options_that_make_no_sense_are_refused(steps, options, message):
+    with pytest.raises(SettingsError, match=message):
+        make_plan(steps, options, ["--mlp", "emt"], {})
+
+
+def test_what_decides_a_result_is_in_its_question():
+    def ask(steps=("relax", "phonons"), options=None, **calculator):
+        return make_plan(steps, options or {}, ["--mlp", "emt"], calculator).questions()
+
+    first = ask()
+    assert ask(device="cuda", versions={"torch": "3"}) == first
+    assert ask(digest="1")["relax"] != first["relax"]
+    assert ask(("phonons",))["phonons"] != first["phonons"]
+    other = ask(options={"relax": "--relax-fmax 0.1"})
+    assert other["relax"] != first["relax"]
+    assert other["phonons"] != first["phonons"]
+    assert ask(("relax", "eos", "phonons"))["phonons"] == first["phonons"]
+
+
+def test_a_page_has_a_row_for_each_and_links_to_reports(place, capsys):
+    make_metals(place / "cifs", "Cu", "Al")
+    (place / "cifs" / "<b>.cif").write_text("nonsense")
+    assert screen() == 1
+    (place / "r" / "tasks" / "Cu" / "phonons" / "report.html").touch()
+    capsys.readouterr()
+    assert main(["screen", *OPTIONS, "--report"]) == 0
+    assert "Report: r/screen.html" in capsys.readouterr().out
+    page = (place / "r" / "screen.html").read_text()
+    assert page.count("<tr>") == 4
+    assert page.count('href="tasks/Cu/phonons/report.html"') >= 2  # in the table, and on a point of a plot
+    assert "tasks/Al/phonons/report.html" not in page
+    assert "<span>done</span><b>2</b>" in page
+    assert "<b>.cif" not in page
+    assert page.count("<svg") == 3  # no bulk moduli
+    rows = list(Store("r.db").rows())
+    assert len(rows) == 3
