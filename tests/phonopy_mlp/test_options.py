@@ -105,6 +105,8 @@ def test_symmetrise_has_a_default_and_leaves_the_structure_alone():
     assert parse(["--symmetrise", "Cu.cif"], "phonopy").symmetrise == 1e-2
     assert parse(["--symmetrise", "1e-4", "Cu.cif"], "phonopy").symmetrise == 1e-4
     assert parse(["Cu.cif"], "phonopy").symmetrise is None
+    assert parse(["--symmetrise", "--stabilise", "Cu.cif"], "phonopy").stabilisation.symmetrise == 1e-2
+    assert parse(["--stabilise", "Cu.cif"], "phonopy").stabilisation.symmetrise is None
 
 
 def test_how_a_structure_is_relaxed():

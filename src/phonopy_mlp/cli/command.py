@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +228,8 @@ def _parse(name: str, command: Command, words: Sequence[str]) -> _Options:
     symmetrise = tolerance("--symmetrise", own.symmetrise, returned)
     supercell = read_supercell(own, returned) if command.supercell else SupercellOptions(None, None)
     step = None if command.read is None else command.read(own, relaxation, returned)
+    if isinstance(step, stabilise.StabiliseStep):
+        step = replace(step, symmetrise=symmetrise)
     sampling = own if command.sampling else argparse.Namespace(mesh=MESH, tmin=0.0, tmax=qha.TMAX, tstep=qha.TSTEP)
     return _Options(
         structure=_one(returned),

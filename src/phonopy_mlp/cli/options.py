@@ -174,8 +174,8 @@ def parse(argv: Sequence[str], program: str) -> Options:
     returned: list[str] = []
     calculator = read_calculator(own, returned)
     relaxation = read_relaxation(own, returned, wanted=own.relax or own.stabilise)
-    stabilisation = read_stabilisation(own, relaxation)
     symmetrise = tolerance("--symmetrise", own.symmetrise, returned)
+    stabilisation = read_stabilisation(own, relaxation, symmetrise)
     supercell = read_supercell(own, returned)
     steps = read_steps(own, returned)
     structure, arguments = _structure([*([own.cell] if own.cell else []), *returned], rest)

@@ -15,6 +15,7 @@ from phonopy_mlp.relax import Cell, relax
 from phonopy_mlp.stability.descent import descend
 from phonopy_mlp.stability.noise import SIGMAS, measure_scatter
 from phonopy_mlp.structures import bare, structure_digest
+from phonopy_mlp.symmetry import symmetrise
 from phonopy_mlp.unfinished import Unfinished
 
 ENERGY_NOISE = 1e-9
@@ -39,6 +40,8 @@ class Relaxation:
         In eV per atom; smaller differences mean nothing.
     on_step : callable or None
         As of `relax`.
+    symmetrise : float or None
+        Tolerance (A) at which what is relaxed is projected onto its space group and relaxed again within.
 
     """
 
@@ -50,6 +53,7 @@ class Relaxation:
     unfinished: Unfinished | None
     energy_noise: float
     on_step: Callable[[int, float], None] | None = None
+    symmetrise: float | None = None
 
     def run(self, atoms: Atoms, fixed: Sequence[int], *, below: float | None = None) -> tuple[Atoms, float]:
         """Return the relaxed structure and its energy in eV per atom, with the work of the pressure.
@@ -66,7 +70,10 @@ class Relaxation:
         section, name = None, f"relaxed-{structure_digest(atoms).removeprefix('sha256:')[:16]}"
         if self.unfinished is not None:
             section = self.unfinished.section(
-                self.calculator, relaxation=settings, below=below, masses=atoms.get_masses()
+                self.calculator,
+                relaxation=settings | ({} if self.symmetrise is None else {"symmetrise": self.symmetrise}),
+                below=below,
+                masses=atoms.get_masses(),
             )
             kept = section.get(name)
             if kept is not None:
@@ -86,6 +93,11 @@ class Relaxation:
                 fixed=fixed,
             )
         result = relax(started, self.calculator, **settings, on_step=self.on_step)
+        if self.symmetrise is not None:
+            # Symmetry within the last digits of a relaxation is none to phonopy, which displaces distinct atoms alone.
+            symmetric = symmetrise(result.atoms, self.symmetrise)
+            within = {**settings, "fix_symmetry": self.symmetrise}
+            result = relax(symmetric, self.calculator, **within, on_step=self.on_step)
         relaxed = result.atoms
         energy = self.with_pressure(result.energy, relaxed) / len(relaxed)
         if section is not None:

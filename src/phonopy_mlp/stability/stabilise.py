@@ -49,6 +49,7 @@ def stabilise(
     cell: Cell = "free",
     pressure: float = 0.0,
     fixed: Sequence[int] = (),
+    symmetrise: float | None = None,
     reduce_cell: bool = True,
     must_be_stable: bool = False,
     progress: Progress = silent,
@@ -89,6 +90,9 @@ def stabilise(
     fmax, max_steps, cell, pressure, fixed : optional
         As of `relax`, for all relaxations. A fixed atom's images in a larger cell are fixed, too; the checks look at
         the motions of all atoms all the same.
+    symmetrise : float or None, optional
+        Tolerance in A. Every relaxed structure is projected onto the space group that it has at this tolerance, and
+        relaxed again within: checks of a crystal that has its symmetry exactly take the fewest displacements.
     reduce_cell : bool, optional
         Whether a cell that became larger, and turns out not to be primitive after relaxation, is reduced; not done
         while atoms are fixed.
@@ -124,7 +128,7 @@ def stabilise(
         if isinstance(method, Dynamics):
             method.check_held(atoms)
     noise = estimate_energy_noise(atoms, calculator, unfinished)
-    relaxation = Relaxation(calculator, fmax, max_steps, cell, pressure, unfinished, noise, on_step)
+    relaxation = Relaxation(calculator, fmax, max_steps, cell, pressure, unfinished, noise, on_step, symmetrise)
     trail: list[Step] = []
 
     def record(step: Step) -> None:

@@ -37,6 +37,17 @@ def antiferroelectric():
     return DoubleWells((5, 5, 1), b=20.0, coupling=-0.1)
 
 
+def test_symmetry_that_is_asked_for_is_exact():
+    rough = bulk("Cu", cubic=True)
+    rough.rattle(0.02, seed=1)
+    settings = {"supercell_matrix": ONE, "fmax": 1e-2, "max_rounds": 0}
+    loose = stabilise(rough, EMT(), **settings)
+    exact = stabilise(rough, EMT(), symmetrise=0.05, **settings)
+    assert [group.number for group in loose.trail[0].groups_after][0] < 225
+    assert {group.number for group in exact.trail[0].groups_after} == {225}
+    assert exact.energy == pytest.approx(loose.energy, abs=1e-4)
+
+
 def test_a_ferroelectric_crystal_comes_to_its_minimum():
     atoms, calculator = caesium_chloride(), ferroelectric()
     result = stabilise(atoms, calculator, supercell_matrix=TWO)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
 from phonopy_mlp.cli.arguments import RelaxOptions
@@ -36,6 +37,9 @@ def read_steps(own: argparse.Namespace, returned: list[str]) -> tuple[Step, ...]
     return tuple(step for step in found if step is not None)
 
 
-def read_stabilisation(own: argparse.Namespace, relaxation: RelaxOptions) -> stabilise.StabiliseStep | None:
+def read_stabilisation(
+    own: argparse.Namespace, relaxation: RelaxOptions, symmetrise: float | None
+) -> stabilise.StabiliseStep | None:
     """Return how the crystal is stabilised before its phonons; None where it is not wanted."""
-    return stabilise.read(own, relaxation)
+    step = stabilise.read(own, relaxation)
+    return None if step is None else replace(step, symmetrise=symmetrise)

@@ -50,6 +50,7 @@ class StabiliseStep:
     md_temperature: float = _DYNAMICS.temperature
     md_steps: int = _DYNAMICS.steps
     md_held: str = ""
+    symmetrise: float | None = None
 
     @property
     def chosen(self) -> list[str | Method]:
@@ -94,6 +95,7 @@ class StabiliseStep:
                 cell=relaxation.cell,
                 pressure=relaxation.pressure,
                 fixed=relaxation.fixed,
+                symmetrise=self.symmetrise,
                 progress=bar,
                 on_event=lambda step: record.say(_describe_step(step)),
                 on_step=show,
