@@ -55,7 +55,7 @@ class Plot:
 
 _PLOTS = (
     Plot("density", "bulk_modulus", ("Density (g/cm³)", "Bulk modulus (GPa)")),
-    Plot("density", "heat_per_atom", ("Density (g/cm³)", "Heat capacity at 300 K (J/K per mol of atoms)")),
+    Plot("density", "heat_per_atom", ("Density (g/cm³)", "Heat capacity, 300 K (J/K/mol atoms)")),
     Plot("natoms", "phonon_lowest_frequency", ("Atoms", "Lowest frequency (THz)")),
     Plot("natoms", "seconds", ("Atoms", "Time of all steps (s)"), log=True),
 )
