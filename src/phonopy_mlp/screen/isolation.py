@@ -13,6 +13,8 @@ from multiprocessing import get_context
 from signal import Signals
 from typing import TYPE_CHECKING, Any
 
+from tqdm import tqdm
+
 from phonopy_mlp.errors import CalculatorError, PhonopyMlpError
 from phonopy_mlp.registry import describe, get_calculator, keep_calculators
 from phonopy_mlp.screen.execution import execute, write_outcome
@@ -161,6 +163,8 @@ def stop_processes() -> None:
 def _start(parent: int, gibibytes: float | None, environment: Mapping[str, str]) -> None:
     os.environ.update(environment)
     keep_calculators()
+    # A lock between processes, which it makes otherwise, outlives a process that crashes.
+    tqdm.set_lock(threading.RLock())
     threading.Thread(target=_watch, args=(parent, gibibytes), daemon=True).start()
 
 
