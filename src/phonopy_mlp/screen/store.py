@@ -72,7 +72,8 @@ class Store:
 
         self.where = where
         try:
-            self._database = connect(where)
+            # ASE's lock is a file, which stays where a process is killed; the screening's own folder is locked.
+            self._database = connect(where, use_lock_file=False)
             self._database.count()
         except Exception as error:  # of SQLite, of a server, of a file that is none
             raise SettingsError(
