@@ -115,7 +115,7 @@ def test_a_killed_worker_is_replaced(place, monkeypatch, capsys):
 
 def test_a_screening_that_is_interrupted_goes_on(place, monkeypatch, capsys):
     make_metals(place / "cifs", "Cu", "Al")
-    monkeypatch.setenv("MOODY_SECONDS", "0.1")
+    monkeypatch.setenv("MOODY_SECONDS", "1")
     process = start()
     wait_for(lambda: list(place.glob("r/tasks/*/relax/phonopy_mlp-relax.yaml")))
     process.send_signal(signal.SIGINT)
@@ -163,7 +163,7 @@ def test_steps_can_be_added(place, capsys):
 
 def test_one_screening_at_a_time(place, monkeypatch, capsys):
     make_metals(place / "cifs", "Cu")
-    monkeypatch.setenv("MOODY_SECONDS", "0.2")
+    monkeypatch.setenv("MOODY_SECONDS", "1")
     process = start()
     wait_for(lambda: (place / "r" / "tasks").exists())
     assert screen() == 2
