@@ -22,7 +22,8 @@ REFRESH = 1.0
 class Finish(Protocol):
     """Is given what is known of a structure after each of its steps, and whether anything of that was done now."""
 
-    def __call__(self, result: Result, *, computed: bool) -> None: ...  # noqa: D102
+    def __call__(self, result: Result, *, computed: bool) -> None:
+        """Take it."""
 
 
 @dataclass(slots=True)

@@ -161,6 +161,18 @@ def test_steps_can_be_added(place, capsys):
     assert "made otherwise" in capsys.readouterr().err
 
 
+def test_what_has_failed_is_done_again_where_that_is_asked_for(place):
+    make_metals(place / "cifs", "Ni")
+    outcome = place / "elsewhere" / "tasks" / "Ni" / "relax" / "task.json"
+    assert screen("--folder", "elsewhere") == 1
+    first = outcome.stat().st_mtime_ns
+    assert screen("--folder", "elsewhere") == 1
+    assert outcome.stat().st_mtime_ns == first
+    assert screen("--folder", "elsewhere", "--retry-failed") == 1
+    assert outcome.stat().st_mtime_ns > first
+    assert not (place / "r").exists()
+
+
 def test_one_screening_at_a_time(place, monkeypatch, capsys):
     make_metals(place / "cifs", "Cu")
     monkeypatch.setenv("MOODY_SECONDS", "1")
