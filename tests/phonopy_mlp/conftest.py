@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from ase.build import bulk
 from ase.io import write
+from distributions import write_distribution
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference"
 
@@ -131,12 +132,7 @@ model = phonopy_mlp_test_calculators:from_file
 def distribution(tmp_path_factory):
     """Folder of an installed distribution that registers calculators without torch."""
     folder = tmp_path_factory.mktemp("distribution")
-    (folder / "phonopy_mlp_test_calculators.py").write_text(_FACTORIES)
-    info = folder / "phonopy_mlp_test_calculators-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: phonopy-mlp-test-calculators\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(_ENTRY_POINTS)
-    return folder
+    return write_distribution(folder, "phonopy_mlp_test_calculators", _FACTORIES, _ENTRY_POINTS)
 
 
 @pytest.fixture

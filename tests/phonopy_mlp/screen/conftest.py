@@ -8,6 +8,7 @@ import time
 import pytest
 from ase.build import bulk
 from ase.io import write
+from distributions import write_distribution
 
 from phonopy_mlp.cli.main import main
 
@@ -53,13 +54,8 @@ def moody(*, device, dtype):
 
 @pytest.fixture(scope="session")
 def moody_site(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("moody")
-    (folder / "moody_calculator.py").write_text(_FACTORY)
-    info = folder / "moody_calculator-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: moody-calculator\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[phonopy_mlp.calculators]\nmoody = moody_calculator:moody\n")
-    return folder
+    points = "[phonopy_mlp.calculators]\nmoody = moody_calculator:moody\n"
+    return write_distribution(tmp_path_factory.mktemp("moody"), "moody_calculator", _FACTORY, points)
 
 
 @pytest.fixture
