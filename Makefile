@@ -19,7 +19,7 @@ $(INSTALLED): constraints.txt pyproject.toml src/phonopy_mlp/pyproject.toml src/
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -c constraints.txt --upgrade pip
 	$(BIN)/python -m pip install -c constraints.txt torch
-	$(BIN)/python -m pip install -c constraints.txt -e ".[all]" -e "./src/phonopy_mlp[report,parsl,dask]" --group test --group lint
+	$(BIN)/python -m pip install -c constraints.txt -e ".[all]" -e "./src/phonopy_mlp[report,parsl,dask,mpi,postgresql]" --group test --group lint
 	@touch $@
 
 demo: $(INSTALLED)

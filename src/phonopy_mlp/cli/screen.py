@@ -12,10 +12,10 @@ from phonopy_mlp.cli.arguments import add_calculator_options, plain_numbers, rea
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.screen.isolation import Limits, describe_calculator
 from phonopy_mlp.screen.page import PAGE_FILE, write_page
-from phonopy_mlp.screen.plan import STEPS, make_plan
+from phonopy_mlp.screen.plan import STEPS, USUAL_STEPS, make_plan
 from phonopy_mlp.screen.progress import STATUS_FILE, describe_status, read_status
 from phonopy_mlp.screen.run import run_screening
-from phonopy_mlp.screen.store import Store
+from phonopy_mlp.screen.store import Store, find_folder
 from phonopy_mlp.screen.task import State
 
 SUMMARY = "many structures through the workflow, on any number of machines, into a database"
@@ -34,7 +34,7 @@ def run(argv: Sequence[str]) -> int:
 
     """
     own = make_parser().parse_args(plain_numbers(argv))
-    folder = own.folder or Path(own.db).with_suffix("")
+    folder = own.folder or find_folder(own.db)
     if own.status:
         print(describe_status(read_status(folder / STATUS_FILE)))
         return 0
@@ -84,7 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_calculator_options(parser)
     parser.add_argument(
         "--steps",
-        default=",".join(STEPS),
+        default=",".join(USUAL_STEPS),
         metavar="LIST",
         help=f"of {','.join(STEPS)} (default: %(default)s)",
     )
@@ -96,13 +96,13 @@ def make_parser() -> argparse.ArgumentParser:
         metavar=("STEP", "OPTIONS"),
         help='options of a step, as on its own command line: --set phonons "--dim 1 1 1 --mesh 5 5 5"',
     )
-    parser.add_argument("--db", required=True, metavar="FILE", help="ASE database, of SQLite")
+    parser.add_argument("--db", required=True, metavar="FILE", help="ASE database, of SQLite, or postgresql://...")
     parser.add_argument("--folder", type=Path, help="of all other files (default: the database's name without suffix)")
     parser.add_argument(
         "--executor",
         default="local",
         metavar="WHERE",
-        help="local, parsl:FILE or dask:ADDRESS (default: %(default)s)",
+        help="local, parsl:FILE, dask:ADDRESS or mpi (default: %(default)s)",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="default: one for each GPU, or for each core")
     parser.add_argument("--time-limit", type=float, metavar="S", help="of a task, in s (default: none)")

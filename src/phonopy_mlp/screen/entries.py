@@ -39,7 +39,9 @@ class Entry:
 
 
 def find_structures(sources: Sequence[Path], folder: Path) -> dict[str, Path]:
-    """Return the file of each structure by its name, sorted.
+    """Return the file of each structure by its name, the largest first.
+
+    Tasks of one size come together, which shares what a GPU keeps for them, and the longest do not come last.
 
     Parameters
     ----------
@@ -68,7 +70,7 @@ def find_structures(sources: Sequence[Path], folder: Path) -> dict[str, Path]:
             f"a folder is searched for {', '.join(SUFFIXES)}",
             "Name a folder of structures, a list of files, or an ASE database",
         )
-    return dict(sorted(found.items()))
+    return dict(sorted(found.items(), key=lambda item: (-item[1].stat().st_size, item[0])))
 
 
 def read_entries(structures: Mapping[str, Path]) -> Iterator[Entry]:

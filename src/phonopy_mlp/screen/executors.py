@@ -56,7 +56,7 @@ def open_executor(where: str, workers: int | None, limits: Limits) -> Iterator[P
     ----------
     where : str
         ``local``; ``parsl:FILE``, a Python file with a Parsl ``config``; ``dask:ADDRESS`` of a scheduler, or
-        ``dask:FILE``, which a scheduler has written.
+        ``dask:FILE``, which a scheduler has written; ``mpi``, the other processes of ``mpiexec``.
     workers : int or None
         How many; by default one for each GPU, or for each two cores; of a cluster, how many it is said to have.
     limits : Limits
@@ -67,8 +67,10 @@ def open_executor(where: str, workers: int | None, limits: Limits) -> Iterator[P
         There is no such executor, its engine is not installed, or its configuration cannot be used.
     """
     kind, _, rest = where.partition(":")
-    if kind not in _OPEN or (rest == "") is not (kind == "local"):
-        raise SettingsError(f"Executor '{where}'", "there are local, parsl:FILE and dask:ADDRESS", "Give one of these")
+    if kind not in _OPEN or (rest == "") is not (kind in _ALONE):
+        raise SettingsError(
+            f"Executor '{where}'", "there are local, parsl:FILE, dask:ADDRESS and mpi", "Give one of these"
+        )
     if workers is not None and workers < 1:
         raise SettingsError(f"{workers} workers", "one is the least", "Give a larger number")
     with _OPEN[kind](rest, workers, limits) as place:
@@ -147,6 +149,21 @@ def _open_dask(address: str, workers: int | None, limits: Limits) -> Iterator[Pl
             yield _place(pool, known, limits)
 
 
+@contextmanager
+def _open_mpi(_: str, workers: int | None, limits: Limits) -> Iterator[Place]:
+    communicator = _import("mpi4py.MPI", "mpi4py").COMM_WORLD
+    # Where mpi4py.futures was not asked to run the command, each process is a driver.
+    if communicator.size == 1 or communicator.rank != 0:
+        raise SettingsError(
+            "MPI has no workers",
+            "mpi4py.futures makes all processes but the first wait for tasks, and it was not started, or with one",
+            "Start it: mpiexec -n 5 python -m mpi4py.futures -m phonopy_mlp screen ...",
+        )
+    pool: Executor = _import("mpi4py.futures", "mpi4py").MPIPoolExecutor()
+    with pool, _ending(pool):
+        yield _place(pool, workers or communicator.size - 1, limits)
+
+
 def _is_daemon() -> bool:
     return bool(current_process().daemon)
 
@@ -201,4 +218,5 @@ def _find_gpus() -> list[str]:
     return [str(k) for k, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
 
 
-_OPEN = {"local": _open_local, "parsl": _open_parsl, "dask": _open_dask}
+_OPEN = {"local": _open_local, "parsl": _open_parsl, "dask": _open_dask, "mpi": _open_mpi}
+_ALONE = ("local", "mpi")

@@ -23,7 +23,9 @@ from phonopy_mlp.screen.task import Task
 CHANGING: Mapping[str, str] = {"relax": RELAXED_FILE, "stabilise": STABILISED_FILE}
 """Steps whose structure the next start from, and its file."""
 
-STEPS = ("relax", "stabilise", "phonons", "eos")
+STEPS = ("relax", "stabilise", "phonons", "eos", "elastic", "qha")
+
+USUAL_STEPS = STEPS[:4]
 
 _CIRCUMSTANCES = ("versions", "device", "accelerated")
 """What a calculator says of where it computes."""

@@ -40,7 +40,7 @@ def run_screening(
         As in `entries.find_structures`.
     plan : Plan
     database : str
-        Its file.
+        As `store.Store` takes it.
     folder : Path
         Of all files; of one screening at a time.
     executor : str, optional

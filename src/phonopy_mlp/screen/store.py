@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -19,6 +20,8 @@ from phonopy_mlp.provenance import plain
 from phonopy_mlp.screen.entries import Entry
 from phonopy_mlp.screen.task import Outcome, State, Value
 from phonopy_mlp.structures import read_structure
+
+FILES, SERVERS = ".db", "postgresql://"
 
 _METADATA = "phonopy_mlp_screen"
 
@@ -59,25 +62,38 @@ class Store:
     Parameters
     ----------
     where : str
-        Its file.
+        Its file, which ends in ``.db``, or the address of a PostgreSQL server, ``postgresql://USER:WORD@HOST/NAME``.
+
+    Attributes
+    ----------
+    where : str
+        The same, without the password.
 
     Raises
     ------
     SettingsError
-        It cannot be opened.
+        It is neither, or cannot be opened.
     """
 
     def __init__(self, where: str) -> None:
         from ase.db import connect
 
-        self.where = where
+        self.where = _hide_password(where)
+        if not (where.endswith(FILES) or where.startswith(SERVERS)):
+            raise SettingsError(
+                f"Database '{self.where}'", "it is neither a file nor a server", f"Give a file *{FILES} or {SERVERS}..."
+            )
         try:
             # ASE's lock is a file, which stays where a process is killed; the screening's own folder is locked.
             self._database = connect(where, use_lock_file=False)
             self._database.count()
+        except ImportError as error:
+            raise SettingsError(
+                f"Database '{self.where}' cannot be opened", str(error), "Run: pip install 'phonopy-mlp[postgresql]'"
+            ) from error
         except Exception as error:  # of SQLite, of a server, of a file that is none
             raise SettingsError(
-                f"Database '{where}' cannot be opened", f"{type(error).__name__}: {error}", "Give another one"
+                f"Database '{self.where}' cannot be opened", f"{type(error).__name__}: {error}", "Give another one"
             ) from error
         self._rows: dict[str, int] = {}
 
@@ -123,6 +139,25 @@ class Store:
     def rows(self) -> Iterator[Any]:
         """Yield ASE's rows of all structures, without their records."""
         yield from self._database.select("state", include_data=False)
+
+
+def find_folder(where: str) -> Path:
+    """Return the folder for all other files of a screening, as its database is called.
+
+    Raises
+    ------
+    SettingsError
+        It has no name.
+    """
+    name = urlsplit(where).path.strip("/") if where.startswith(SERVERS) else str(Path(where).with_suffix(""))
+    if not name:
+        raise SettingsError(f"Database '{_hide_password(where)}'", "it has no name", f"Give {SERVERS}HOST/NAME")
+    return Path(name)
+
+
+def _hide_password(where: str) -> str:
+    parts = urlsplit(where)
+    return where if parts.password is None else where.replace(f":{parts.password}@", ":...@", 1)
 
 
 def make_row(result: Result) -> tuple[Atoms, dict[str, Value], dict[str, Any]]:

@@ -92,9 +92,33 @@ def _find_eos(record: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, An
     yield "eos_volume", entry["volume"][0]
 
 
+def _find_elastic(record: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, Any]]:
+    entry = next(entry for name, entry in record["steps"].items() if name.startswith("elastic"))
+    yield "elastically_stable", entry["born_stable"]
+    for name in ("bulk_modulus", "shear_modulus", "young_modulus", "poisson_ratio"):
+        yield f"hill_{name}", entry["hill"][name]
+    yield "anisotropy", entry["universal_anisotropy"]
+
+
+def _find_expansion(record: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, Any]]:
+    entry = record["steps"]["qha"]
+    temperatures = entry["T (K)"]
+    if min(temperatures) <= TEMPERATURE <= max(temperatures):
+        for name, key, unit in (
+            ("volume", "V (A^3)", 1.0),
+            ("volumetric_expansion", "alpha_V (1e-6/K)", 1e-6),
+            ("linear_expansion", "alpha (1e-6/K)", 1e-6),
+            ("bulk_modulus", "B (GPa)", 1.0),
+            ("grueneisen", "Grueneisen", 1.0),
+        ):
+            yield f"{name}_300K", float(np.interp(TEMPERATURE, temperatures, entry[key])) * unit
+
+
 _FINDERS = {
     "relax": _find_relaxation,
     "stabilise": _find_stability,
     "phonons": _find_phonons,
     "eos": _find_eos,
+    "elastic": _find_elastic,
+    "qha": _find_expansion,
 }

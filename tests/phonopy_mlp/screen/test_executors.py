@@ -1,11 +1,16 @@
 """The same screening by every engine, with several worker processes each."""
 
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from .conftest import make_metals, read_rows, screen, wait_for
+from .conftest import OPTIONS, SETS, make_metals, read_rows, screen, wait_for
+
+PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 PARSL = """
 from parsl.config import Config
@@ -78,10 +83,25 @@ def test_dask_workers_that_may_start_nothing_are_refused(place, dask, capsys):
     assert "Start them with the variable DASK_DISTRIBUTED__WORKER__DAEMON=False" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(shutil.which("mpiexec", path=PATH) is None, reason="there is no mpiexec")
+def test_mpi(place, capfd):
+    make_metals(place / "cifs", "Cu", "Al", "Ni")
+    run = ["mpiexec", "-n", "3", sys.executable, "-m", "mpi4py.futures", "-m", "phonopy_mlp"]
+    command = [*run, "screen", "cifs", *OPTIONS, *SETS, "--executor", "mpi"]
+    assert subprocess.run(command, env={**os.environ, "PATH": PATH}, check=False).returncode == 1
+    check(capfd)
+
+
+def test_mpi_without_workers_is_refused(place, capsys):
+    make_metals(place / "cifs", "Cu")
+    assert screen("--executor", "mpi") == 2
+    assert "mpiexec -n 5 python -m mpi4py.futures -m phonopy_mlp screen" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--executor", "slurm"], "Executor 'slurm': there are local, parsl:FILE and dask:ADDRESS"),
+        (["--executor", "slurm"], "Executor 'slurm': there are local, parsl:FILE, dask:ADDRESS and mpi"),
         (["--executor", "local:3"], "Executor 'local:3'"),
         (["--executor", "parsl"], "Executor 'parsl'"),
         (["--executor", "parsl:none.py"], "Parsl configuration 'none.py': there is no such file"),

@@ -10,7 +10,9 @@ from ase.build import bulk
 from ase.io import write
 from numpy.testing import assert_allclose
 
-from .conftest import make_metals, read_rows, screen, start, wait_for
+from phonopy_mlp.cli.main import main
+
+from .conftest import OPTIONS, make_metals, read_rows, screen, start, wait_for
 
 
 def test_each_structure_has_a_row_with_what_its_steps_found(place, capsys):
@@ -159,6 +161,23 @@ def test_steps_can_be_added(place, capsys):
     assert values["bulk_modulus"] == pytest.approx(134, abs=3)  # EMT's for copper
     assert screen("--steps", "phonons,relax") == 2
     assert "made otherwise" in capsys.readouterr().err
+
+
+def test_elasticity_and_expansion_are_steps_too(place):
+    make_metals(place / "cifs", "Cu")
+    qha = ["--set", "qha", "--dim 2 2 2 --mesh 5 5 5 --tmax 400"]
+    assert main(["screen", "cifs", *OPTIONS, "--steps", "relax,elastic,qha", *qha]) == 0
+    values = read_rows()["Cu"][1]
+    # EMT's constants of copper are fitted to 173 and 116 GPa, which make a bulk modulus of 135 GPa.
+    assert values["hill_bulk_modulus"] == pytest.approx(135, abs=2)
+    assert values["elastically_stable"]
+    assert values["anisotropy"] > 1
+    # What is soft at first is softer when warm, by the anharmonicity that expands it: Grueneisen's relation.
+    assert 0.9 < values["bulk_modulus_300K"] / values["hill_bulk_modulus"] < 0.95
+    heat = 4 * 1.380649e-23 * 3 * 0.93  # J/K of four atoms, Debye's 93 % at 300 K
+    alpha = values["grueneisen_300K"] * heat / (values["bulk_modulus_300K"] * 1e9 * 4 * values["volume_300K"] * 1e-30)
+    assert values["volumetric_expansion_300K"] == pytest.approx(alpha, rel=0.05)
+    assert values["linear_expansion_300K"] == pytest.approx(values["volumetric_expansion_300K"] / 3, rel=1e-6)
 
 
 def test_what_has_failed_is_done_again_where_that_is_asked_for(place):

@@ -1,0 +1,90 @@
+"""A screening whose database is a PostgreSQL server, started here."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from phonopy_mlp.cli.main import main
+
+from .conftest import OPTIONS, SETS, make_metals, read_rows, wait_for
+
+pytest.importorskip("ase_db_backends")
+SERVER, INITDB = shutil.which("postgres"), shutil.which("initdb")
+
+WORD = "sesame"
+
+
+@pytest.fixture(scope="module")
+def server():
+    """Return the address of a database, behind a password."""
+    if SERVER is None or INITDB is None:
+        pytest.skip("there is no PostgreSQL server on the path")
+    # A server refuses to run as root, and a path of a socket may have a hundred characters.
+    user = next((u for u in pwd.getpwall() if u.pw_name in ("postgres", "nobody")), None) if os.geteuid() == 0 else None
+    other = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "word").write_text(WORD)
+        if user is not None:
+            shutil.chown(folder, user.pw_uid, user.pw_gid)
+            shutil.chown(folder / "word", user.pw_uid, user.pw_gid)
+        make = [
+            INITDB,
+            "-D",
+            f"{name}/data",
+            "-U",
+            "mof",
+            "-A",
+            "scram-sha-256",
+            "--pwfile",
+            f"{name}/word",
+            "--no-sync",
+        ]
+        subprocess.run(make, check=True, stdout=subprocess.DEVNULL, cwd=name, **other)
+        run = [SERVER, "-D", f"{name}/data", "-k", name, "-h", ""]
+        process = subprocess.Popen(run, stderr=subprocess.DEVNULL, cwd=name, **other)
+        wait_for((folder / ".s.PGSQL.5432").exists)
+        yield f"postgresql://mof:{WORD}@/postgres?host={name}"
+        process.terminate()
+        process.wait()
+
+
+def screen_into(database, *more):
+    return main(["screen", "cifs", *OPTIONS, *SETS, "--db", database, "--folder", "r", *more])
+
+
+def test_the_server_holds_what_a_file_holds(place, server, capsys):
+    make_metals(place / "cifs", "Cu", "Ni")
+    assert screen_into(server) == 1
+    found = read_rows(server)
+    assert main(["screen", "cifs", *OPTIONS, *SETS, "--folder", "r"]) == 1
+    expected = read_rows()
+    assert set(found) == set(expected) == {"Cu", "Ni"}
+    for name, (atoms, values, data) in expected.items():
+        assert found[name][0] == atoms
+        assert found[name][1] == values
+        assert found[name][2]["input"] == data["input"]
+        assert found[name][2]["steps"] == data["steps"]
+    # Once more, and nothing is written twice; other settings are not mixed in.
+    assert screen_into(server) == 1
+    assert len(read_rows(server)) == 2
+    capsys.readouterr()
+    assert screen_into(server, "--set", "relax", "--relax-fmax 1e-4") == 2
+    said = capsys.readouterr().err
+    assert "has results of 'relax' that were made otherwise" in said
+    assert WORD not in said
+    assert screen_into(server, "--report") == 0
+    assert WORD not in Path("r/screen.html").read_text()
+
+
+def test_a_server_that_does_not_answer(place, capsys):
+    make_metals(place / "cifs", "Cu")
+    assert screen_into("postgresql://mof:sesame@127.0.0.1:1/screen") == 2
+    said = capsys.readouterr().err
+    assert "Database 'postgresql://mof:...@127.0.0.1:1/screen' cannot be opened" in said
+    assert WORD not in said
