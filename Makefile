@@ -9,7 +9,7 @@ PEERS := build/peers-env
 MATCALC := build/matcalc-env
 STARTUP := $(wildcard src/phonopy_mlp/startup/*.*)
 
-.PHONY: install demo test test-install test-matcalc bench bench-peers paper clean
+.PHONY: install demo test test-install test-matcalc hunt bench bench-peers paper clean
 
 install: $(INSTALLED)
 
@@ -30,6 +30,10 @@ test: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+# The hunt for hard cases, with more of them than make test tries; a test that fails leaves the counts as they were.
+hunt: $(INSTALLED)
+	HUNT=20 HUNT_CSV=docs/results/hunt.csv OMP_NUM_THREADS=1 $(BIN)/pytest tests/hunt
 
 bench: $(INSTALLED)
 	@mkdir -p build

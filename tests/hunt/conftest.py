@@ -1,0 +1,52 @@
+"""How much the hunt for hard cases tries, and a count of it.
+
+`make test` tries a little. `make hunt` tries HUNT times as much, and writes the counts to docs/results/hunt.csv.
+"""
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+FACTOR = int(os.environ.get("HUNT", "1"))
+
+EXAMPLES = 10
+"""That hypothesis tries of each property."""
+
+settings.register_profile(
+    "hunt",
+    max_examples=EXAMPLES * FACTOR,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("hunt")
+
+_COUNTS = pytest.StashKey[Counter]()
+
+
+def pytest_configure(config):
+    config.stash[_COUNTS] = Counter()
+
+
+@pytest.fixture(scope="session")
+def tally(request) -> Callable[[str, str], None]:
+    """Return what counts one case, of a kind and of a subject: ``tally("fuzz", "task.json")``."""
+
+    def count(kind: str, subject: str) -> None:
+        request.config.stash[_COUNTS][kind, subject] += 1
+
+    return count
+
+
+def pytest_sessionfinish(session, exitstatus):
+    if (where := os.environ.get("HUNT_CSV")) is None or exitstatus != 0:
+        return
+    with Path(where).open("w", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["kind", "subject", "cases"])
+        rows.writerows((*key, count) for key, count in sorted(session.config.stash[_COUNTS].items()))
