@@ -46,6 +46,20 @@ def read_structure(path: str | Path) -> Atoms:
     path = Path(path)
     check_exists(path)
     check_cif(path)
+    atoms = parse_structure(path)
+    check_structure(atoms, name=str(path))
+    return bare(atoms)
+
+
+def parse_structure(path: Path) -> Atoms:
+    """Read a structure file as it is, unchecked.
+
+    Raises
+    ------
+    StructureError
+        It does not parse.
+
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -61,8 +75,7 @@ def read_structure(path: str | Path) -> Atoms:
             "Mend the file, or write it again with ASE or another program",
         ) from error
     assert isinstance(atoms, Atoms)
-    check_structure(atoms, name=str(path))
-    return bare(atoms)
+    return atoms
 
 
 def check_exists(path: Path) -> None:

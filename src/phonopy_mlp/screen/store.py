@@ -19,7 +19,7 @@ from phonopy_mlp.errors import OutputError, SettingsError, StructureError
 from phonopy_mlp.provenance import plain
 from phonopy_mlp.screen.entries import Entry
 from phonopy_mlp.screen.task import Outcome, State, Value
-from phonopy_mlp.structures import read_structure
+from phonopy_mlp.structures import bare, parse_structure
 
 FILES, SERVERS = ".db", "postgresql://"
 
@@ -95,7 +95,8 @@ class Store:
             raise SettingsError(
                 f"Database '{self.where}' cannot be opened", f"{type(error).__name__}: {error}", "Give another one"
             ) from error
-        self._rows: dict[str, int] = {}
+        # Its keys have no index: a question for each structure would take longer the more there are.
+        self._rows: dict[str, int] | None = None
 
     def agree(self, questions: Mapping[str, Any]) -> None:
         """Remember what decides the results of each step, which must be what it was before.
@@ -132,8 +133,8 @@ class Store:
         atoms, values, data = make_row(result)
         name = result.entry.name
         with _writing(self.where):
-            if name not in self._rows:
-                self._rows |= {row.name: row.id for row in self._database.select(name=name, include_data=False)}
+            if self._rows is None:
+                self._rows = {row.name: row.id for row in self.rows()}
             self._rows[name] = self._database.write(atoms, values, data, id=self._rows.get(name))
 
     def rows(self) -> Iterator[Any]:
@@ -163,7 +164,7 @@ def _hide_password(where: str) -> str:
 def make_row(result: Result) -> tuple[Atoms, dict[str, Value], dict[str, Any]]:
     """Return what a database has of a structure: atoms, values to ask for, and all else."""
     try:
-        atoms = read_structure(result.structure)
+        atoms = bare(parse_structure(result.structure))
     except StructureError:
         # Its first step says why.
         atoms = Atoms()
