@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .errors import OutputError
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file so that it appears complete or not at all."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    """Write a file so that it appears complete or not at all.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written, or is full.
+    """
+    temporary: Path | None = None
     try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        temporary = Path(name)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            Path(name).unlink()
-        raise
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written", str(error), "Make room or name another place; the same command goes on"
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def encode_figure(figure: Figure) -> bytes:

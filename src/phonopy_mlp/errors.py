@@ -21,6 +21,9 @@ class PhonopyMlpError(Exception):
         self.what, self.why, self.remedy = (part.strip().rstrip(".") for part in (what, why, remedy))
         super().__init__(f"{self.what}: {self.why}. {self.remedy}{'' if self.remedy.endswith('?') else '.'}")
 
+    def __reduce__(self) -> tuple[type[PhonopyMlpError], tuple[str, str, str]]:
+        return type(self), (self.what, self.why, self.remedy)
+
 
 class StructureError(PhonopyMlpError, ValueError):
     """A structure that cannot be used."""

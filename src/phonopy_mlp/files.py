@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,16 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        raise OutputError(
-            f"'{path}' cannot be written", str(error), "Choose a folder that exists, is yours and has room"
-        ) from error
+        raise explain(error, f"'{path}'") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def explain(error: OSError, what: str) -> OutputError:
+    """Return the error that says in one line why something cannot be written; HDF5 says it in several."""
+    why = str(error) if error.errno is None else f"[Errno {error.errno}] {os.strerror(error.errno)}"
+    return OutputError(f"{what} cannot be written", why, "Choose a folder that exists, is yours and has room")
 
 
 def write_yaml(path: Path, content: Any) -> None:
@@ -61,6 +65,49 @@ def check_folder(folder: Path) -> None:
         pass
     # Another process may have had the same thought.
     probe.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(folder: Path, name: str = "phonopy_mlp") -> Iterator[None]:
+    """Keep other runs out of a folder, by a lock that the kernel lets go of when this process ends, however it does.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str, optional
+        Of what only one run at a time does there.
+
+    Raises
+    ------
+    OutputError
+        Another run is at work there, or the folder cannot be written.
+
+    """
+    from filelock import FileLock, Timeout
+
+    path = folder / f"{name}.lock"
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise OutputError(
+            f"Another run is at work in '{folder}'",
+            f"it has locked {path.name}, and their results would be mixed",
+            "Wait until it has ended, or work in another folder",
+        ) from error
+    except OSError as error:
+        raise explain(error, f"'{path}'") from error
+    except NotImplementedError:
+        # A file system without locks.
+        yield
+        return
+    try:
+        yield
+    finally:
+        # Windows removes no file that is open.
+        with suppress(OSError):
+            path.unlink()
+        lock.release()
 
 
 def _umask() -> int:

@@ -10,6 +10,7 @@ from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 
+from phonopy_mlp.errors import OutputError
 from phonopy_mlp.files import check_folder, replacing
 from phonopy_mlp.inputs import file_digest
 from phonopy_mlp.output import FORCE_CONSTANTS_FILE, PARAMS_FILE
@@ -26,7 +27,14 @@ _INTERRUPTED = 130
 
 
 def execute(task: Task) -> Outcome:
-    """Do a task, or return what came of it before; what another process is at is waited for."""
+    """Do a task, or return what came of it before; what another process is at is waited for.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written, or is full. That is no answer: there is none until the task is done again.
+
+    """
     from filelock import FileLock
 
     from phonopy_mlp.cli.main import main
@@ -38,7 +46,7 @@ def execute(task: Task) -> Outcome:
             return before
         started, said = time.perf_counter(), io.StringIO()
         with chdir(folder), redirect_stdout(said), redirect_stderr(said):
-            status = main([*task.words, os.path.relpath(task.structure, folder)])
+            status = main([*task.words, os.path.relpath(task.structure, folder)], passing=(OutputError,))
         if status == _INTERRUPTED:
             raise KeyboardInterrupt
         outcome = conclude(task, status, said.getvalue(), time.perf_counter() - started)

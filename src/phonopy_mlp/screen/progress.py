@@ -7,13 +7,14 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.errors import OutputError, SettingsError
 from phonopy_mlp.files import replacing
 from phonopy_mlp.screen.task import State, Task
 
@@ -72,7 +73,8 @@ class Progress:
             "running": [f"{task.name} {task.step}" for task in running],
             "seconds_left": round(left * seconds / self._computed) if self._computed else None,
         }
-        with replacing(self._path) as path:
+        # A full disk does not keep the tasks from going on elsewhere.
+        with suppress(OutputError), replacing(self._path) as path:
             path.write_text(json.dumps(status, indent=1), encoding="utf-8")
 
 
