@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
 from phonopy_mlp.errors import OutputError
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_DEEPEST = 100
+"""Levels of YAML; what is written here and by phonopy has about ten."""
 
 
 @contextmanager
@@ -41,6 +47,57 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def parse_yaml(content: bytes) -> Any:
+    """Return what YAML says: plain data.
+
+    Raises
+    ------
+    ValueError
+        It is no YAML, or `check_yaml` objects.
+
+    """
+    check_yaml(io.BytesIO(content))
+    try:
+        return yaml.load(content, Loader=_LOADER)
+    except (yaml.YAMLError, OverflowError) as error:
+        raise ValueError(_in_a_line(error)) from error
+
+
+def check_yaml(stream: IO[bytes]) -> None:
+    """Look through YAML before anything is made of it.
+
+    Raises
+    ------
+    ValueError
+        It does not parse; it has tags, with which some loaders (phonopy's) run code; aliases, with which a few lines
+        take all memory; or is nested so deeply that a loader would end the process.
+
+    """
+    depth = 0
+    try:
+        for event in yaml.parse(stream, Loader=_LOADER):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise ValueError(f"it is nested more than {_DEEPEST} times")
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None) is not None:
+                raise ValueError("it has tags or aliases of YAML (! or *), which are not read")
+    except yaml.YAMLError as error:
+        raise ValueError(_in_a_line(error)) from error
+
+
+def exists(path: str | Path) -> bool:
+    """Return whether there is a file or folder; not where its name can be none, or nobody may look there."""
+    try:
+        return Path(path).exists()
+    except OSError:
+        return False
+
+
+def is_file(path: str | Path) -> bool:
+    """Return whether there is a file; see `exists`."""
+    return exists(path) and Path(path).is_file()
+
+
 def write_yaml(path: Path, content: Any) -> None:
     """Write plain data as YAML, in the order they have."""
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
@@ -61,6 +118,10 @@ def check_folder(folder: Path) -> None:
         pass
     # Another process may have had the same thought.
     probe.unlink(missing_ok=True)
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _umask() -> int:
