@@ -103,7 +103,7 @@ def get_labels(atoms: Atoms) -> Labels:
     Raises
     ------
     FramesError
-        It has no energy or no forces, or they are not finite.
+        It has no energy or no forces, or they are not finite, or of other sizes.
     """
     missing = [name for name, place in ((ENERGY, atoms.info), (FORCES, atoms.arrays)) if name not in place]
     title = atoms.info.get("name", atoms.get_chemical_formula())
@@ -112,7 +112,16 @@ def get_labels(atoms: Atoms) -> Labels:
             f"Frame {title} has no {' and no '.join(missing)}", "It was not labelled", "Label it with 'mace-mof label'"
         )
     stress = atoms.info.get(STRESS)
-    found = Labels(float(atoms.info[ENERGY]), atoms.arrays[FORCES], None if stress is None else _to_voigt(stress))
+    try:
+        found = Labels(
+            float(atoms.info[ENERGY]),
+            atoms.arrays[FORCES].astype(float).reshape(len(atoms), 3),
+            None if stress is None else _to_voigt(stress),
+        )
+    except (TypeError, ValueError) as error:
+        raise FramesError(
+            f"The labels of frame {title} are not what they are called", str(error), "Label it again"
+        ) from error
     values = np.concatenate([[found.energy], found.forces.ravel(), [] if found.stress is None else found.stress])
     if not np.isfinite(values).all():
         raise FramesError(f"The labels of frame {title} are not finite", "", "Remove it, or label it again")
@@ -121,5 +130,5 @@ def get_labels(atoms: Atoms) -> Labels:
 
 def _to_voigt(stress: Array) -> Array:
     """Return the six components of a stress; other programs write all nine."""
-    values: Array = np.ravel(stress)
+    values: Array = np.ravel(stress).astype(float)
     return values if len(values) == 6 else full_3x3_to_voigt_6_stress(values.reshape(3, 3))

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
 from phonopy_mlp.errors import OutputError
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_DEEPEST = 100
+"""Levels of YAML; what is written here and by phonopy has about ten."""
 
 
 @contextmanager
@@ -43,6 +49,57 @@ def explain(error: OSError, what: str) -> OutputError:
     """Return the error that says in one line why something cannot be written; HDF5 says it in several."""
     why = str(error) if error.errno is None else f"[Errno {error.errno}] {os.strerror(error.errno)}"
     return OutputError(f"{what} cannot be written", why, "Choose a folder that exists, is yours and has room")
+
+
+def parse_yaml(content: bytes) -> Any:
+    """Return what YAML says: plain data.
+
+    Raises
+    ------
+    ValueError
+        It is no YAML, or `check_yaml` objects.
+
+    """
+    check_yaml(io.BytesIO(content))
+    try:
+        return yaml.load(content, Loader=_LOADER)
+    except (yaml.YAMLError, OverflowError) as error:
+        raise ValueError(_in_a_line(error)) from error
+
+
+def check_yaml(stream: IO[bytes]) -> None:
+    """Look through YAML before anything is made of it.
+
+    Raises
+    ------
+    ValueError
+        It does not parse; it has tags, with which some loaders (phonopy's) run code; aliases, with which a few lines
+        take all memory; or is nested so deeply that a loader would end the process.
+
+    """
+    depth = 0
+    try:
+        for event in yaml.parse(stream, Loader=_LOADER):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise ValueError(f"it is nested more than {_DEEPEST} times")
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None) is not None:
+                raise ValueError("it has tags or aliases of YAML (! or *), which are not read")
+    except yaml.YAMLError as error:
+        raise ValueError(_in_a_line(error)) from error
+
+
+def exists(path: str | Path) -> bool:
+    """Return whether there is a file or folder; not where its name can be none, or nobody may look there."""
+    try:
+        return Path(path).exists()
+    except OSError:
+        return False
+
+
+def is_file(path: str | Path) -> bool:
+    """Return whether there is a file; see `exists`."""
+    return exists(path) and Path(path).is_file()
 
 
 def write_yaml(path: Path, content: Any) -> None:
@@ -108,6 +165,10 @@ def alone(folder: Path, name: str = "phonopy_mlp") -> Iterator[None]:
         with suppress(OSError):
             path.unlink()
         lock.release()
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _umask() -> int:

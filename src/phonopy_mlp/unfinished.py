@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,10 +37,11 @@ class Section:
     def get(self, name: str) -> Mapping[str, Array] | None:
         """Return the arrays of a part, or None where it has not been finished, or cannot be read."""
         try:
-            with (self.path / f"{name}.npz").open("rb") as file, np.load(file) as data:
-                return dict(data)
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+            with (self.path / f"{name}.npz").open("rb") as file, np.lib.npyio.NpzFile(file) as data:
+                arrays = {key: data[key] for key in data}
+        except Exception:  # a damaged archive raises whatever its reader raises
             return None
+        return arrays if all(isinstance(each, np.ndarray) for each in arrays.values()) else None
 
     def keep(self, name: str, **arrays: Array | float) -> None:
         """Keep the arrays of a finished part.

@@ -21,7 +21,7 @@ from phonopy_mlp.compare.plots import plot_frequencies, plot_labels, plot_total_
 from phonopy_mlp.compare.reading import read_phonons
 from phonopy_mlp.compare.structures import StructureComparison, compare_structures
 from phonopy_mlp.errors import SettingsError, StructureError
-from phonopy_mlp.files import alone, write_yaml
+from phonopy_mlp.files import alone, exists, write_yaml
 from phonopy_mlp.inputs import looks_like_yaml, plain_suffix
 from phonopy_mlp.phonons import MESH
 from phonopy_mlp.plot import check_figure, write_figure
@@ -87,7 +87,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _kind(path: Path) -> str:
-    if not path.exists():
+    if not exists(path):
         raise SettingsError(f"'{path}' was not found", "there is no such file or folder", "Check its name")
     if path.is_dir() or looks_like_yaml(path):
         return "phonons"

@@ -15,7 +15,7 @@ from phonopy_mlp.files import check_folder, replacing
 from phonopy_mlp.inputs import file_digest
 from phonopy_mlp.output import FORCE_CONSTANTS_FILE, PARAMS_FILE
 from phonopy_mlp.provenance import plain, read_record
-from phonopy_mlp.screen.task import Outcome, Task
+from phonopy_mlp.screen.task import Outcome, Task, check_outcome
 from phonopy_mlp.screen.values import find_values
 
 LOG, LOCK = "log.txt", "task.lock"
@@ -79,7 +79,8 @@ def read_outcome(task: Task) -> Outcome | None:
     try:
         content = json.loads(task.path.read_text(encoding="utf-8"))
         outcome = Outcome(**content)
-    except (OSError, ValueError, TypeError):
+        check_outcome(outcome)
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
     return outcome if outcome.question == task.question else None
 

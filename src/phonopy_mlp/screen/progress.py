@@ -22,6 +22,7 @@ STATUS_FILE = "status.json"
 
 _EVERY = 2.0  # s
 _SILENT = 30.0  # s, after which a screening that says nothing is over
+_MOST = 10**12
 _SHOWN = 3  # running tasks
 
 
@@ -88,11 +89,23 @@ def read_status(path: Path) -> Mapping[str, Any]:
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+        _check(found)
         return {**found, "age": (datetime.now(UTC) - datetime.fromisoformat(found["updated"])).total_seconds()}
     except FileNotFoundError as error:
         raise SettingsError(f"'{path}' was not found", "no screening was started here", "Check --db") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise SettingsError(f"'{path}' cannot be read", str(error), "Start the screening again") from error
+
+
+def _check(status: Mapping[str, Any]) -> None:
+    """Raise an error where a file is not what `Progress` writes."""
+    numbers = [status[name] for name in ("total", "done", "failed", "lost")]
+    if status["seconds_left"] is not None:
+        numbers.append(status["seconds_left"])
+    if not all(isinstance(number, int) and number < _MOST for number in numbers):
+        raise TypeError("it has something else where a number should be")
+    if not (isinstance(status["running"], list) and all(isinstance(name, str) for name in status["running"])):
+        raise TypeError("its running tasks are no list of names")
 
 
 def describe_status(status: Mapping[str, Any]) -> str:

@@ -108,12 +108,14 @@ class Store:
         OutputError
             The database cannot be written.
         """
-        metadata = dict(self._database.metadata)
-        before, asked = metadata.get(_METADATA, {}), plain(questions)
+        metadata, asked = self._read_metadata(), plain(questions)
+        before = metadata.get(_METADATA, {})
         for step, question in asked.items():
             if before.get(step, question) != question:
                 differing = (key for key, value in question.items() if before[step].get(key) != value)
-                apart = "; ".join(f"{key}: {_find_difference(before[step][key], question[key])}" for key in differing)
+                apart = "; ".join(
+                    f"{key}: {_find_difference(before[step].get(key), question[key])}" for key in differing
+                )
                 raise SettingsError(
                     f"'{self.where}' has results of '{step}' that were made otherwise",
                     apart,
@@ -121,6 +123,19 @@ class Store:
                 )
         with _writing(self.where):
             self._database.metadata = {**metadata, _METADATA: {**before, **asked}}
+
+    def _read_metadata(self) -> dict[str, Any]:
+        try:
+            metadata = dict(self._database.metadata)
+            _check_questions(metadata.get(_METADATA, {}))
+        except Exception as error:  # of SQLite, of a server, of what is in its columns
+            raise self._unreadable(error) from error
+        return metadata
+
+    def _unreadable(self, error: Exception) -> SettingsError:
+        return SettingsError(
+            f"Database '{self.where}' cannot be read", f"{type(error).__name__}: {error}", "Give another one"
+        )
 
     def write(self, result: Result) -> None:
         """Write the row of a structure, in the place of the one before.
@@ -139,7 +154,10 @@ class Store:
 
     def rows(self) -> Iterator[Any]:
         """Yield ASE's rows of all structures, without their records."""
-        yield from self._database.select("state", include_data=False)
+        try:
+            yield from self._database.select("state", include_data=False)
+        except Exception as error:  # of SQLite, of a server, of what is in its columns
+            raise self._unreadable(error) from error
 
 
 def find_folder(where: str) -> Path:
@@ -183,6 +201,11 @@ def make_row(result: Result) -> tuple[Atoms, dict[str, Value], dict[str, Any]]:
         "steps": {step: plain(asdict(outcome)) for step, outcome in result.steps.items()},
     }
     return atoms, values, data
+
+
+def _check_questions(questions: Any) -> None:
+    if not (isinstance(questions, Mapping) and all(isinstance(each, Mapping) for each in questions.values())):
+        raise TypeError(f"its '{_METADATA}' is not what a screening writes")
 
 
 def _find_difference(before: Any, now: Any) -> str:
