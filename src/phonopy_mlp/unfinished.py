@@ -54,7 +54,7 @@ class Section:
         """
         check_folder(self.path)
         with replacing(self.path / f"{name}.npz") as path, path.open("wb") as file:
-            np.savez(file, allow_pickle=False, **{key: np.asarray(value) for key, value in arrays.items()})
+            np.savez(file, **{key: np.asarray(value) for key, value in arrays.items()})
 
 
 class Unfinished:
