@@ -16,8 +16,8 @@ MINI_ELEMENTS = ("H", "C", "N", "O", "Mg", "Al", "Ti", "Cu", "Zn", "Zr")
 
 
 def fewer(share: int) -> settings:
-    """Try fewer examples of what takes long, but three."""
-    return settings(max_examples=max(3, settings().max_examples // share))
+    """Try fewer examples of what takes long, but two."""
+    return settings(max_examples=max(2, settings().max_examples // share))
 
 
 def floats(low: float, high: float) -> st.SearchStrategy[float]:

@@ -194,6 +194,7 @@ def relaxation_words(way):
     return [*words, *(["--fix-atoms", "1"] if "fixed" in way else [])]
 
 
+@fewer(2)
 @given(atoms=metals(), way=RELAXATIONS, tolerance=st.sampled_from([None, 1e-2, 0.1]))
 def test_a_relaxation_is_that_of_the_function(atoms, way, tolerance, tally, fresh):
     tally("command and Python", "relax")
@@ -210,7 +211,7 @@ def test_a_relaxation_is_that_of_the_function(atoms, way, tolerance, tally, fres
     assert_allclose(found.get_all_distances(mic=True), final.get_all_distances(mic=True), atol=1e-7)
 
 
-@fewer(2)
+@fewer(3)
 @given(
     atoms=metals(("fcc", "L1_2", "hcp"), away=0.0),
     strain=floats(0.005, 0.03),
@@ -295,11 +296,11 @@ def test_thermal_expansion_is_that_of_the_function(strain, form, mesh, high, tal
 def test_self_consistent_phonons_are_those_of_the_function(seed, mixing, temperatures, tally, fresh):
     tally("command and Python", "sscha")
     folder = fresh()
-    words = ["--dim", 2, 2, 2, "--mesh", 2, 2, 2, "--sscha", 2, "--sscha-snapshots", 4, "--sscha-transient", 1]
+    words = ["--dim", 2, 2, 2, "--mesh", 3, 3, 3, "--sscha", 2, "--sscha-snapshots", 4, "--sscha-transient", 1]
     words += ["--sscha-seed", seed, "--sscha-mixing", mixing, "--sscha-temperatures", *temperatures]
     start = command(folder, PROTOTYPES["fcc"], "sscha", *words)
     phonon = compute_force_constants(make_phonopy(start, np.diag([2, 2, 2])), EMT()).phonon
-    settings = {"snapshots": 4, "iterations": 2, "transient": 1, "mixing": mixing, "seed": seed, "mesh": (2, 2, 2)}
+    settings = {"snapshots": 4, "iterations": 2, "transient": 1, "mixing": mixing, "seed": seed, "mesh": (3, 3, 3)}
     expected = run_sscha(phonon, EMT(), temperatures=temperatures, **settings)
     found = read_yaml(folder / "sscha.yaml")["temperatures"]
     assert [each["temperature"] for each in found] == temperatures
@@ -308,7 +309,7 @@ def test_self_consistent_phonons_are_those_of_the_function(seed, mixing, tempera
     )
 
 
-@fewer(2)
+@fewer(3)
 @given(atoms=metals(), way=RELAXATIONS)
 def test_options_in_a_file_give_the_same_result(atoms, way, tally, fresh):
     tally("command and Python", "options in YAML")

@@ -20,7 +20,7 @@ Eos = Literal["birch_murnaghan", "vinet", "murnaghan"]
 _FIT_TOLERANCE = 1e-12
 
 _FIT_STEP = 1e-6
-"""Relative step of numerical derivatives: over few per cent of volume, shorter ones are lost in Murnaghan's rounding."""
+"""Relative step of numerical derivatives: over a few per cent shorter ones are lost in Murnaghan's rounding."""
 
 
 @dataclass(frozen=True, slots=True)
