@@ -102,9 +102,24 @@ def is_file(path: str | Path) -> bool:
     return exists(path) and Path(path).is_file()
 
 
+class _Dumper(yaml.SafeDumper):
+    """Escapes what ends a line in YAML and not elsewhere; PyYAML writes it as it is, and reads it as a space."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Return that what occurs twice is written twice: `parse_yaml` reads no aliases."""
+        return True
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        style = '"' if any(mark in data for mark in "\x85\u2028\u2029") else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
+
+
 def write_yaml(path: Path, content: Any) -> None:
     """Write plain data as YAML, in the order they have."""
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
+    text = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -53,8 +53,9 @@ class Section:
 
         """
         check_folder(self.path)
+        kept: dict[str, Any] = {key: np.asarray(value) for key, value in arrays.items()}
         with replacing(self.path / f"{name}.npz") as path, path.open("wb") as file:
-            np.savez(file, allow_pickle=False, **{key: np.asarray(value) for key, value in arrays.items()})
+            np.savez(file, **kept)
 
 
 class Unfinished:

@@ -57,14 +57,16 @@ def find_structures(sources: Sequence[Path], folder: Path) -> dict[str, Path]:
         There is no structure, a file is missing, or two structures have one name.
     """
     found: dict[str, Path] = {}
+    origins: dict[str, str] = {}
     for source in sources:
-        for name, path in _find(source, folder):
-            if found.setdefault(name, path) != path:
+        for name, path, origin in _find(source, folder):
+            if origins.setdefault(name, origin) != origin:
                 raise StructureError(
                     f"Two structures are called '{name}'",
-                    f"they are '{found[name]}' and '{path}'",
-                    "Give one of the files another name",
+                    f"they are {origins[name]} and {origin}",
+                    "Give one of them another name",
                 )
+            found[name] = path
     if not found:
         raise StructureError(
             f"There is no structure in {', '.join(map(str, sources))}",
@@ -80,11 +82,21 @@ def read_entries(structures: Mapping[str, Path]) -> Iterator[Entry]:
         yield Entry(name, path, file_digest(path))
 
 
-def _find(source: Path, folder: Path) -> Iterator[tuple[str, Path]]:
+def is_word(text: str) -> bool:
+    """Return whether ASE's databases take a text for one, and not for a number or a flag."""
+    try:
+        float(text)
+    except ValueError:
+        return text not in ("True", "False")
+    return False
+
+
+def _find(source: Path, folder: Path) -> Iterator[tuple[str, Path, str]]:
+    """Yield name and file of each structure, and where it is from."""
     if exists(source) and source.is_dir():
         for path in source.rglob("*"):
             if path.suffix.lower() in SUFFIXES and path.is_file():
-                yield _name(str(path.relative_to(source).with_suffix(""))), path
+                yield _name(str(path.relative_to(source).with_suffix(""))), path, f"'{path}'"
     elif not is_file(source):
         raise StructureError(f"'{source}' was not found", "it is neither a file nor a folder", "Check its name")
     elif source.suffix in DATABASES:
@@ -99,12 +111,12 @@ def _find(source: Path, folder: Path) -> Iterator[tuple[str, Path]]:
                 path = source.parent / line.strip()
                 if not is_file(path):
                     raise StructureError(f"'{path}' was not found", f"'{source}' names it", "Check the list")
-                yield _name(path.stem), path
+                yield _name(path.stem), path, f"'{path}'"
     else:
-        yield _name(source.stem), source
+        yield _name(source.stem), source, f"'{source}'"
 
 
-def _export(database: Path, folder: Path) -> Iterator[tuple[str, Path]]:
+def _export(database: Path, folder: Path) -> Iterator[tuple[str, Path, str]]:
     """Write the rows of a database as files, those that are not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
     for row in _read_rows(database):
@@ -112,7 +124,7 @@ def _export(database: Path, folder: Path) -> Iterator[tuple[str, Path]]:
         path = folder / f"{name}.extxyz"
         with replacing(path) as temporary:
             write(temporary, row.toatoms(), format="extxyz")
-        yield name, path
+        yield name, path, f"row {row.id} of '{database}'"
 
 
 def _read_rows(database: Path) -> list[Any]:
@@ -132,9 +144,4 @@ def _read_rows(database: Path) -> list[Any]:
 def _name(words: str) -> str:
     """Return a name for files and databases."""
     name = re.sub(r"[^\w.()+-]+", "_", words).strip("._") or "structure"
-    try:
-        float(name)
-    except ValueError:
-        return name
-    # A database takes a word that is a number for one.
-    return f"structure_{name}"
+    return name if is_word(name) else f"structure_{name}"

@@ -17,7 +17,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from phonopy_mlp.errors import OutputError, SettingsError, StructureError
 from phonopy_mlp.provenance import plain
-from phonopy_mlp.screen.entries import Entry
+from phonopy_mlp.screen.entries import Entry, is_word
 from phonopy_mlp.screen.task import Outcome, State, Value
 from phonopy_mlp.structures import bare, parse_structure
 
@@ -192,7 +192,8 @@ def make_row(result: Result) -> tuple[Atoms, dict[str, Value], dict[str, Any]]:
         values |= outcome.values
         values[f"{step}_seconds"] = round(outcome.seconds, 3)
         if outcome.state != "done":
-            values |= {"failed_step": step, "error": outcome.reason}
+            reason = outcome.reason if is_word(outcome.reason) else f"'{outcome.reason}'"
+            values |= {"failed_step": step, "error": reason}
     energy = values.pop("energy_at_minimum", None)
     if energy is not None:
         atoms.calc = SinglePointCalculator(atoms, energy=energy)
