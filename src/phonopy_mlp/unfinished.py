@@ -53,8 +53,10 @@ class Section:
 
         """
         check_folder(self.path)
+        # NumPy 1.26 takes every keyword for the name of an array, allow_pickle too.
+        kept: dict[str, Any] = {key: np.asarray(value) for key, value in arrays.items()}
         with replacing(self.path / f"{name}.npz") as path, path.open("wb") as file:
-            np.savez(file, **{key: np.asarray(value) for key, value in arrays.items()})
+            np.savez(file, **kept)
 
 
 class Unfinished:
