@@ -194,7 +194,7 @@ def relaxation_words(way):
     return [*words, *(["--fix-atoms", "1"] if "fixed" in way else [])]
 
 
-@fewer(2)
+@fewer(3)
 @given(atoms=metals(), way=RELAXATIONS, tolerance=st.sampled_from([None, 1e-2, 0.1]))
 def test_a_relaxation_is_that_of_the_function(atoms, way, tolerance, tally, fresh):
     tally("command and Python", "relax")
@@ -211,7 +211,7 @@ def test_a_relaxation_is_that_of_the_function(atoms, way, tolerance, tally, fres
     assert_allclose(found.get_all_distances(mic=True), final.get_all_distances(mic=True), atol=1e-7)
 
 
-@fewer(3)
+@fewer(5)
 @given(
     atoms=metals(("fcc", "L1_2", "hcp"), away=0.0),
     strain=floats(0.005, 0.03),
@@ -231,7 +231,7 @@ def test_an_equation_of_state_is_that_of_the_function(atoms, strain, points, for
     assert_alike(read_yaml(folder / "eos.yaml"), plain(expected))
 
 
-@fewer(3)
+@fewer(5)
 @given(atoms=metals(("fcc", "L1_0"), away=0.0), strain=floats(0.001, 0.004))
 def test_elastic_constants_are_those_of_the_functions(atoms, strain, tally, fresh):
     tally("command and Python", "elastic")
@@ -309,7 +309,7 @@ def test_self_consistent_phonons_are_those_of_the_function(seed, mixing, tempera
     )
 
 
-@fewer(3)
+@fewer(5)
 @given(atoms=metals(), way=RELAXATIONS)
 def test_options_in_a_file_give_the_same_result(atoms, way, tally, fresh):
     tally("command and Python", "options in YAML")
@@ -327,7 +327,7 @@ def test_options_in_a_file_give_the_same_result(atoms, way, tally, fresh):
     assert (again / "relaxed.cif").read_bytes() == expected
 
 
-@fewer(3)
+@fewer(5)
 @given(atoms=metals(("fcc", "L1_2"), away=0.0), fmax=floats(1e-4, 1e-2), strain=floats(0.01, 0.02))
 def test_a_screening_finds_what_the_functions_do(atoms, fmax, strain, tally, fresh):
     tally("command and Python", "screen")

@@ -112,7 +112,7 @@ def test_a_batch_gives_what_each_gives_alone(data, tally):
 
 
 @pytest.mark.parametrize("name", ["mini", "random weights"])
-@fewer(2)
+@fewer(3)
 @given(data=st.data())
 def test_derivatives_of_forces_go_with_the_crystal(name, data, tally):
     atoms = data.draw(crystals(ELEMENTS, most=3))
@@ -178,7 +178,7 @@ def test_phonons_by_displacements_are_those_of_the_crystal(data, tally):
     assert_allclose(found, expected, atol=2e-4 * np.abs(expected).max())
 
 
-@fewer(3)
+@fewer(5)
 @given(data=st.data())
 def test_phonons_by_linear_response_are_those_of_the_crystal(data, tally):
     atoms = data.draw(crystals(ELEMENTS, most=2, edge=(3.0, 5.0)))
@@ -274,7 +274,7 @@ def test_the_automatic_supercell_is_the_smallest_that_reaches(data, tally):
     assert round(np.linalg.det(auto_supercell(atoms, length))) == size
 
 
-@fewer(2)
+@fewer(3)
 @given(data=st.data())
 def test_a_relaxation_ends_in_the_same_minimum(data, tally):
     atoms = data.draw(st.sampled_from(list(PROTOTYPES.values())))
@@ -294,7 +294,7 @@ def relaxed(name):
     return relax(PROTOTYPES[name], EMT(), fmax=1e-5).atoms
 
 
-@fewer(3)
+@fewer(5)
 @given(data=st.data())
 def test_the_bulk_modulus_is_that_of_the_crystal(data, tally):
     atoms = relaxed(data.draw(st.sampled_from(sorted(PROTOTYPES))))
@@ -308,7 +308,7 @@ def test_the_bulk_modulus_is_that_of_the_crystal(data, tally):
     assert found.shape_relaxed == expected.shape_relaxed
 
 
-@fewer(3)
+@fewer(5)
 @given(data=st.data())
 def test_elastic_constants_turn_with_the_crystal(data, tally):
     atoms = relaxed(data.draw(st.sampled_from(sorted(PROTOTYPES))))
@@ -324,7 +324,7 @@ def test_elastic_constants_turn_with_the_crystal(data, tally):
         assert_allclose(found.standard_stiffness, expected.standard_stiffness, atol=1e-3 * size)
 
 
-@fewer(3)
+@fewer(5)
 @given(data=st.data())
 def test_elastic_constants_from_long_waves_turn_with_the_crystal(data, tally):
     atoms = relaxed(data.draw(st.sampled_from(["fcc", "L1_0", "hcp"])))

@@ -27,6 +27,7 @@ from phonopy.qha.eos import get_eos
 from tiny_models import pack_variant
 
 from mace_mof_calc.frames import Labels, attach_labels, get_labels, read_frames, write_frames
+from mace_mof_calc.models.architecture import build_module
 from mace_mof_calc.models.cards import read_card
 from mace_mof_calc.models.packed import Fingerprint, read_packed, save_packed, write_fingerprint
 from mace_mof_calc.training.job import Dropped, Job, Part, read_manifest
@@ -534,13 +535,12 @@ def test_a_manifest_says_what_was_done(dropped, settings, warnings, atoms, tally
     assert Job(folder / "out.extxyz", "label", [folder / "in.extxyz"], settings).finished == manifest
 
 
-@cache
-def variant():
-    folder = Path(tempfile.mkdtemp())
-    return read_packed(pack_variant(folder, 1)), pack_variant(folder, 2)
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    return read_packed(pack_variant(tmp_path_factory.mktemp("packed"), 1))
 
 
-@fewer(2)
+@fewer(5)
 @given(
     words=st.fixed_dictionaries(dict.fromkeys(("title", "level_of_theory", "licence", "citation", "notes"), TEXT)),
     energy=NUMBERS,
@@ -551,12 +551,9 @@ def variant():
         max_size=2,
     ),
 )
-def test_a_packed_model_holds_its_card_and_weights(words, energy, rows, tally, fresh):
-    from mace_mof_calc.models.architecture import build_module
-
+def test_a_packed_model_holds_its_card_and_weights(words, energy, rows, packed, tally, fresh):
     tally("round trip", "packed models")
     folder = fresh()
-    packed, _ = variant()
     card = {
         "name": "own",
         "dispersion_included": False,
