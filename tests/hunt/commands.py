@@ -147,8 +147,9 @@ def is_resumable(name: str) -> bool:
 
 def assert_same(found: Mapping[str, bytes], expected: Mapping[str, bytes]) -> None:
     """Check that a command left the same files as another time."""
-    assert sorted(found) == sorted(expected)
-    assert [name for name in expected if found[name] != expected[name]] == []
+    assert found.keys() == expected.keys(), found.keys() ^ expected.keys()
+    different = [name for name in expected if found[name] != expected[name]]
+    assert not different, different
 
 
 def get_ready(folder: Path, patch: pytest.MonkeyPatch) -> None:

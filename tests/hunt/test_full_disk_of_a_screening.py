@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,7 @@ def disk(tmp_path):
         mounted.append(folder)
 
     yield resize
+    os.chdir(tmp_path)  # out of them
     for folder in dict.fromkeys(mounted):
         subprocess.run(["umount", folder], check=True)
 
@@ -49,18 +51,16 @@ def screen(database: str = "r.db") -> tuple[int, str]:
     for symbol in ("Cu", "Al"):
         Path("cifs").mkdir(exist_ok=True)
         write(f"cifs/{symbol}.cif", bulk(symbol))
-    words = f"screen cifs --mlp hunt --db {database} --folder r --workers 1 --steps relax,phonons"
-    sets = ["--set", "phonons", "--dim 2 2 2 --mesh 3 3 3"]
-    return Command(lambda given: phonopy_mlp([*given, *sets]), words, "", Path.mkdir).run()
+    words = f"screen cifs --mlp hunt --db {database} --folder r --workers 1 --steps relax,elastic"
+    return Command(phonopy_mlp, words, "", Path.mkdir).run()
 
 
 def read_rows(database: str = "r.db") -> dict[str, dict]:
-    """Return what the database has of each structure, but what took how long and where it lies."""
+    """Return what the database has of each structure, but what took how long."""
     found = {}
     for row in connect(database).select():
         values = {key: value for key, value in row.key_value_pairs.items() if not key.endswith("_seconds")}
-        digests = row.data["steps"].get("phonons", {}).get("files", {})
-        found[row.name] = {**values, "positions": row.positions.tolist(), "forces": digests.get("phonopy_params.yaml")}
+        found[row.name] = {**values, "cell": row.cell.tolist()}
     return found
 
 

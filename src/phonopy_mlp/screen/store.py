@@ -16,6 +16,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from phonopy_mlp.errors import OutputError, SettingsError, StructureError
+from phonopy_mlp.files import replacing
 from phonopy_mlp.provenance import plain
 from phonopy_mlp.screen.entries import Entry, is_word
 from phonopy_mlp.screen.task import Outcome, State, Value
@@ -73,6 +74,8 @@ class Store:
     ------
     SettingsError
         It is neither, or cannot be opened.
+    OutputError
+        It is to be made, and cannot be written.
     """
 
     def __init__(self, where: str) -> None:
@@ -84,9 +87,15 @@ class Store:
                 f"Database '{self.where}'", "it is neither a file nor a server", f"Give a file *{FILES} or {SERVERS}..."
             )
         try:
+            if where.endswith(FILES) and not Path(where).exists():
+                # ASE makes its tables one by one; a file that has some of them cannot be opened.
+                with replacing(Path(where)) as temporary:
+                    connect(temporary, use_lock_file=False).count()
             # ASE's lock is a file, which stays where a process is killed; the screening's own folder is locked.
             self._database = connect(where, use_lock_file=False)
             self._database.count()
+        except OutputError:
+            raise
         except ImportError as error:
             raise SettingsError(
                 f"Database '{self.where}' cannot be opened", str(error), "Run: pip install 'phonopy-mlp[postgresql]'"
