@@ -53,6 +53,7 @@ class Section:
 
         """
         check_folder(self.path)
+        # NumPy 1.26 takes every keyword for the name of an array, allow_pickle too.
         kept: dict[str, Any] = {key: np.asarray(value) for key, value in arrays.items()}
         with replacing(self.path / f"{name}.npz") as path, path.open("wb") as file:
             np.savez(file, **kept)
