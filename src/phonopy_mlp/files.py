@@ -60,7 +60,7 @@ def parse_yaml(content: bytes) -> Any:
     try:
         return yaml.load(content, Loader=_LOADER)
     except (yaml.YAMLError, OverflowError) as error:
-        raise ValueError(_in_a_line(error)) from error
+        raise ValueError(str(error)) from error
 
 
 def check_yaml(stream: IO[bytes]) -> None:
@@ -82,7 +82,7 @@ def check_yaml(stream: IO[bytes]) -> None:
             if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None) is not None:
                 raise ValueError("it has tags or aliases of YAML (! or *), which are not read")
     except yaml.YAMLError as error:
-        raise ValueError(_in_a_line(error)) from error
+        raise ValueError(str(error)) from error
 
 
 def exists(path: str | Path) -> bool:
@@ -118,10 +118,6 @@ def check_folder(folder: Path) -> None:
         pass
     # Another process may have had the same thought.
     probe.unlink(missing_ok=True)
-
-
-def _in_a_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _umask() -> int:
