@@ -64,7 +64,7 @@ def parse_yaml(content: bytes) -> Any:
     try:
         return yaml.load(content, Loader=_LOADER)
     except (yaml.YAMLError, OverflowError) as error:
-        raise ValueError(_in_a_line(error)) from error
+        raise ValueError(str(error)) from error
 
 
 def check_yaml(stream: IO[bytes]) -> None:
@@ -86,7 +86,7 @@ def check_yaml(stream: IO[bytes]) -> None:
             if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None) is not None:
                 raise ValueError("it has tags or aliases of YAML (! or *), which are not read")
     except yaml.YAMLError as error:
-        raise ValueError(_in_a_line(error)) from error
+        raise ValueError(str(error)) from error
 
 
 def exists(path: str | Path) -> bool:
@@ -180,10 +180,6 @@ def alone(folder: Path, name: str = "phonopy_mlp") -> Iterator[None]:
         with suppress(OSError):
             path.unlink()
         lock.release()
-
-
-def _in_a_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _umask() -> int:

@@ -252,7 +252,7 @@ def _read_settings(namespace: argparse.Namespace, config: Path | None) -> tuple[
         raise SettingsError(f"Configuration file '{config}'", "there is no such file", "Check its name")
     try:
         parser = PhonopyConfParser(filename=namespace.conf_filename, args=namespace, load_phonopy_yaml=True)
-    except (ValueError, LookupError, TypeError, RuntimeError) as error:
+    except (ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
         where = "phonopy's options" if config is None else f"phonopy's options or '{config}'"
         raise SettingsError(
             f"A value in {where} cannot be read", f"{type(error).__name__}: {error}", "See phonopy's manual"

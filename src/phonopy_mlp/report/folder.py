@@ -230,11 +230,10 @@ def _read_harmonic(folder: Path, record: Mapping[str, Any]) -> Harmonic | None:
                 symmetrize_fc=False,
                 log_level=0,
             )
+            phonons = compute_phonons(phonon, mesh=_mesh(settings), band_points=41)
+            return Harmonic(phonon, phonons, compute_commensurate_modes(phonon))
     except Exception as error:
         raise unreadable(params, f"phonopy cannot load it ({type(error).__name__}: {error})") from error
-    return Harmonic(
-        phonon, compute_phonons(phonon, mesh=_mesh(settings), band_points=41), compute_commensurate_modes(phonon)
-    )
 
 
 def _mesh(settings: Mapping[str, Any]) -> tuple[int, ...]:
