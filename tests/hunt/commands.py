@@ -28,6 +28,8 @@ from mace_mof_calc.training.curate.pores import PoreDiameters
 from phonopy_mlp.cli.main import main as phonopy_mlp
 from phonopy_mlp.unfinished import UNFINISHED_FOLDER
 
+from .conftest import FACTOR
+
 CALCULATORS = '''
 import os
 import time
@@ -241,3 +243,6 @@ COMMANDS: Mapping[str, Command] = {
     "evaluate": _mace("evaluate in.extxyz -o out --model hunt", "--dtype float32"),
     "domain": _mace("domain in.extxyz --model variant-1.json -o own.domain", "", put_model),
 }
+
+CHOSEN = tuple(COMMANDS) if FACTOR > 1 else ("run", "relax", "eos", "compare", "curate", "sample", "evaluate")
+"""Commands for what takes long."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -42,9 +41,9 @@ def disk(tmp_path):
         mounted.append(folder)
 
     yield resize
-    os.chdir(tmp_path)  # out of them
     for folder in dict.fromkeys(mounted):
-        subprocess.run(["umount", folder], check=True)
+        # As soon as nothing is open there, such as a database in the traceback of an error.
+        subprocess.run(["umount", "--lazy", tmp_path / folder], check=True)
 
 
 def screen(database: str = "r.db") -> tuple[int, str]:
