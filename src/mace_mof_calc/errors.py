@@ -13,7 +13,6 @@ __all__ = [
     "MaceMofError",
     "MissingExtraError",
     "ModelFileError",
-    "OutputError",
     "PrecisionError",
     "StructureError",
     "TrainingError",
@@ -64,12 +63,6 @@ class UnknownModelError(MaceMofError, ValueError):
 
 class WeightsError(MaceMofError, OSError):
     """The weights could not be found, fetched or verified."""
-
-    __str__ = Exception.__str__  # OSError's own expects an errno
-
-
-class OutputError(MaceMofError, OSError):
-    """A file cannot be written."""
 
     __str__ = Exception.__str__  # OSError's own expects an errno
 
