@@ -23,9 +23,8 @@ from phonopy_mlp.screen.task import Task
 CHANGING: Mapping[str, str] = {"relax": RELAXED_FILE, "stabilise": STABILISED_FILE}
 """Steps whose structure the next start from, and its file."""
 
-STEPS = ("relax", "stabilise", "phonons", "eos", "elastic", "qha")
-
-USUAL_STEPS = STEPS[:4]
+USUAL_STEPS = ("relax", "stabilise", "phonons", "eos")
+STEPS = (*USUAL_STEPS, "elastic", "qha")
 
 _CIRCUMSTANCES = ("versions", "device", "accelerated")
 """What a calculator says of where it computes."""

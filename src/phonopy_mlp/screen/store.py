@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -67,7 +66,7 @@ class Store:
     Attributes
     ----------
     where : str
-        The same, without the password.
+        The same, without who asks, the password and other options.
 
     Raises
     ------
@@ -78,7 +77,7 @@ class Store:
     def __init__(self, where: str) -> None:
         from ase.db import connect
 
-        self.where = _hide_password(where)
+        self.where = _show(where)
         if not (where.endswith(FILES) or where.startswith(SERVERS)):
             raise SettingsError(
                 f"Database '{self.where}'", "it is neither a file nor a server", f"Give a file *{FILES} or {SERVERS}..."
@@ -150,15 +149,18 @@ def find_folder(where: str) -> Path:
     SettingsError
         It has no name.
     """
-    name = urlsplit(where).path.strip("/") if where.startswith(SERVERS) else str(Path(where).with_suffix(""))
-    if not name:
-        raise SettingsError(f"Database '{_hide_password(where)}'", "it has no name", f"Give {SERVERS}HOST/NAME")
-    return Path(name)
+    shown = _show(where)
+    path = Path(shown.removeprefix(SERVERS).partition("/")[2] if where.startswith(SERVERS) else where)
+    if not path.name:
+        raise SettingsError(f"Database '{shown}'", "it has no name", f"Give a file *{FILES} or {SERVERS}HOST/NAME")
+    return path.with_suffix("")
 
 
-def _hide_password(where: str) -> str:
-    parts = urlsplit(where)
-    return where if parts.password is None else where.replace(f":{parts.password}@", ":...@", 1)
+def _show(where: str) -> str:
+    """Return where a database is, as anybody may know it."""
+    if not where.startswith(SERVERS):
+        return where
+    return SERVERS + where.removeprefix(SERVERS).rpartition("@")[2].partition("?")[0]
 
 
 def make_row(result: Result) -> tuple[Atoms, dict[str, Value], dict[str, Any]]:

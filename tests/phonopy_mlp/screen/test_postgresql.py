@@ -82,9 +82,25 @@ def test_the_server_holds_what_a_file_holds(place, server, capsys):
     assert WORD not in Path("r/screen.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("database", "message"),
+    [
+        ("postgresql://mof:sesame@host", "Database 'postgresql://host': it has no name"),
+        ("", "Database '': it has no name"),
+        ("results.json", "Database 'results.json': it is neither a file nor a server. Give a file *.db"),
+    ],
+)
+def test_what_is_no_database_is_said(database, message, place, capsys):
+    make_metals(place / "cifs", "Cu")
+    assert main(["screen", "cifs", *OPTIONS, *SETS, "--db", database]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert WORD not in said
+
+
 def test_a_server_that_does_not_answer(place, capsys):
     make_metals(place / "cifs", "Cu")
     assert screen_into("postgresql://mof:sesame@127.0.0.1:1/screen") == 2
     said = capsys.readouterr().err
-    assert "Database 'postgresql://mof:...@127.0.0.1:1/screen' cannot be opened" in said
+    assert "Database 'postgresql://127.0.0.1:1/screen' cannot be opened" in said
     assert WORD not in said
