@@ -21,9 +21,9 @@ def import_mace() -> ModuleType:
     """Import mace, with the modules that this package uses, and leave no trace of it.
 
     Importing mace (0.3.16) sets ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` for the whole process, which switches off a
-    protection in everybody's calls of ``torch.load``, and prints a line where cuequivariance is not installed. Here
-    the variable gets back the value it had, set or not, and nothing is printed. Later imports of these modules have
-    no such effect.
+    protection in everybody's calls of ``torch.load``, changes the font size of everybody's figures, and prints a line
+    where cuequivariance is not installed. Here the variable gets back the value it had, set or not, figures are as
+    before, and nothing is printed. Later imports of these modules have no such effect.
 
     Returns
     -------
@@ -31,7 +31,9 @@ def import_mace() -> ModuleType:
         The module ``mace``.
     """
     if not all(name in sys.modules for name in _MODULES):
-        with _environment_kept(), contextlib.redirect_stdout(io.StringIO()), jit_without_warning():
+        from matplotlib import rc_context
+
+        with _environment_kept(), rc_context(), contextlib.redirect_stdout(io.StringIO()), jit_without_warning():
             # Only where the user set the variable: e3nn loads its constants with the default of torch.load.
             warnings.filterwarnings("ignore", message=f".*{_FORCE_UNSAFE}", category=UserWarning)
             _import_e3nn()

@@ -13,6 +13,7 @@ __all__ = [
     "MaceMofError",
     "MissingExtraError",
     "ModelFileError",
+    "OutputError",
     "PrecisionError",
     "StructureError",
     "TrainingError",
@@ -63,6 +64,12 @@ class UnknownModelError(MaceMofError, ValueError):
 
 class WeightsError(MaceMofError, OSError):
     """The weights could not be found, fetched or verified."""
+
+    __str__ = Exception.__str__  # OSError's own expects an errno
+
+
+class OutputError(MaceMofError, OSError):
+    """A file cannot be written."""
 
     __str__ = Exception.__str__  # OSError's own expects an errno
 

@@ -2,29 +2,56 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
+import json
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from .errors import OutputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file so that it appears complete or not at all."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    """Write a file so that it appears complete or not at all.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written, or is full.
+    """
+    temporary: Path | None = None
     try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        temporary = Path(name)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            Path(name).unlink()
-        raise
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written", str(error), "Make room or name another place; the same command goes on"
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def parse_json(content: bytes) -> Any:
+    """Return what JSON says.
+
+    Raises
+    ------
+    ValueError
+        It is no JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def encode_figure(figure: Figure) -> bytes:

@@ -9,6 +9,7 @@ name of their crystal, ``info["kind"]`` how they were made, and ``info["name"]``
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.io import iread, write
+from ase.io.extxyz import key_val_dict_to_str, key_val_str_to_dict
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from .errors import FramesError
@@ -83,8 +85,33 @@ def write_frames(path: Path, frames: Sequence[Atoms]) -> None:
 def encode_frames(frames: Sequence[Atoms]) -> bytes:
     """Return what `write_frames` writes."""
     text = io.StringIO()
-    write(text, list(frames), format="extxyz", write_results=False)
+    write(text, [_with_words(atoms) for atoms in frames], format="extxyz", write_results=False)
     return text.getvalue().encode()
+
+
+def _with_words(atoms: Atoms) -> Atoms:
+    """Return a copy whose `WORDS` are written so that they are read as they are."""
+    written: Atoms = atoms.copy()
+    for name in WORDS & atoms.info.keys():
+        word = str(atoms.info[name])
+        # ASE reads 007 or 1_1 as other numbers, T as a flag, and nothing as what comes next, but not so within JSON.
+        if _reread(word) != word or not word.isprintable():
+            word = f"_JSON {json.dumps(word, ensure_ascii=False)}"
+        written.info[name] = _escape(word)
+    return written
+
+
+def _reread(word: str) -> str | None:
+    """Return the word that is read where ASE has written one; None for an error."""
+    try:
+        return _as_word(key_val_str_to_dict(key_val_dict_to_str({"word": _escape(word), "next": "x"}))["word"])
+    except (ValueError, TypeError):
+        return None
+
+
+def _escape(word: str) -> str:
+    """Do what ASE's reader of extended XYZ undoes, and its writer does not do."""
+    return word.replace("\\", "\\\\")
 
 
 def attach_labels(atoms: Atoms, labels: Labels) -> Atoms:
@@ -103,7 +130,7 @@ def get_labels(atoms: Atoms) -> Labels:
     Raises
     ------
     FramesError
-        It has no energy or no forces, or they are not finite.
+        It has no energy or no forces, or they are not finite, or of other sizes.
     """
     missing = [name for name, place in ((ENERGY, atoms.info), (FORCES, atoms.arrays)) if name not in place]
     title = atoms.info.get("name", atoms.get_chemical_formula())
@@ -112,7 +139,16 @@ def get_labels(atoms: Atoms) -> Labels:
             f"Frame {title} has no {' and no '.join(missing)}", "It was not labelled", "Label it with 'mace-mof label'"
         )
     stress = atoms.info.get(STRESS)
-    found = Labels(float(atoms.info[ENERGY]), atoms.arrays[FORCES], None if stress is None else _to_voigt(stress))
+    try:
+        found = Labels(
+            float(atoms.info[ENERGY]),
+            atoms.arrays[FORCES].astype(float).reshape(len(atoms), 3),
+            None if stress is None else _to_voigt(stress),
+        )
+    except (TypeError, ValueError) as error:
+        raise FramesError(
+            f"The labels of frame {title} are not what they are called", str(error), "Label it again"
+        ) from error
     values = np.concatenate([[found.energy], found.forces.ravel(), [] if found.stress is None else found.stress])
     if not np.isfinite(values).all():
         raise FramesError(f"The labels of frame {title} are not finite", "", "Remove it, or label it again")
@@ -121,5 +157,5 @@ def get_labels(atoms: Atoms) -> Labels:
 
 def _to_voigt(stress: Array) -> Array:
     """Return the six components of a stress; other programs write all nine."""
-    values: Array = np.ravel(stress)
+    values: Array = np.ravel(stress).astype(float)
     return values if len(values) == 6 else full_3x3_to_voigt_6_stress(values.reshape(3, 3))

@@ -18,8 +18,11 @@ class PhonopyMlpError(Exception):
     """
 
     def __init__(self, what: str, why: str, remedy: str) -> None:
-        self.what, self.why, self.remedy = (part.strip().rstrip(".") for part in (what, why, remedy))
+        self.what, self.why, self.remedy = (" ".join(part.split()).rstrip(".") for part in (what, why, remedy))
         super().__init__(f"{self.what}: {self.why}. {self.remedy}{'' if self.remedy.endswith('?') else '.'}")
+
+    def __reduce__(self) -> tuple[type[PhonopyMlpError], tuple[str, str, str]]:
+        return type(self), (self.what, self.why, self.remedy)
 
 
 class StructureError(PhonopyMlpError, ValueError):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
 from phonopy_mlp.errors import OutputError
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_DEEPEST = 100
+"""Levels of YAML; what is written here and by phonopy has about ten."""
 
 
 @contextmanager
@@ -33,17 +39,87 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        raise OutputError(
-            f"'{path}' cannot be written", str(error), "Choose a folder that exists, is yours and has room"
-        ) from error
+        raise explain(error, f"'{path}'") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
 
 
+def explain(error: OSError, what: str) -> OutputError:
+    """Return the error that says in one line why something cannot be written; HDF5 says it in several."""
+    why = str(error) if error.errno is None else f"[Errno {error.errno}] {os.strerror(error.errno)}"
+    return OutputError(f"{what} cannot be written", why, "Choose a folder that exists, is yours and has room")
+
+
+def parse_yaml(content: bytes) -> Any:
+    """Return what YAML says: plain data.
+
+    Raises
+    ------
+    ValueError
+        It is no YAML, or `check_yaml` objects.
+
+    """
+    check_yaml(io.BytesIO(content))
+    try:
+        return yaml.load(content, Loader=_LOADER)
+    except (yaml.YAMLError, OverflowError) as error:
+        raise ValueError(str(error)) from error
+
+
+def check_yaml(stream: IO[bytes]) -> None:
+    """Look through YAML before anything is made of it.
+
+    Raises
+    ------
+    ValueError
+        It does not parse; it has tags, with which some loaders (phonopy's) run code; aliases, with which a few lines
+        take all memory; or is nested so deeply that a loader would end the process.
+
+    """
+    depth = 0
+    try:
+        for event in yaml.parse(stream, Loader=_LOADER):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise ValueError(f"it is nested more than {_DEEPEST} times")
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None) is not None:
+                raise ValueError("it has tags or aliases of YAML (! or *), which are not read")
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
+def exists(path: str | Path) -> bool:
+    """Return whether there is a file or folder; not where its name can be none, or nobody may look there."""
+    try:
+        return Path(path).exists()
+    except OSError:
+        return False
+
+
+def is_file(path: str | Path) -> bool:
+    """Return whether there is a file; see `exists`."""
+    return exists(path) and Path(path).is_file()
+
+
+class _Dumper(yaml.SafeDumper):
+    """Escapes what ends a line in YAML and not elsewhere; PyYAML writes it as it is, and reads it as a space."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Return that what occurs twice is written twice: `parse_yaml` reads no aliases."""
+        return True
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        style = '"' if any(mark in data for mark in "\x85\u2028\u2029") else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
+
+
 def write_yaml(path: Path, content: Any) -> None:
     """Write plain data as YAML, in the order they have."""
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
+    text = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -61,6 +137,49 @@ def check_folder(folder: Path) -> None:
         pass
     # Another process may have had the same thought.
     probe.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(folder: Path, name: str = "phonopy_mlp") -> Iterator[None]:
+    """Keep other runs out of a folder, by a lock that the kernel lets go of when this process ends, however it does.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str, optional
+        Of what only one run at a time does there.
+
+    Raises
+    ------
+    OutputError
+        Another run is at work there, or the folder cannot be written.
+
+    """
+    from filelock import FileLock, Timeout
+
+    path = folder / f"{name}.lock"
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise OutputError(
+            f"Another run is at work in '{folder}'",
+            f"it has locked {path.name}, and their results would be mixed",
+            "Wait until it has ended, or work in another folder",
+        ) from error
+    except OSError as error:
+        raise explain(error, f"'{path}'") from error
+    except NotImplementedError:
+        # A file system without locks.
+        yield
+        return
+    try:
+        yield
+    finally:
+        # Windows removes no file that is open.
+        with suppress(OSError):
+            path.unlink()
+        lock.release()
 
 
 def _umask() -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from phonopy import Phonopy
-from phonopy.file_IO import is_file_phonopy_yaml
+from phonopy.file_IO import get_io_module_to_decompress, is_file_phonopy_yaml
 from phonopy.harmonic.displacement import DisplacementDataset
 from phonopy.harmonic.dynamical_matrix import NacParams
 from phonopy.interface.phonopy_yaml import PhonopyYaml, load_yaml
@@ -18,6 +18,7 @@ from phonopy.structure.atoms import PhonopyAtoms
 from phonopy.structure.dataset import forces_in_dataset
 
 from phonopy_mlp.errors import SettingsError, StructureError
+from phonopy_mlp.files import check_yaml
 from phonopy_mlp.structures import bare, check_exists, check_structure, from_phonopy, read_structure
 
 _YAML_SUFFIXES = (".yaml", ".yml")
@@ -91,6 +92,8 @@ def read_input(path: Path) -> RunInput:
     if not looks_like_yaml(path):
         return RunInput(path, digest, read_structure(path))
     try:
+        with get_io_module_to_decompress(path).open(path, "rb") as file:
+            check_yaml(file)
         is_phonopy = is_file_phonopy_yaml(path, yaml_dict_keys=("supercell_matrix",))
         content = PhonopyYaml().read(path) if is_phonopy else None
         header = load_yaml(path).get("phonopy", {}) if is_phonopy else {}

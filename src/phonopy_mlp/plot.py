@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -194,10 +195,13 @@ def check_figure(path: Path) -> None:
         )
 
 
-def write_figure(figure: Figure, path: Path) -> None:
+def write_figure(figure: Figure, path: Path, *, metadata: Mapping[str, Any] | None = None) -> None:
     """Write a figure, the suffix giving the format."""
+    # Drawn in memory: where a disk is full, matplotlib's PDF fails in a way of its own.
+    content = BytesIO()
+    figure.savefig(content, dpi=150, format=path.suffix.removeprefix("."), metadata=metadata)
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150, format=path.suffix.removeprefix("."))
+        temporary.write_bytes(content.getvalue())
 
 
 def draw_bands(axes: Axes, bands: BandStructure, *, colour: str = "#0072b2", style: str = "-") -> None:

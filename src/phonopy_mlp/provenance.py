@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from phonopy_mlp.errors import SettingsError
-from phonopy_mlp.files import write_yaml
+from phonopy_mlp.files import parse_yaml, write_yaml
 
 PROVENANCE_FILE = "phonopy_mlp.yaml"
 
@@ -97,8 +96,8 @@ def read_record(path: Path) -> Mapping[str, Any]:
 
     """
     try:
-        record = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        record = parse_yaml(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise _not_a_record(path, str(error)) from error
     if not isinstance(record, dict) or not isinstance(record.get("phonopy_mlp"), dict):
         raise _not_a_record(path, "it has no section 'phonopy_mlp'")

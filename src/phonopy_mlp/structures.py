@@ -17,9 +17,13 @@ from phonopy.structure.atoms import PhonopyAtoms
 
 from phonopy_mlp.cif import check_cif
 from phonopy_mlp.errors import StructureError, StructureWarning
+from phonopy_mlp.files import is_file
 
 MINIMUM_DISTANCE = 0.5
 """Atoms closer than this (A) are an error: no bond is shorter than 0.74 A (H2)."""
+
+_LONGEST = 1000.0
+"""Of cell vectors, A. Looking for neighbours in longer or flatter cells takes all memory."""
 
 _BOND_SCALE = 1.2
 
@@ -80,7 +84,7 @@ def parse_structure(path: Path) -> Atoms:
 
 def check_exists(path: Path) -> None:
     """Raise `StructureError` where there is no such file."""
-    if not path.is_file():
+    if not is_file(path):
         raise StructureError(f"Structure file '{path}' was not found", "there is no such file", "Check the name")
 
 
@@ -120,6 +124,13 @@ def check_structure(atoms: Atoms, *, name: str) -> None:
         bad = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1)).tolist()
         raise StructureError(
             f"'{name}' holds coordinates that are not numbers", f"atoms {bad[:10]} or the cell", "Mend the file"
+        )
+    lengths, heights = atoms.cell.lengths(), 1 / np.linalg.norm(np.linalg.inv(atoms.cell.array), axis=0)
+    if lengths.max() > _LONGEST or heights.min() < MINIMUM_DISTANCE:
+        raise StructureError(
+            f"'{name}' has a cell that is none of a crystal",
+            f"its longest vector is {lengths.max():.3g} A, and its closest faces are {heights.min():.3g} A apart",
+            "Mend the file, or give the reduced cell",
         )
     if np.linalg.det(atoms.cell.array) < 0:
         raise StructureError(

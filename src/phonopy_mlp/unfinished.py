@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,10 +37,11 @@ class Section:
     def get(self, name: str) -> Mapping[str, Array] | None:
         """Return the arrays of a part, or None where it has not been finished, or cannot be read."""
         try:
-            with (self.path / f"{name}.npz").open("rb") as file, np.load(file) as data:
-                return dict(data)
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+            with (self.path / f"{name}.npz").open("rb") as file, np.lib.npyio.NpzFile(file) as data:
+                arrays = {key: data[key] for key in data}
+        except Exception:  # a damaged archive raises whatever its reader raises
             return None
+        return arrays if all(isinstance(each, np.ndarray) for each in arrays.values()) else None
 
     def keep(self, name: str, **arrays: Array | float) -> None:
         """Keep the arrays of a finished part.
@@ -53,8 +53,10 @@ class Section:
 
         """
         check_folder(self.path)
+        # NumPy 1.26 takes every keyword for the name of an array, allow_pickle too.
+        kept: dict[str, Any] = {key: np.asarray(value) for key, value in arrays.items()}
         with replacing(self.path / f"{name}.npz") as path, path.open("wb") as file:
-            np.savez(file, allow_pickle=False, **{key: np.asarray(value) for key, value in arrays.items()})
+            np.savez(file, **kept)
 
 
 class Unfinished:

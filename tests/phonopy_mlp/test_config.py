@@ -37,7 +37,7 @@ mesh: 11 11 11
 """)
     assert expand(["--mlp-config", file, "--tmax", "100"], "run") == [
         "Cu.cif", "--mlp=emt", "--relax", "--relax-fmax=1e-5", "--dim", "2", "2", "2", "--pa=auto", "-t", "--tmax=300",
-        "--amplitude=0.01", "--fix-atoms=1,2-3", "--mesh=11 11 11", "--tmax", "100",
+        "--amplitude=0.01", "--fix-atoms=1,2-3", "--mesh", "11 11 11", "--tmax", "100",
     ]  # fmt: skip
 
 

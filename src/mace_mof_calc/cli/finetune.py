@@ -284,7 +284,7 @@ def _goes_on(name: str, folder: Path) -> bool:
     if made.is_file() and compute_digest(made, "sha256") == registered:
         _remember(name, folder)
         return True
-    return record.is_file() and record.read_text() == registered
+    return record.is_file() and record.read_bytes() == registered.encode()
 
 
 def _digest_own(name: str) -> str | None:
@@ -292,9 +292,9 @@ def _digest_own(name: str) -> str | None:
 
 
 def _remember(name: str, folder: Path) -> None:
-    digest, record = _digest_own(name) or "", folder / _REGISTERED
-    if not (record.is_file() and record.read_text() == digest):
-        write_file(record, digest.encode())
+    digest, record = (_digest_own(name) or "").encode(), folder / _REGISTERED
+    if not (record.is_file() and record.read_bytes() == digest):
+        write_file(record, digest)
 
 
 def _print(found: Finetuned, unit: str) -> None:

@@ -16,7 +16,7 @@ from ase.neighborlist import neighbor_list
 from ..checks import check_structure
 from ..errors import DomainError
 from ..farthest import choose_farthest
-from ..files import write_file
+from ..files import parse_json, write_file
 from ..models.loading import LoadedModel
 from .descriptors import compute_descriptors
 
@@ -35,6 +35,7 @@ HELD_OUT = 10
 QUANTILE = 0.99
 """Share of the held-out environments that lie within the limits."""
 
+_FARTHEST = 100.0  # Angstrom; the cutoffs of models are some 5
 _FORMAT = "mace-mof-calc domain 1"
 
 
@@ -172,16 +173,31 @@ def _read(path: Path) -> DomainReference:
                 raise DomainError(f"{path} is not what this version calls a domain", "", "Make it anew")
             symbols = file.keys()  # the file itself cannot be iterated over
             environments = {symbol: file.get_tensor(symbol).astype(float) for symbol in symbols}
-        contacts = json.loads(metadata["contacts"])
-        return DomainReference(
+        limits, contacts = (parse_json(metadata[name].encode()) for name in ("limits", "contacts"))
+        reference = DomainReference(
             digest=metadata["digest"],
             frames=int(metadata["frames"]),
             environments=environments,
-            limits=json.loads(metadata["limits"]),
+            limits={symbol: float(limits[symbol]) for symbol in environments},
             contacts={_pair(*name.split("-")): float(distance) for name, distance in contacts.items()},
         )
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        _check_complete(reference)
+    except (SafetensorError, OSError, AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise DomainError(f"{path} cannot be read", f"{type(error).__name__}: {error}", "Make it anew") from error
+    return reference
+
+
+def _check_complete(reference: DomainReference) -> None:
+    """Raise a ValueError where a reference cannot be compared with."""
+    environments, symbols = reference.environments, sorted(reference.environments)
+    if any(each.ndim != 2 or not len(each) or not np.isfinite(each).all() for each in environments.values()):
+        raise ValueError("it has environments that are none")
+    if not all(0 <= limit < np.inf for limit in reference.limits.values()):
+        raise ValueError("it has limits that are none")
+    if not all(0 < distance < _FARTHEST for distance in reference.contacts.values()):
+        raise ValueError("it has distances that no two neighbours have")
+    if missing := set(combinations_with_replacement(symbols, 2)) - set(reference.contacts):
+        raise ValueError(f"it has no distance of {'-'.join(min(missing))}")
 
 
 def _collect(model: LoadedModel, frames: Sequence[Atoms], *, held_out: bool) -> dict[str, Array]:

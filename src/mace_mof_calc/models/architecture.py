@@ -123,7 +123,14 @@ def build_module(
     import torch
 
     with _ONE_AT_A_TIME, construction(dtype):
-        module = _construct(hyperparameters)
+        try:
+            module = _construct(hyperparameters)
+        except Exception as error:  # mace's constructor and e3nn raise whatever their parts do
+            raise ModelFileError(
+                "No model can be made of the hyperparameters",
+                f"{type(error).__name__}: {' '.join(str(error).split())}",
+                "Check where the file is from",
+            ) from error
     own = module.state_dict()
     required = {name for name, _ in module.named_parameters()} | STORED_BUFFERS
     missing = required - set(state)

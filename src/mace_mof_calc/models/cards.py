@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import ModelFileError, UnknownModelError
+from ..files import parse_json
 from .own import list_own
 
 __all__ = [
@@ -219,9 +219,9 @@ def card_from_json(data: Mapping[str, Any], *, filename: str, digest: str) -> Mo
     for key in _CARD_FIELDS & set(data):
         value = data[key]
         if key in _TUPLE_FIELDS:
-            valid = isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+            valid = isinstance(value, list | tuple) and all(_is_text(item) for item in value)
         else:
-            valid = isinstance(value, bool if key == "dispersion_included" else str)
+            valid = isinstance(value, bool) if key == "dispersion_included" else _is_text(value)
         if not valid:
             raise ModelFileError(
                 f"The card in {filename} has {key} = {value!r}",
@@ -230,14 +230,27 @@ def card_from_json(data: Mapping[str, Any], *, filename: str, digest: str) -> Mo
             )
         values[key] = tuple(value) if key in _TUPLE_FIELDS else value
     try:
-        rows = tuple(ValidationRow(**row) for row in data.get("validation", ()))
-    except TypeError as error:
+        rows = tuple(_read_row(**row) for row in data.get("validation", ()))
+    except (TypeError, ValueError) as error:
         raise ModelFileError(
             f"The acceptance table in the card of {filename} is malformed",
             str(error),
             "Each row has quantity, result, criterion and met",
         ) from error
     return ModelCard(**values, filename=filename, url=None, digest=digest, validation=rows)
+
+
+def _read_row(quantity: Any, result: Any, criterion: Any, met: Any) -> ValidationRow:
+    if not (_is_text(quantity) and _is_text(result) and (criterion is None or _is_text(criterion))):
+        raise TypeError("Quantity, result and criterion are not text")
+    if not (met is None or isinstance(met, bool)):
+        raise TypeError(f"met = {met!r} is neither true nor false")
+    return ValidationRow(quantity, result, criterion, met)
+
+
+def _is_text(value: Any) -> bool:
+    """Return whether a value is text that can be written; JSON can hold halves of characters, too."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def read_card(path: Path) -> ModelCard:
@@ -253,10 +266,10 @@ def read_card(path: Path) -> ModelCard:
     ModelFileError
         It holds no card.
     """
-    content = path.read_bytes()
     try:
-        card = dict(json.loads(content)["card"])
-    except (ValueError, KeyError, TypeError) as error:
+        content = path.read_bytes()
+        card = dict(parse_json(content)["card"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelFileError(
             f"{path} is not a packed model", f"{type(error).__name__}: {error}", "Check its source"
         ) from error

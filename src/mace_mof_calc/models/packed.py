@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelFileError
-from ..files import write_file
+from ..files import parse_json, write_file
 from .architecture import ARCHITECTURE, STORED_BUFFERS, build_module, extract_hyperparameters
 from .cards import ModelCard, card_from_json
 from .hyperparameters import Hyperparameters
@@ -169,7 +169,7 @@ def read_packed(path: Path) -> PackedModel:
 
     content = path.read_bytes()
     try:
-        document = json.loads(content)
+        document = parse_json(content)
     except ValueError as error:
         raise ModelFileError(f"{path} is not a packed model", f"It is not JSON: {error}", "Check its source") from error
     if not isinstance(document, dict) or document.get("format") != _FORMAT:

@@ -10,8 +10,10 @@ tensors and `architecture` the hyperparameters; the module is then built anew by
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import pickle
+import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -75,6 +77,8 @@ _STORAGES = {
     "BoolStorage": "bool",
 }
 _MAX_DEPTH = 64  # of nested modules
+_MAX_MODULES = 10_000  # of which a model has some hundred; two that hold another twice, and so on, would be without end
+_REMEMBERING = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 _ZIP_MAGIC = b"PK\x03\x04"
 
 
@@ -115,9 +119,12 @@ class Record:
         """Return the submodules."""
         return {name: module for name, module in self._table("_modules").items() if isinstance(module, Record)}
 
-    def tensors(self, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, _StoredTensor]]:
+    def tensors(
+        self, prefix: str = "", depth: int = 0, seen: Iterator[int] | None = None
+    ) -> Iterator[tuple[str, _StoredTensor]]:
         """Yield the parameters and buffers of this module and those below it, named as in a state dictionary."""
-        if depth > _MAX_DEPTH:
+        seen = seen or itertools.count()
+        if depth > _MAX_DEPTH or next(seen) > _MAX_MODULES:
             raise ModelFileError("The model file holds modules within modules without end", "", "Do not use this file")
         torchscript = self.state if self.qualified_name.startswith("__torch__") else {}  # keeps everything in one table
         for table in (self._table("_parameters"), self._table("_buffers"), self._table("_modules"), torchscript):
@@ -125,11 +132,12 @@ class Record:
                 if isinstance(value, _StoredTensor):
                     yield f"{prefix}{name}", value
                 elif isinstance(value, Record):
-                    yield from value.tensors(f"{prefix}{name}.", depth + 1)
+                    yield from value.tensors(f"{prefix}{name}.", depth + 1, seen)
         # e3nn stores the modules it generates as archives of TorchScript, of which only the tensors are read.
         for name, archive in self._table("__codegen__").items():
             if isinstance(archive, bytes):
-                yield from _read_archive(archive, f"the module {prefix}{name}").tensors(f"{prefix}{name}.", depth + 1)
+                inner = _read_archive(archive, f"the module {prefix}{name}")
+                yield from inner.tensors(f"{prefix}{name}.", depth + 1, seen)
 
     def read_state(self) -> dict[str, torch.Tensor]:
         """Read the tensors of this module and those below it; damage is a ModelFileError."""
@@ -291,15 +299,27 @@ def _unpickle(content: bytes, label: str) -> Any:
     pickles = [name for name in names if name.count("/") == 1 and name.endswith("/data.pkl")]
     if len(pickles) != 1:
         raise ModelFileError(f"{label} is not a model file", "It holds no pickle of PyTorch", "Check its source")
+    stored = (member.file_size for member in archive.infolist() if member.compress_type == zipfile.ZIP_STORED)
+    if sum(stored) > len(content):
+        raise ModelFileError(f"{label} is not a model file", "Its parts overlap", "Do not use this file")
     folder = pickles[0].removesuffix("data.pkl")
     if f"{folder}byteorder" in names and _read_member(archive, f"{folder}byteorder") != b"little":
         raise ModelFileError(f"{label} was written on a big-endian machine", "", "Convert it with PyTorch there")
+    program = _read_member(archive, pickles[0])
+    _check_memo(program)
     unpickler = _InertUnpickler(
-        io.BytesIO(_read_member(archive, pickles[0])),
+        io.BytesIO(program),
         lambda key: _read_member(archive, f"{folder}data/{key}"),
         torchscript=f"{folder}constants.pkl" in names,
     )
     return unpickler.load()
+
+
+def _check_memo(program: bytes) -> None:
+    """Refuse numbers of remembered objects that none can have: the unpickler makes room for all below them."""
+    for operation, argument, _ in pickletools.genops(program):
+        if operation.name in _REMEMBERING and int(argument or 0) > len(program):
+            raise ModelFileError("The model file would take all memory", "", "Do not use this file")
 
 
 def _read_member(archive: zipfile.ZipFile, name: str) -> bytes:

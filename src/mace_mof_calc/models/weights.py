@@ -235,9 +235,13 @@ def _explicit_path(model: str | Path) -> Path:
     path = Path(model).expanduser()
     if path.suffix == ".safetensors":
         path = path.with_suffix(".json")
-    if path.is_file():
-        return path
-    if path.is_dir():
+    try:
+        if path.is_file():
+            return path
+        is_folder = path.is_dir()
+    except OSError as error:  # a name that is too long, a folder that is closed
+        raise ModelFileError(f"There is no model file {path}", str(error), "Check the path") from error
+    if is_folder:
         raise ModelFileError(f"{path} is a folder", "A model is a file", "Name the .model or .json file in it")
     if isinstance(model, str) and not path.suffix and path.name == model:
         get_card(model)  # raises UnknownModelError with the close names

@@ -39,10 +39,16 @@ def load_checkpoint(path: Path, question: str | None = None) -> Any:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged archive raises whatever its reader raises
+        # What PyTorch says of it tells to load it with whatever programs are in it.
         raise TrainingError(
-            f"{path} cannot be read", f"{type(error).__name__}: {error}", "Remove the folder to begin anew"
+            f"{path} cannot be read",
+            f"It is damaged, or holds more than tensors and numbers ({type(error).__name__})",
+            "Remove the folder to begin anew",
         ) from error
-    if question is not None and content["question"] != question:
+    if not isinstance(content, Mapping):
+        raise TrainingError(f"{path} is no checkpoint", f"It holds a {type(content).__name__}", "Remove the folder")
+    theirs = content.get("question")
+    if question is not None and not (isinstance(theirs, str) and theirs == question):
         raise TrainingError(
             f"{path} is of another training",
             "Its frames, its settings, or the model that it began from were others",

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 from ase import Atoms
 
 from ..errors import FramesError, TrainingError
-from ..files import write_file
+from ..files import parse_json, write_file
 from ..frames import encode_frames, read_frames, write_frames
 from ..models.weights import compute_digest
 from .lock import hold
@@ -187,10 +187,21 @@ class Job:
         write_file(path, _encode([asdict(each) for each in part.dropped]))
 
     def read(self, name: str) -> Part:
-        """Return a finished part."""
+        """Return a finished part.
+
+        Raises
+        ------
+        TrainingError, FramesError
+            It cannot be read.
+        """
         path = self._path(name)
         frames = path.with_suffix(".extxyz")
-        dropped = tuple(Dropped(**each) for each in json.loads(path.read_bytes()))
+        try:
+            dropped = _read_dropped(parse_json(path.read_bytes()))
+        except (OSError, ValueError, TypeError) as error:
+            raise TrainingError(
+                f"{path} is no part of a step", f"{type(error).__name__}: {error}", "Remove it, to have it done again"
+            ) from error
         return Part(tuple(read_frames(frames)) if frames.is_file() else (), dropped)
 
     def reopen(self, parts: Mapping[str, Part]) -> None:
@@ -279,8 +290,9 @@ class Job:
 
     def _check_begun(self) -> None:
         try:
-            begun = json.loads((self._parts / _IDENTITY).read_bytes())
-        except (OSError, ValueError) as error:
+            begun = parse_json((self._parts / _IDENTITY).read_bytes())
+            _check_mappings(begun, begun["settings"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise TrainingError(
                 f"{self._parts} is no folder of a step that was begun", f"{error}", "Move it away"
             ) from error
@@ -310,12 +322,15 @@ def read_manifest(output: Path) -> Manifest:
     """
     path = manifest_path(output)
     try:
-        document = json.loads(path.read_bytes())
+        document = parse_json(path.read_bytes())
+        _check_mappings(document)
         known = document.pop("format") == _FORMAT
-        document["dropped"] = tuple(Dropped(**each) for each in document["dropped"])
+        document["dropped"] = _read_dropped(document["dropped"])
         document["warnings"] = tuple(document["warnings"])
         manifest = Manifest(**document)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        _check_mappings(manifest.settings, manifest.inputs, manifest.versions)
+        digest = compute_digest(output, "sha256")
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(
             f"{output} has no manifest that can be read",
             f"{path}: {type(error).__name__}: {error}",
@@ -323,11 +338,23 @@ def read_manifest(output: Path) -> Manifest:
         ) from error
     if not known:
         raise TrainingError(f"{path} is of another version", "", "Name another file, or remove it")
-    if compute_digest(output, "sha256") != manifest.output:
+    if digest != manifest.output:
         raise TrainingError(
             f"{output} was changed after it was made", f"{path} has another digest", "Name another file, or remove it"
         )
     return manifest
+
+
+def _read_dropped(rows: Any) -> tuple[Dropped, ...]:
+    dropped = tuple(Dropped(**row) for row in rows)
+    if not all(isinstance(text, str) for each in dropped for text in (each.name, each.reason)):
+        raise TypeError("names and reasons of what was left out are not text")
+    return dropped
+
+
+def _check_mappings(*values: Any) -> None:
+    if not all(isinstance(value, Mapping) for value in values):
+        raise TypeError("it has no table where one should be")
 
 
 def manifest_path(output: Path) -> Path:

@@ -15,6 +15,7 @@ from ase.calculators.calculator import BaseCalculator
 
 from phonopy_mlp.cli import config
 from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.files import exists, is_file
 from phonopy_mlp.output import RELAXED_FILE, REPORT_FILE, STABILISED_FILE, TRAIL_FILE
 from phonopy_mlp.registry import calculator_names, get_calculator, is_model_file
 from phonopy_mlp.relax import FMAX, MAX_STEPS, Cell
@@ -291,7 +292,7 @@ def plain_numbers(words: Sequence[str]) -> list[str]:
 
 def looks_like_a_file(word: str) -> bool:
     """Return whether a word is a file, or has a suffix as the name of one that is missing."""
-    return Path(word).is_file() or bool(Path(word).suffix.strip(".0123456789"))
+    return is_file(word) or bool(Path(word).suffix.strip(".0123456789"))
 
 
 def read_numbers(option: str, words: list[str] | None, returned: list[str]) -> tuple[float, ...] | None:
@@ -310,7 +311,7 @@ def read_numbers(option: str, words: list[str] | None, returned: list[str]) -> t
         try:
             numbers.append(float(word))
         except ValueError:
-            if word is words[-1] and numbers and Path(word).is_file():
+            if word is words[-1] and numbers and is_file(word):
                 returned.append(word)
                 continue
             raise SettingsError(f"{option} {' '.join(words)}", f"'{word}' is no number", "Give numbers") from None
@@ -349,7 +350,7 @@ def tolerance(option: str, word: str | None, returned: list[str]) -> float | Non
     try:
         found = float(word)
     except ValueError:
-        if Path(word).exists():
+        if exists(word):
             returned.append(word)
             return LOOSE
         raise SettingsError(f"{option} {word}", "it is not a tolerance in A", "Give for example 1e-2") from None
@@ -361,7 +362,7 @@ def _model(word: str | None, returned: list[str]) -> str | None:
     if word is None or is_model_file(word) or word in calculator_names():
         return word
     # The word is the structure, or a name nobody registered; get_calculator tells the close ones.
-    if not Path(word).exists() and not Path(word).suffix:
+    if not exists(word) and not Path(word).suffix:
         return word
     returned.append(word)
     return None

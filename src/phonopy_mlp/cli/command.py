@@ -34,6 +34,7 @@ from phonopy_mlp.cli.record import About, RunRecord
 from phonopy_mlp.cli.steps import committee, elastic, eos, qha, sscha, stabilise
 from phonopy_mlp.cli.steps.start import Start, Step
 from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.files import alone
 from phonopy_mlp.inputs import read_input
 from phonopy_mlp.output import RELAXED_FILE
 from phonopy_mlp.phonons import MESH
@@ -142,7 +143,7 @@ def run(name: str, argv: Sequence[str]) -> int:
     folder = working_folder()
     unfinished = Unfinished(folder / UNFINISHED_FOLDER, **identify(options.calculator.name))
     record = RunRecord(["phonopy-mlp", name, *words], folder, unfinished, options.quiet)
-    with record.collecting_warnings():
+    with alone(folder), record.collecting_warnings():
         stabilises = isinstance(options.step, stabilise.StabiliseStep)
         check_overwriting(options.structure, options.structures_written(stabilised=stabilises))
         options.supercell.check()

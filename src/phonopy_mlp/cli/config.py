@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.files import parse_yaml
 from phonopy_mlp.registry import calculator_names, is_model_file
 
 OPTION = "--mlp-config"
@@ -56,12 +55,12 @@ def _take_out(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _read(path: Path, command: str) -> list[str]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_bytes())
     except OSError as error:
         raise SettingsError(f"Options file '{path}'", error.strerror or str(error), "Check its name") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise SettingsError(
-            f"Options file '{path}' cannot be read", " ".join(str(error).split()), "It must be YAML"
+            f"Options file '{path}' cannot be read", str(error), "It must be YAML, without tags and aliases"
         ) from error
     if not isinstance(content, dict):
         raise SettingsError(f"Options file '{path}'", "it is not a mapping", "Write lines such as 'relax: true'")
@@ -97,7 +96,9 @@ def _words(path: Path, name: str, value: Any) -> Iterator[str]:
     elif value is not False:
         words = [str(each) for each in values]
         words = [",".join(words)] if option in _WITH_COMMAS else words
-        yield from [f"{option}={words[0]}"] if len(words) == 1 and len(name) > 1 else [option, *words]
+        # argparse takes a word with a space, of an option that it does not know, for a value of the option before.
+        joined = len(words) == 1 and len(name) > 1 and " " not in words[0]
+        yield from [f"{option}={words[0]}"] if joined else [option, *words]
 
 
 def _is_model(word: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from phonopy_mlp.cli.options import OTHER_MESH_OPTIONS, THERMAL_OPTIONS, Options, drop
-from phonopy_mlp.output import PARAMS_FILE
+from phonopy_mlp.files import explain
+from phonopy_mlp.output import FORCE_CONSTANTS_FILE, PARAMS_FILE
 from phonopy_mlp.phonons import MESH
 
 _SETUP_TAGS = ("CREATE_DISPLACEMENTS", "RANDOM_DISPLACEMENTS", "SAVE_PARAMS")
@@ -20,6 +22,28 @@ _SETUP_TAGS = ("CREATE_DISPLACEMENTS", "RANDOM_DISPLACEMENTS", "SAVE_PARAMS")
 
 _THERMAL_TAGS = ("TPROP",)
 _OTHER_MESH_TAGS = ("DOS", "PDOS", "BAND", "BAND_LABELS", "ANIME", "ANIME_TYPE")
+
+_INPUTS = (PARAMS_FILE, FORCE_CONSTANTS_FILE, "FORCE_CONSTANTS", "FORCE_SETS", "BORN", "QPOINTS", "polymlp.yaml")
+"""Files that phonopy looks for where it works."""
+
+_NO_ROOM = 100
+"""Exit status, with the number of the system's error added, where phonopy cannot write."""
+
+_PROGRAM = """
+import errno, sys
+from {module} import {attribute} as run
+sys.argv[0] = "phonopy"
+try:
+    sys.exit(run())
+except Exception as error:
+    full = errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC
+    # What is raised while files are closed may hide why.
+    while error and getattr(error, "errno", None) not in full:
+        error = error.__context__
+    if error is None:
+        raise
+    sys.exit({status} + error.errno)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,29 +54,34 @@ class _Run:
     without: tuple[str, ...]
 
 
-def run_phonopy(options: Options, *, own_force_constants: bool, tolerance: float) -> int:
+def run_phonopy(options: Options, folder: Path, *, own_force_constants: bool, tolerance: float) -> int:
     """Run phonopy on ``phonopy_params.yaml`` with the user's options and return its exit status.
 
-    phonopy computes thermal properties or densities of states in a run, not both: it runs twice where both are asked.
+    Its files appear in the folder when all are complete. phonopy computes thermal properties or densities of states in
+    a run, not both: it runs twice where both are asked.
 
     Parameters
     ----------
     options : Options
         The command line.
+    folder : Path
+        Of the results.
     own_force_constants : bool
         Whether ``force_constants.hdf5`` is ours, symmetrised as asked: phonopy then reads it as it is.
     tolerance : float
         Symmetry tolerance in A that the force constants were made with; phonopy does not take it from the file.
 
+    Raises
+    ------
+    OutputError
+        The folder is full.
+
     """
-    for each in _runs(options):
-        arguments = each.arguments
-        if options.settings.symmetry_tolerance is None:
-            arguments = [*arguments, "--tolerance", str(tolerance)]
-        status = _run(arguments, each.without, options, own_force_constants)
-        if status != 0:
-            return status
-    return 0
+    try:
+        with tempfile.TemporaryDirectory(prefix=".phonopy-", dir=folder) as apart:
+            return _run_apart(Path(apart), folder, options, own_force_constants, tolerance)
+    except OSError as error:
+        raise explain(error, f"What phonopy makes in '{folder}'") from error
 
 
 def phonopy_symmetrises(options: Options) -> bool:
@@ -89,9 +118,32 @@ def _runs(options: Options) -> list[_Run]:
     return [_Run(arguments, _SETUP_TAGS)]
 
 
-def _run(arguments: Sequence[str], without: Sequence[str], options: Options, own_force_constants: bool) -> int:
+def _run_apart(apart: Path, folder: Path, options: Options, own_force_constants: bool, tolerance: float) -> int:
+    """Run phonopy in a folder of its own, and take what it has made from there when all is complete."""
+    given = {}
+    for path in (folder / name for name in _INPUTS):
+        if path.is_file():
+            given[path.name] = Path(shutil.copy2(path, apart)).stat().st_mtime_ns
+    for each in _runs(options):
+        arguments = each.arguments
+        if options.settings.symmetry_tolerance is None:
+            arguments = [*arguments, "--tolerance", str(tolerance)]
+        status = _run(arguments, each.without, options, own_force_constants, apart)
+        if status > _NO_ROOM:
+            raise OSError(status - _NO_ROOM, os.strerror(status - _NO_ROOM))
+        if status != 0:
+            return status
+    for path in sorted(apart.iterdir()):
+        if given.get(path.name) != path.stat().st_mtime_ns:
+            path.replace(folder / path.name)
+    return 0
+
+
+def _run(
+    arguments: Sequence[str], without: Sequence[str], options: Options, own_force_constants: bool, where: Path
+) -> int:
     (program,) = entry_points(group="console_scripts", name="phonopy")
-    code = f"import sys; from {program.module} import {program.attr} as run; sys.argv[0] = 'phonopy'; sys.exit(run())"
+    code = _PROGRAM.format(module=program.module, attribute=program.attr, status=_NO_ROOM)
     # phonopy_params.yaml is ours, with the forces; --sp would put force constants in their place.
     words = [PARAMS_FILE, *drop(arguments, ("--sp", "--save-params"))]
     words.append("--no-fc-symmetry" if own_force_constants else "--noreadfc")
@@ -103,7 +155,10 @@ def _run(arguments: Sequence[str], without: Sequence[str], options: Options, own
         words = _with_clean_config(words, options.config, without, Path(folder))
         sys.stdout.flush()
         return subprocess.run(
-            [sys.executable, "-P", "-c", code, *words], check=False, env={**os.environ, "PHONOPY_MLP_NO_HOOK": "1"}
+            [sys.executable, "-P", "-c", code, *words],
+            check=False,
+            cwd=where,
+            env={**os.environ, "PHONOPY_MLP_NO_HOOK": "1"},
         ).returncode
 
 

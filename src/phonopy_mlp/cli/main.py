@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 
 from phonopy_mlp.cli import command as step_command
@@ -35,23 +36,33 @@ commands:
 """
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``phonopy-mlp`` and return its exit status."""
+def main(argv: Sequence[str] | None = None, *, passing: tuple[type[PhonopyMlpError], ...] = ()) -> int:
+    """Run ``phonopy-mlp`` and return its exit status.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; those of the process by default.
+    passing : tuple of type, optional
+        Errors that are raised; all others are said in one line.
+
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_COMMANDS, end="")
         return 0 if arguments else 2
     command, *rest = arguments
+    guarded = partial(_guarded, arguments=rest, passing=passing)
     if command == "run":
-        return _guarded(lambda: _run(rest, "phonopy-mlp run"), rest)
+        return guarded(lambda: _run(rest, "phonopy-mlp run"))
     if command in step_command.COMMANDS:
-        return _guarded(lambda: step_command.run(command, rest), rest)
+        return guarded(lambda: step_command.run(command, rest))
     if command == "compare":
-        return _guarded(lambda: compare_command.run(rest), rest)
+        return guarded(lambda: compare_command.run(rest))
     if command == "report":
-        return _guarded(lambda: report_command.run(rest), rest)
+        return guarded(lambda: report_command.run(rest))
     if command == "screen":
-        return _guarded(lambda: screen_command.run(rest), rest)
+        return guarded(lambda: screen_command.run(rest))
     if command == "calculators":
         if rest:
             print("usage: phonopy-mlp calculators\n\nList the registered calculators, one name a line.")
@@ -78,13 +89,17 @@ def _run(arguments: list[str], program: str) -> int:
     return run_command.run(parse(words, program), [*program.split(), *words])
 
 
-def _guarded(action: Callable[[], int], arguments: Sequence[str]) -> int:
+def _guarded(
+    action: Callable[[], int], arguments: Sequence[str], passing: tuple[type[PhonopyMlpError], ...] = ()
+) -> int:
     """Turn our own errors into one message and exit status 2."""
     try:
         return action()
     except SystemExit as ended:
         # phonopy's reading of its own options ends with status 1 after its own message.
         return 2 if ended.code else 0
+    except passing:
+        raise
     except PhonopyMlpError as error:
         if "--debug" in arguments:
             traceback.print_exc()

@@ -38,6 +38,7 @@ from phonopy_mlp.cli.steps.qha import TMAX
 from phonopy_mlp.cli.steps.stabilise import StabiliseStep
 from phonopy_mlp.cli.steps.start import Step
 from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.files import exists, is_file
 from phonopy_mlp.force_constants import Method
 from phonopy_mlp.phonons import MESH
 from phonopy_mlp.registry import calculator_names
@@ -247,11 +248,11 @@ def _as_phonopy_writes_them(argv: Sequence[str]) -> list[str]:
 
 def _read_settings(namespace: argparse.Namespace, config: Path | None) -> tuple[PhonopySettings, dict[str, str]]:
     """Let phonopy read its options and its configuration file."""
-    if config is not None and not config.is_file():
+    if config is not None and not is_file(config):
         raise SettingsError(f"Configuration file '{config}'", "there is no such file", "Check its name")
     try:
         parser = PhonopyConfParser(filename=namespace.conf_filename, args=namespace, load_phonopy_yaml=True)
-    except (ValueError, LookupError, TypeError, RuntimeError) as error:
+    except (ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
         where = "phonopy's options" if config is None else f"phonopy's options or '{config}'"
         raise SettingsError(
             f"A value in {where} cannot be read", f"{type(error).__name__}: {error}", "See phonopy's manual"
@@ -283,7 +284,7 @@ def _structure(named: list[str], rest: list[str]) -> tuple[Path, list[str]]:
             get_run_parser()[0].parse_args(rest)
     if not found:
         words = [word for word in rest if not is_option(word) and looks_like_a_file(word)]
-        missing = [word for word in words if not Path(word).exists()]
+        missing = [word for word in words if not exists(word)]
         raise SettingsError(
             "No structure was given",
             f"there is no file {' or '.join(missing)}" if missing else "there is nothing to compute phonons of",
@@ -308,7 +309,7 @@ def _positional(words: list[str]) -> list[str] | None:
 
 
 def _is_spare_file(word: str, rest: list[str]) -> bool:
-    return Path(word).is_file() and _positional(_without_last(word, rest)) is not None
+    return is_file(word) and _positional(_without_last(word, rest)) is not None
 
 
 def _without_last(word: str, words: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.files import exists
 from phonopy_mlp.output import REPORT_FILE
 from phonopy_mlp.report.page import FIGURES_FOLDER, write_report
 
@@ -22,7 +23,7 @@ def run(argv: Sequence[str]) -> int:
     """
     own = make_parser().parse_args(argv)
     for folder in own.folders:
-        if not folder.is_dir():
+        if not (exists(folder) and folder.is_dir()):
             raise SettingsError(f"Folder '{folder}' was not found", "there is no such folder", "Check the name")
         report = write_report(folder)
         if not own.quiet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from phonopy_mlp.cli.progress import bar
 from phonopy_mlp.cli.record import About, RunRecord
 from phonopy_mlp.cli.steps.committee import other_models
 from phonopy_mlp.cli.steps.start import Start
+from phonopy_mlp.files import alone
 from phonopy_mlp.force_constants import (
     ForceConstantsResult,
     choose_method,
@@ -79,7 +81,7 @@ def run(options: Options, command: Sequence[str]) -> int:
     folder = working_folder()
     unfinished = Unfinished(folder / UNFINISHED_FOLDER, **identify(options.calculator.name))
     record = RunRecord(command, folder, unfinished, options.quiet)
-    with record.collecting_warnings():
+    with nullcontext() if options.dry_run else alone(folder), record.collecting_warnings():
         check_options(options)
         earlier = check_surroundings(options, folder)
         given = read_input(options.structure)
@@ -93,7 +95,7 @@ def run(options: Options, command: Sequence[str]) -> int:
         if made.start is None:
             unfinished.remove()
         # Before the steps, which may take hours or fail.
-        status = _finish(made, options)
+        status = _finish(made, options, folder)
         if status != 0:
             return status
         if made.start is not None:
@@ -234,12 +236,13 @@ def _stale(given: RunInput, options: Options) -> tuple[str, ...]:
     return (FORCE_CONSTANTS_TEXT, *(name for name in structures if name not in written))
 
 
-def _finish(made: _Made, options: Options) -> int:
+def _finish(made: _Made, options: Options, folder: Path) -> int:
     """Draw the figure, and let phonopy do the rest."""
     if options.figure is not None:
         _draw(made, options.figure, options)
     return run_phonopy(
         options,
+        folder,
         own_force_constants=not phonopy_symmetrises(options),
         tolerance=made.result.phonon.symmetry.tolerance,
     )

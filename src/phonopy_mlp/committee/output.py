@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def _columns(quantity: str, spread: Spread, names: list[str]) -> dict[str, Array
 
 
 def _write_table(path: Path, head: str, columns: Mapping[str, Array]) -> None:
-    names = [name.replace(" ", "_") for name in columns]
+    names = [re.sub(r"\s", "_", name) for name in columns]
     rows = "".join(" ".join(f"{value:.7g}" for value in row) + "\n" for row in zip(*columns.values(), strict=True))
     with replacing(path) as temporary:
         temporary.write_text(f"# {head}\n# {' '.join(names)}\n{rows}", encoding="utf-8")

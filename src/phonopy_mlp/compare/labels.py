@@ -132,7 +132,7 @@ def compare_labels(a: Sequence[Atoms], b: Sequence[Atoms] | BaseCalculator) -> L
         )
     for k, pair in enumerate(labels):
         for name in known:
-            if not all(np.isfinite(side[name]).all() for side in pair):
+            if not all(side[name].dtype.kind in "if" and np.isfinite(side[name]).all() for side in pair):
                 raise StructureError(
                     f"Number {k + 1} ({a[k].get_chemical_formula()}) cannot be compared",
                     f"its {name} is not a finite number in both",

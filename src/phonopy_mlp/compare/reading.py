@@ -54,14 +54,24 @@ def read_phonons(path: Path) -> Phonopy:
         raise StructureError(
             f"'{path}' has no force constants", "it has no forces either", "Compute them: phonopy --mlp MODEL FILE"
         )
+    if not np.isfinite(np.asarray(phonon.force_constants, dtype=float)).all():
+        raise StructureError(
+            f"The force constants of '{path}' are not finite", "a file is damaged", "Compute them again"
+        )
     return phonon
 
 
 def _read_hdf5(path: Path, phonon: Phonopy) -> Array:
     try:
         found = np.asarray(read_force_constants_hdf5(path, p2s_map=phonon.primitive.p2s_map))
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError, TypeError) as error:
         raise StructureError(f"'{path}' cannot be read", str(error), "Compute the force constants again") from error
+    if found.dtype.kind != "f" or found.ndim != 4 or found.shape[2:] != (3, 3):
+        raise StructureError(
+            f"'{path}' holds no force constants",
+            f"it has numbers of shape {found.shape} and type {found.dtype}",
+            "Compute the force constants again",
+        )
     if found.shape[1] != len(phonon.supercell):
         raise StructureError(
             f"'{path}' does not belong to '{PARAMS_FILE}' beside it",

@@ -19,6 +19,9 @@ Eos = Literal["birch_murnaghan", "vinet", "murnaghan"]
 
 _FIT_TOLERANCE = 1e-12
 
+_FIT_STEP = 1e-6
+"""Relative step of numerical derivatives: over a few per cent shorter ones are lost in Murnaghan's rounding."""
+
 
 @dataclass(frozen=True, slots=True)
 class EosFit:
@@ -114,6 +117,7 @@ def fit_eos(volumes: Array, energies: Array, eos: Eos = "birch_murnaghan") -> Eo
                 xtol=_FIT_TOLERANCE,
                 ftol=_FIT_TOLERANCE,
                 gtol=_FIT_TOLERANCE,
+                epsfcn=_FIT_STEP**2,
             )
     except (RuntimeError, OptimizeWarning) as error:
         if np.argmin(energies) in (0, len(energies) - 1):

@@ -15,7 +15,7 @@ from phonopy.qha import anisotropic_plot, plot
 from phonopy.qha.eos import get_eos
 from phonopy.qha.qha import QHAResult
 
-from phonopy_mlp.files import replacing
+from phonopy_mlp.plot import write_figure
 from phonopy_mlp.qha.axes import AxialQhaResult
 from phonopy_mlp.qha.volumes import MlpQhaResult
 
@@ -51,12 +51,10 @@ def plot_qha(result: MlpQhaResult, folder: Path, *, suffix: str = "pdf") -> None
             warnings.filterwarnings("ignore", message="Tight layout not applied")
             draw(result.phonopy)
         try:
-            with replacing(folder / f"{name}.{suffix}") as path:
-                pyplot.savefig(path, format=suffix, dpi=150)
+            write_figure(pyplot.gcf(), folder / f"{name}.{suffix}")
         finally:
             pyplot.close()
-    with replacing(folder / f"free_energies.{suffix}") as path:
-        _draw_free_energies(result.phonopy).savefig(path, format=suffix, dpi=150)
+    write_figure(_draw_free_energies(result.phonopy), folder / f"free_energies.{suffix}")
 
 
 def _draw_free_energies(result: QHAResult) -> Figure:
@@ -88,7 +86,6 @@ def plot_axial_qha(result: AxialQhaResult, folder: Path, *, suffix: str = "pdf")
     """
     figure = anisotropic_plot.plot_anisotropic_qha(result.phonopy)
     try:
-        with replacing(folder / f"anisotropic_qha.{suffix}") as path:
-            figure.savefig(path, format=suffix, dpi=150)
+        write_figure(figure, folder / f"anisotropic_qha.{suffix}")
     finally:
         pyplot.close(figure)

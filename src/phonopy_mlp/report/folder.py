@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import phonopy
-import yaml
 from phonopy import Phonopy
 
 from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.files import check_yaml, parse_yaml
 from phonopy_mlp.imaginary import CommensurateModes, compute_commensurate_modes
 from phonopy_mlp.output import FORCE_CONSTANTS_FILE, PARAMS_FILE
 from phonopy_mlp.phonons import MESH, PhononResult, compute_phonons
@@ -112,9 +112,9 @@ class FinishedRun:
         if text is None:
             return None
         try:
-            content = yaml.load(text, Loader=_LOADER)
-        except yaml.YAMLError as error:
-            raise unreadable(self.folder / name, " ".join(str(error).split())) from error
+            content = parse_yaml(text.encode())
+        except ValueError as error:
+            raise unreadable(self.folder / name, str(error)) from error
         if not isinstance(content, dict):
             raise unreadable(self.folder / name, "it is not a mapping")
         return content
@@ -215,6 +215,8 @@ def _read_harmonic(folder: Path, record: Mapping[str, Any]) -> Harmonic | None:
     settings = record.get("settings") or {}
     with_born, born = "--use-born" in (record.get("command") or []), folder / "BORN"
     try:
+        with params.open("rb") as file:
+            check_yaml(file)
         # What phonopy warns of was said, and recorded, when the force constants were made.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -228,11 +230,10 @@ def _read_harmonic(folder: Path, record: Mapping[str, Any]) -> Harmonic | None:
                 symmetrize_fc=False,
                 log_level=0,
             )
+            phonons = compute_phonons(phonon, mesh=_mesh(settings), band_points=41)
+            return Harmonic(phonon, phonons, compute_commensurate_modes(phonon))
     except Exception as error:
         raise unreadable(params, f"phonopy cannot load it ({type(error).__name__}: {error})") from error
-    return Harmonic(
-        phonon, compute_phonons(phonon, mesh=_mesh(settings), band_points=41), compute_commensurate_modes(phonon)
-    )
 
 
 def _mesh(settings: Mapping[str, Any]) -> tuple[int, ...]:
@@ -240,6 +241,3 @@ def _mesh(settings: Mapping[str, Any]) -> tuple[int, ...]:
     tags = settings.get("phonopy_tags") or {}
     words = str(tags.get("mesh") or tags.get("mesh_numbers") or tags.get("mp") or "").split()
     return tuple(map(int, words)) if len(words) == 3 and all(word.isdigit() for word in words) else MESH
-
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

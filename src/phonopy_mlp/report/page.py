@@ -17,6 +17,7 @@ from matplotlib import rc_context
 
 from phonopy_mlp.files import check_folder, replacing
 from phonopy_mlp.output import REPORT_FILE
+from phonopy_mlp.plot import write_figure
 from phonopy_mlp.report.assets import check_installed, plotly_script, viewer_module
 from phonopy_mlp.report.folder import FinishedRun, read_folder, unreadable
 from phonopy_mlp.report.section import Figure, Section
@@ -178,5 +179,4 @@ def _write_figure(figure: Figure, folder: Path) -> None:
         warnings.simplefilter("ignore")
         for suffix in FORMATS:
             metadata = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[suffix]
-            with replacing(folder / f"{figure.name}.{suffix}") as path:
-                drawn.savefig(path, format=suffix, dpi=150, metadata=metadata)
+            write_figure(drawn, folder / f"{figure.name}.{suffix}", metadata=metadata)

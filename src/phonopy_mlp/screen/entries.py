@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ase.io import write
 
 from phonopy_mlp.errors import StructureError
-from phonopy_mlp.files import replacing
+from phonopy_mlp.files import exists, is_file, replacing
 from phonopy_mlp.inputs import file_digest
 
 SUFFIXES = (".cif", ".vasp", ".poscar", ".xyz", ".extxyz", ".json")
@@ -56,14 +57,16 @@ def find_structures(sources: Sequence[Path], folder: Path) -> dict[str, Path]:
         There is no structure, a file is missing, or two structures have one name.
     """
     found: dict[str, Path] = {}
+    origins: dict[str, str] = {}
     for source in sources:
-        for name, path in _find(source, folder):
-            if found.setdefault(name, path) != path:
+        for name, path, origin in _find(source, folder):
+            if origins.setdefault(name, origin) != origin:
                 raise StructureError(
                     f"Two structures are called '{name}'",
-                    f"they are '{found[name]}' and '{path}'",
-                    "Give one of the files another name",
+                    f"they are {origins[name]} and {origin}",
+                    "Give one of them another name",
                 )
+            found[name] = path
     if not found:
         raise StructureError(
             f"There is no structure in {', '.join(map(str, sources))}",
@@ -79,45 +82,66 @@ def read_entries(structures: Mapping[str, Path]) -> Iterator[Entry]:
         yield Entry(name, path, file_digest(path))
 
 
-def _find(source: Path, folder: Path) -> Iterator[tuple[str, Path]]:
-    if source.is_dir():
+def is_word(text: str) -> bool:
+    """Return whether ASE's databases take a text for one, and not for a number or a flag."""
+    try:
+        float(text)
+    except ValueError:
+        return text not in ("True", "False")
+    return False
+
+
+def _find(source: Path, folder: Path) -> Iterator[tuple[str, Path, str]]:
+    """Yield name and file of each structure, and where it is from."""
+    if exists(source) and source.is_dir():
         for path in source.rglob("*"):
             if path.suffix.lower() in SUFFIXES and path.is_file():
-                yield _name(str(path.relative_to(source).with_suffix(""))), path
-    elif not source.is_file():
+                yield _name(str(path.relative_to(source).with_suffix(""))), path, f"'{path}'"
+    elif not is_file(source):
         raise StructureError(f"'{source}' was not found", "it is neither a file nor a folder", "Check its name")
     elif source.suffix in DATABASES:
         yield from _export(source, folder)
     elif source.suffix in (".txt", ".lst"):
-        for line in source.read_text(encoding="utf-8").splitlines():
+        try:
+            lines = source.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise StructureError(f"'{source}' cannot be read", str(error), "Give one path in each line") from error
+        for line in lines:
             if line.strip():
                 path = source.parent / line.strip()
-                if not path.is_file():
+                if not is_file(path):
                     raise StructureError(f"'{path}' was not found", f"'{source}' names it", "Check the list")
-                yield _name(path.stem), path
+                yield _name(path.stem), path, f"'{path}'"
     else:
-        yield _name(source.stem), source
+        yield _name(source.stem), source, f"'{source}'"
 
 
-def _export(database: Path, folder: Path) -> Iterator[tuple[str, Path]]:
+def _export(database: Path, folder: Path) -> Iterator[tuple[str, Path, str]]:
     """Write the rows of a database as files, those that are not there yet."""
-    from ase.db import connect
-
     folder.mkdir(parents=True, exist_ok=True)
-    for row in connect(database).select():
+    for row in _read_rows(database):
         name = _name(str(row.get("name", f"{database.stem}-{row.id}")))
         path = folder / f"{name}.extxyz"
         with replacing(path) as temporary:
             write(temporary, row.toatoms(), format="extxyz")
-        yield name, path
+        yield name, path, f"row {row.id} of '{database}'"
+
+
+def _read_rows(database: Path) -> list[Any]:
+    from ase.db import connect
+
+    try:
+        rows = list(connect(database).select())
+        for row in rows:
+            row.toatoms()
+    except Exception as error:  # of SQLite, or of what is in its columns
+        raise StructureError(
+            f"Database '{database}' cannot be read", f"{type(error).__name__}: {error}", "Give a database of ASE"
+        ) from error
+    return rows
 
 
 def _name(words: str) -> str:
     """Return a name for files and databases."""
     name = re.sub(r"[^\w.()+-]+", "_", words).strip("._") or "structure"
-    try:
-        float(name)
-    except ValueError:
-        return name
-    # A database takes a word that is a number for one.
-    return f"structure_{name}"
+    return name if is_word(name) else f"structure_{name}"

@@ -10,11 +10,12 @@ from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 
+from phonopy_mlp.errors import OutputError
 from phonopy_mlp.files import check_folder, replacing
 from phonopy_mlp.inputs import file_digest
 from phonopy_mlp.output import FORCE_CONSTANTS_FILE, PARAMS_FILE
 from phonopy_mlp.provenance import plain, read_record
-from phonopy_mlp.screen.task import Outcome, Task
+from phonopy_mlp.screen.task import Outcome, Task, check_outcome
 from phonopy_mlp.screen.values import find_values
 
 LOG, LOCK = "log.txt", "task.lock"
@@ -26,7 +27,14 @@ _INTERRUPTED = 130
 
 
 def execute(task: Task) -> Outcome:
-    """Do a task, or return what came of it before; what another process is at is waited for."""
+    """Do a task, or return what came of it before; what another process is at is waited for.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written, or is full. That is no answer: there is none until the task is done again.
+
+    """
     from filelock import FileLock
 
     from phonopy_mlp.cli.main import main
@@ -38,7 +46,7 @@ def execute(task: Task) -> Outcome:
             return before
         started, said = time.perf_counter(), io.StringIO()
         with chdir(folder), redirect_stdout(said), redirect_stderr(said):
-            status = main([*task.words, os.path.relpath(task.structure, folder)])
+            status = main([*task.words, os.path.relpath(task.structure, folder)], passing=(OutputError,))
         if status == _INTERRUPTED:
             raise KeyboardInterrupt
         outcome = conclude(task, status, said.getvalue(), time.perf_counter() - started)
@@ -71,7 +79,8 @@ def read_outcome(task: Task) -> Outcome | None:
     try:
         content = json.loads(task.path.read_text(encoding="utf-8"))
         outcome = Outcome(**content)
-    except (OSError, ValueError, TypeError):
+        check_outcome(outcome)
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
     return outcome if outcome.question == task.question else None
 

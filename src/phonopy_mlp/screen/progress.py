@@ -7,13 +7,14 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.errors import OutputError, SettingsError
 from phonopy_mlp.files import replacing
 from phonopy_mlp.screen.task import State, Task
 
@@ -21,6 +22,7 @@ STATUS_FILE = "status.json"
 
 _EVERY = 2.0  # s
 _SILENT = 30.0  # s, after which a screening that says nothing is over
+_MOST = 10**12
 _SHOWN = 3  # running tasks
 
 
@@ -72,7 +74,8 @@ class Progress:
             "running": [f"{task.name} {task.step}" for task in running],
             "seconds_left": round(left * seconds / self._computed) if self._computed else None,
         }
-        with replacing(self._path) as path:
+        # A full disk does not keep the tasks from going on elsewhere.
+        with suppress(OutputError), replacing(self._path) as path:
             path.write_text(json.dumps(status, indent=1), encoding="utf-8")
 
 
@@ -86,11 +89,23 @@ def read_status(path: Path) -> Mapping[str, Any]:
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+        _check(found)
         return {**found, "age": (datetime.now(UTC) - datetime.fromisoformat(found["updated"])).total_seconds()}
     except FileNotFoundError as error:
         raise SettingsError(f"'{path}' was not found", "no screening was started here", "Check --db") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise SettingsError(f"'{path}' cannot be read", str(error), "Start the screening again") from error
+
+
+def _check(status: Mapping[str, Any]) -> None:
+    """Raise an error where a file is not what `Progress` writes."""
+    numbers = [status[name] for name in ("total", "done", "failed", "lost")]
+    if status["seconds_left"] is not None:
+        numbers.append(status["seconds_left"])
+    if not all(isinstance(number, int) and number < _MOST for number in numbers):
+        raise TypeError("it has something else where a number should be")
+    if not (isinstance(status["running"], list) and all(isinstance(name, str) for name in status["running"])):
+        raise TypeError("its running tasks are no list of names")
 
 
 def describe_status(status: Mapping[str, Any]) -> str:

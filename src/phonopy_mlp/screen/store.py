@@ -15,8 +15,9 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from phonopy_mlp.errors import OutputError, SettingsError, StructureError
+from phonopy_mlp.files import replacing
 from phonopy_mlp.provenance import plain
-from phonopy_mlp.screen.entries import Entry
+from phonopy_mlp.screen.entries import Entry, is_word
 from phonopy_mlp.screen.task import Outcome, State, Value
 from phonopy_mlp.structures import bare, parse_structure
 
@@ -72,6 +73,8 @@ class Store:
     ------
     SettingsError
         It is neither, or cannot be opened.
+    OutputError
+        It is to be made, and cannot be written.
     """
 
     def __init__(self, where: str) -> None:
@@ -83,9 +86,15 @@ class Store:
                 f"Database '{self.where}'", "it is neither a file nor a server", f"Give a file *{FILES} or {SERVERS}..."
             )
         try:
+            if where.endswith(FILES) and not Path(where).exists():
+                # ASE makes its tables one by one; a file that has some of them cannot be opened.
+                with replacing(Path(where)) as temporary:
+                    connect(temporary, use_lock_file=False).count()
             # ASE's lock is a file, which stays where a process is killed; the screening's own folder is locked.
             self._database = connect(where, use_lock_file=False)
             self._database.count()
+        except OutputError:
+            raise
         except ImportError as error:
             raise SettingsError(
                 f"Database '{self.where}' cannot be opened", str(error), "Run: pip install 'phonopy-mlp[postgresql]'"
@@ -107,12 +116,14 @@ class Store:
         OutputError
             The database cannot be written.
         """
-        metadata = dict(self._database.metadata)
-        before, asked = metadata.get(_METADATA, {}), plain(questions)
+        metadata, asked = self._read_metadata(), plain(questions)
+        before = metadata.get(_METADATA, {})
         for step, question in asked.items():
             if before.get(step, question) != question:
                 differing = (key for key, value in question.items() if before[step].get(key) != value)
-                apart = "; ".join(f"{key}: {_find_difference(before[step][key], question[key])}" for key in differing)
+                apart = "; ".join(
+                    f"{key}: {_find_difference(before[step].get(key), question[key])}" for key in differing
+                )
                 raise SettingsError(
                     f"'{self.where}' has results of '{step}' that were made otherwise",
                     apart,
@@ -120,6 +131,19 @@ class Store:
                 )
         with _writing(self.where):
             self._database.metadata = {**metadata, _METADATA: {**before, **asked}}
+
+    def _read_metadata(self) -> dict[str, Any]:
+        try:
+            metadata = dict(self._database.metadata)
+            _check_questions(metadata.get(_METADATA, {}))
+        except Exception as error:  # of SQLite, of a server, of what is in its columns
+            raise self._unreadable(error) from error
+        return metadata
+
+    def _unreadable(self, error: Exception) -> SettingsError:
+        return SettingsError(
+            f"Database '{self.where}' cannot be read", f"{type(error).__name__}: {error}", "Give another one"
+        )
 
     def write(self, result: Result) -> None:
         """Write the row of a structure, in the place of the one before.
@@ -138,7 +162,10 @@ class Store:
 
     def rows(self) -> Iterator[Any]:
         """Yield ASE's rows of all structures, without their records."""
-        yield from self._database.select("state", include_data=False)
+        try:
+            yield from self._database.select("state", include_data=False)
+        except Exception as error:  # of SQLite, of a server, of what is in its columns
+            raise self._unreadable(error) from error
 
 
 def find_folder(where: str) -> Path:
@@ -176,7 +203,8 @@ def make_row(result: Result) -> tuple[Atoms, dict[str, Value], dict[str, Any]]:
         values |= outcome.values
         values[f"{step}_seconds"] = round(outcome.seconds, 3)
         if outcome.state != "done":
-            values |= {"failed_step": step, "error": outcome.reason}
+            reason = outcome.reason if is_word(outcome.reason) else f"'{outcome.reason}'"
+            values |= {"failed_step": step, "error": reason}
     energy = values.pop("energy_at_minimum", None)
     if energy is not None:
         atoms.calc = SinglePointCalculator(atoms, energy=energy)
@@ -185,6 +213,11 @@ def make_row(result: Result) -> tuple[Atoms, dict[str, Value], dict[str, Any]]:
         "steps": {step: plain(asdict(outcome)) for step, outcome in result.steps.items()},
     }
     return atoms, values, data
+
+
+def _check_questions(questions: Any) -> None:
+    if not (isinstance(questions, Mapping) and all(isinstance(each, Mapping) for each in questions.values())):
+        raise TypeError(f"its '{_METADATA}' is not what a screening writes")
 
 
 def _find_difference(before: Any, now: Any) -> str:

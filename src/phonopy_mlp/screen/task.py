@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 State = Literal["done", "failed", "lost"]
 """``failed`` is the answer of the step itself or of what it did to its process; ``lost`` is no answer at all, as from
@@ -87,3 +87,17 @@ class Outcome:
     values: Mapping[str, Value] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+
+
+def check_outcome(outcome: Outcome) -> None:
+    """Raise a TypeError where an outcome was read that was never written."""
+    tables = (outcome.values, outcome.record, outcome.files)
+    words = (outcome.question, outcome.reason, outcome.structure)
+    if (
+        outcome.state not in get_args(State)
+        or not isinstance(outcome.seconds, int | float)
+        or not all(isinstance(table, Mapping) for table in tables)
+        or not all(isinstance(value, get_args(Value)) for value in outcome.values.values())
+        or not all(isinstance(word, str) for word in words)
+    ):
+        raise TypeError("it is no outcome of a task")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from phonopy_mlp.files import parse_yaml
 from phonopy_mlp.report.sections.thermal import THERMAL_FILE
 from phonopy_mlp.screen.task import Value
 
@@ -77,7 +77,7 @@ def _find_phonons(record: Mapping[str, Any], folder: Path) -> Iterator[tuple[str
     yield "primitive_atoms", round(record["input"]["atoms"] * float(np.linalg.det(matrix)))
     path = folder / THERMAL_FILE
     if path.is_file():
-        rows = yaml.safe_load(path.read_text(encoding="utf-8"))["thermal_properties"]
+        rows = parse_yaml(path.read_bytes())["thermal_properties"]
         temperatures = [row["temperature"] for row in rows]
         if min(temperatures) <= TEMPERATURE <= max(temperatures):
             for name in ("free_energy", "entropy", "heat_capacity"):

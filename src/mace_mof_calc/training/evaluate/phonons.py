@@ -14,7 +14,7 @@ from pathlib import Path
 from ase import Atoms
 
 from ...errors import MissingExtraError, TrainingError
-from ...files import write_file
+from ...files import parse_json, write_file
 from ...frames import encode_frames, read_frames
 from ..calculators import get_digest, make_calculator
 
@@ -101,7 +101,11 @@ def _run_phonons(folder: Path, atoms: Atoms, calculator: str, options: Sequence[
     }
     done = folder / DONE
     if done.is_file():
-        if json.loads(done.read_bytes()) != asked:
+        try:
+            before = parse_json(done.read_bytes())
+        except ValueError as error:
+            raise TrainingError(f"{done} cannot be read", f"{error}", f"Remove {folder} to begin anew") from error
+        if before != asked:
             raise TrainingError(f"{folder} has other phonons in it", f"{done} says which", "Name another folder")
         return
     folder.mkdir(exist_ok=True)

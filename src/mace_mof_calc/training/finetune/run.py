@@ -14,7 +14,7 @@ from ase.data import chemical_symbols
 from ...backend import import_mace
 from ...devices import resolve_device
 from ...errors import TrainingError
-from ...files import encode_figure, write_file
+from ...files import encode_figure, parse_json, write_file
 from ...frames import write_frames
 from ...models.own import check_name
 from ...models.weights import resolve
@@ -215,11 +215,30 @@ def read_result(folder: Path, name: str, asked: Mapping[str, Any]) -> Finetuned 
     path, model = folder / RESULT, folder / f"{name}.json"
     if not (path.is_file() and model.is_file()):
         return None
-    result = json.loads(path.read_bytes())
-    if result.pop("asked") != asked:
-        return None
-    result["test"] = tuple(HeadErrors(**each) for each in result["test"])
-    return Finetuned(model, **result, known_before=True)
+    try:
+        result = parse_json(path.read_bytes())
+        if result.pop("asked") != asked:
+            return None
+        result["test"] = tuple(HeadErrors(**each) for each in result["test"])
+        found = Finetuned(model, **result, known_before=True)
+        _check(found)
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise TrainingError(
+            f"{path} is no result of a training", f"{type(error).__name__}: {error}", "Remove it, to have it made again"
+        ) from error
+    return found
+
+
+def _check(found: Finetuned) -> None:
+    """Raise a TypeError where a result was read that was never written."""
+    numbers = [
+        found.epochs,
+        found.best,
+        *(rmse for each in found.test for rmse in (each.energy_rmse, each.forces_rmse)),
+    ]
+    numbers += [each.stress_rmse for each in found.test if each.stress_rmse is not None]
+    if not all(isinstance(number, int | float) for number in numbers) or not isinstance(found.stand_ins, Mapping):
+        raise TypeError("it has something else where a number or a table should be")
 
 
 def check_model_name(name: str) -> None:

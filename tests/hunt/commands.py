@@ -1,0 +1,248 @@
+"""Commands that write files, and what they leave in their folder."""
+
+from __future__ import annotations
+
+import gc
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from ase.build import bulk
+from ase.io import write
+from distributions import write_distribution
+from metals import make_metals
+from tiny_models import pack_variant
+
+from mace_mof_calc import structures
+from mace_mof_calc.cli import main as mace_mof
+from mace_mof_calc.frames import write_frames
+from mace_mof_calc.models.own import MODELS_VARIABLE
+from mace_mof_calc.training.curate import curation
+from mace_mof_calc.training.curate.pores import PoreDiameters
+from phonopy_mlp.cli.main import main as phonopy_mlp
+from phonopy_mlp.unfinished import UNFINISHED_FOLDER
+
+from .conftest import FACTOR
+
+CALCULATORS = '''
+import os
+import time
+
+from ase.calculators.calculator import all_changes
+from ase.calculators.emt import EMT
+
+
+class Forgetful(EMT):
+    """Sums in the same order whatever it was asked before, so that what goes on gives the same to the last digit."""
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=()):
+        time.sleep(float(os.environ.get("HUNT_SECONDS", "0")))
+        super().calculate(atoms, properties, all_changes)
+
+
+class Stiff(Forgetful):
+    def calculate(self, *words, **options):
+        super().calculate(*words, **options)
+        for name in {"energy", "free_energy", "forces", "stress"} & self.results.keys():
+            self.results[name] = 1.1 * self.results[name]
+
+
+def slow(*, device, dtype):
+    return Forgetful()
+
+
+def stiff(*, device, dtype):
+    return Stiff()
+'''
+
+POINTS = "[phonopy_mlp.calculators]\nhunt = hunt_calculators:slow\nhunt-stiff = hunt_calculators:stiff\n"
+
+_STAMPS = (
+    rb"(?m)^ *(seconds|started|date|time): .*\n",
+    rb"/CreationDate \([^)]*\)",
+    rb"(?m)^ *- (phonopy-mlp|run)\n",
+)
+"""What differs between two runs that are the same."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line, the same with other settings, and what must be in its folder before."""
+
+    program: Callable[[list[str]], int]
+    words: str
+    more: str
+    prepare: Callable[[Path], None]
+
+    @property
+    def replaces(self) -> bool:
+        """Whether it takes the place of what it made before with other settings; else it refuses to."""
+        return self.program is phonopy_mlp
+
+    def run(self, *, otherwise: bool = False) -> tuple[int, str]:
+        """Run it in this folder, and return its exit status and what it and its children said of errors."""
+        said = io.StringIO()
+        with _no_file_behind_the_terminal() as errors, redirect_stdout(io.StringIO()), redirect_stderr(said):
+            status = self.program([*self.words.split(), *(self.more.split() if otherwise else ())])
+        gc.collect()  # what holds a lock may be in a circle
+        return status, said.getvalue() + "".join(errors)
+
+
+@contextmanager
+def _no_file_behind_the_terminal() -> Iterator[list[str]]:
+    """Lead what children print to a pipe, since pytest has files there, which a limit on files is one on, too."""
+    said: list[str] = []
+    kept, (there, here), nothing = (os.dup(1), os.dup(2)), os.pipe(), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.dup2(here, 2)
+    try:
+        yield said
+    finally:
+        for k, descriptor in enumerate(kept, start=1):
+            os.dup2(descriptor, k)
+        for descriptor in (*kept, here, nothing):
+            os.close(descriptor)
+        # Without waiting: a process that is kept for others may have its end still.
+        os.set_blocking(there, False)
+        with suppress(BlockingIOError):
+            said.append(os.read(there, 1 << 16).decode())
+        os.close(there)
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """Return the files in a folder by name, without what differs between two runs that are the same."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            found[str(path.relative_to(folder))] = _plain(path)
+    return found
+
+
+def _plain(path: Path) -> bytes:
+    content = path.read_bytes()
+    if path.suffix == ".pt":
+        # Of a training that goes on, which reads it.
+        return b""
+    if path.suffix == ".domain":
+        # Its header has what it tells in another order each time.
+        return bytes(sorted(content))
+    if path.name == "curves.csv":
+        return b"\n".join(line.rpartition(b",")[0] for line in content.splitlines())
+    for stamp in _STAMPS:
+        content = re.sub(stamp, b"", content)
+    if path.name == "result.json":
+        # torch does not sum in the same order each time.
+        content = re.sub(rb"\d+\.\d{9,}(e-\d+)?", lambda number: b"%.9g" % float(number[0]), content)
+    return content
+
+
+def is_resumable(name: str) -> bool:
+    """Return whether a file is of what a command goes on from."""
+    return name.startswith(f"{UNFINISHED_FOLDER}/") or ".parts/" in name or name.endswith((".pt", "curves.csv"))
+
+
+def assert_same(found: Mapping[str, bytes], expected: Mapping[str, bytes]) -> None:
+    """Check that a command left the same files as another time."""
+    assert found.keys() == expected.keys(), found.keys() ^ expected.keys()
+    different = [name for name in expected if found[name] != expected[name]]
+    assert not different, different
+
+
+def get_ready(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Make the calculators known to this process and to its children, and what is slow quick."""
+    folder.mkdir()
+    write_distribution(folder, "hunt_calculators", CALCULATORS, POINTS)
+    patch.syspath_prepend(str(folder))
+    patch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *sys.path]))
+    patch.setenv(MODELS_VARIABLE, "models")
+    patch.setattr(curation, "compute_pore_diameters", lambda atoms: PoreDiameters(9.0, 11.0))
+
+
+def put_copper(folder: Path) -> None:
+    write(folder / "Cu.cif", bulk("Cu"))
+
+
+def put_runs(folder: Path) -> None:
+    for name, calculator in (("a", "hunt"), ("b", "hunt-stiff")):
+        (folder / name).mkdir()
+        put_copper(folder / name)
+        os.chdir(folder / name)
+        assert Command(phonopy_mlp, f"run --mlp {calculator} Cu.cif --dim 2 2 2 -q", "", put_copper).run()[0] == 0
+    os.chdir(folder)
+
+
+def put_run(folder: Path) -> None:
+    put_copper(folder)
+    assert Command(phonopy_mlp, "eos --mlp hunt Cu.cif", "", put_copper).run()[0] == 0
+
+
+def put_frames(folder: Path) -> None:
+    frames = make_metals("Cu2", 8, seed=1, a=2.85)
+    for atoms in frames:
+        del atoms.info["source"]
+    write_frames(folder / "in.extxyz", frames)
+
+
+def put_frameworks(folder: Path) -> None:
+    (folder / "cifs").mkdir()
+    for k in range(2):
+        atoms = structures.load("MOF-74")
+        atoms.set_cell(atoms.cell.array * (1 + 0.05 * k), scale_atoms=True)
+        atoms.write(folder / "cifs" / f"{k}.cif")
+    pack_variant(folder, 1)
+
+
+def put_model(folder: Path) -> None:
+    pack_variant(folder, 1)
+    atoms = bulk("ZnO", "rocksalt", a=4.4)
+    frames = [atoms.copy() for _ in range(12)]
+    for seed, each in enumerate(frames):
+        each.rattle(0.05, seed=seed)
+    write_frames(folder / "in.extxyz", frames)
+
+
+def _step(words: str, more: str = "--relax-fmax 2e-6") -> Command:
+    name, *rest = words.split()
+    return Command(phonopy_mlp, " ".join([name, "--mlp hunt Cu.cif", *rest]), more, put_copper)
+
+
+def _mace(words: str, more: str, prepare: Callable[[Path], None] = put_frames) -> Command:
+    return Command(mace_mof, words, more, prepare)
+
+
+_NETWORK = "--channels 4 --cutoff 3.6 --correlation 2 --layers 1 --batch 4 --device cpu"
+
+_PHONONS = "--dim 2 2 2 --mesh 3 3 3"
+
+COMMANDS: Mapping[str, Command] = {
+    "run": _step(f"run --relax {_PHONONS} -t --dos --figure phonons.png"),
+    "relax": _step("relax"),
+    "stabilise": _step("stabilise --dim 2 2 2"),
+    "eos": _step("eos", "--eos-strain 0.015"),
+    "elastic": _step("elastic --relax"),
+    "qha": _step(f"qha {_PHONONS} --qha-volumes 5 --tmax 50", "--qha-strain 0.016"),
+    "qha-lengths": _step(f"qha --relax {_PHONONS} --tmax 50 --qha-lengths -0.01 -0.005 0 0.005 0.01 0.015 0.02"),
+    "qha-tensor": _step(f"qha --relax {_PHONONS} --tmax 50 --qha-tensor"),
+    "sscha": _step(f"sscha {_PHONONS} --sscha 2 --sscha-snapshots 4", "--sscha-seed 1"),
+    "committee": _step(f"committee {_PHONONS} --committee hunt-stiff", "--tmax 100"),
+    "compare": Command(phonopy_mlp, "compare a b --mesh 3 3 3 --figure c.png --band auto", "--cut 2", put_runs),
+    "report": Command(phonopy_mlp, "report", "", put_run),
+    "curate": _mace(
+        "curate cifs -o out.extxyz --model variant-1.json --count 1 --device cpu", "--pore 3", put_frameworks
+    ),
+    "sample": _mace("sample in.extxyz -o out.extxyz --calculator hunt --kind strain,rattle --as-given", "--seed 2"),
+    "label": _mace("label in.extxyz -o out.extxyz --calculator hunt", "--hessians"),
+    "write-vasp": _mace("label in.extxyz --write-vasp vasp", "--kpoints-density 5"),
+    "finetune": _mace(f"finetune in.extxyz --name own --epochs 1 --foundation none {_NETWORK}", "--seed 2"),
+    "evaluate": _mace("evaluate in.extxyz -o out --model hunt", "--dtype float32"),
+    "domain": _mace("domain in.extxyz --model variant-1.json -o own.domain", "", put_model),
+}
+
+CHOSEN = tuple(COMMANDS) if FACTOR > 1 else ("run", "relax", "eos", "compare", "curate", "sample", "evaluate")
+"""Commands for what takes long."""
