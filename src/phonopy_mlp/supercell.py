@@ -18,6 +18,8 @@ atom's energy reaches 2 r, 12 A for the published models."""
 
 _LARGEST_MULTIPLE = 12
 
+_LARGEST = 1000  # number in a supercell matrix
+
 
 def parse_supercell(words: Sequence[str]) -> np.ndarray[Any, Any]:
     """Return the supercell matrix of 3 (diagonal) or 9 (row by row) integers.
@@ -37,6 +39,8 @@ def parse_supercell(words: Sequence[str]) -> np.ndarray[Any, Any]:
         numbers = [int(word) for word in words]
     except ValueError as error:
         raise _bad_supercell(words, "they are not all integers") from error
+    if any(abs(number) > _LARGEST for number in numbers):
+        raise _bad_supercell(words, f"no number may be larger than {_LARGEST}")
     if len(numbers) not in (3, 9):
         raise _bad_supercell(words, f"there are {len(numbers)} of them")
     matrix = np.diag(numbers) if len(numbers) == 3 else np.array(numbers).reshape(3, 3)

@@ -184,7 +184,7 @@ def get_hessian(atoms: Atoms) -> Array:
     title, found = atoms.info.get("name", atoms.get_chemical_formula()), atoms.arrays.get(HESSIAN)
     if found is None:
         raise FramesError(f"Frame {title} has no {HESSIAN}", "", "Label it with 'mace-mof label --hessians'")
-    if found.size != (3 * len(atoms)) ** 2 or not np.isfinite(found).all():
+    if found.dtype.kind not in "if" or found.size != (3 * len(atoms)) ** 2 or not np.isfinite(found).all():
         raise FramesError(
             f"The {HESSIAN} of frame {title} has the shape {found.shape}, or numbers that are not finite",
             f"Expected {(len(atoms), 9 * len(atoms))}",

@@ -98,7 +98,7 @@ def _make(module: ModuleType, run: FinishedRun) -> Section | None:
     run.opened.clear()
     try:
         found: Section | None = module.make(run)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise unreadable(
             # Each file is looked at before the next one is read; a section that reads none is of the records.
             run.opened[-1] if run.opened else run.folder / next(iter(run.records)),
