@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -31,14 +32,14 @@ def _ready(tmp_path, monkeypatch):
 def expected(request, tmp_path, monkeypatch):
     """Files of a command that was alone."""
     command = COMMANDS[request.getfixturevalue("name")]
-    (tmp_path / "alone").mkdir()
-    monkeypatch.chdir(tmp_path / "alone")
-    command.prepare(tmp_path / "alone")
+    alone, here = tmp_path / "alone" / "crystal", tmp_path / "run" / "crystal"
+    alone.mkdir(parents=True)
+    monkeypatch.chdir(alone)
+    command.prepare(alone)
+    shutil.copytree(alone, here)
     assert command.run()[0] == 0
-    (tmp_path / "run").mkdir()
-    monkeypatch.chdir(tmp_path / "run")
-    command.prepare(tmp_path / "run")
-    return read_files(tmp_path / "alone")
+    monkeypatch.chdir(here)
+    return read_files(alone)
 
 
 @pytest.mark.parametrize("name", OWN)
