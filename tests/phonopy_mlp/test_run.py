@@ -1,9 +1,11 @@
 """The whole command in small, with a potential that costs nothing."""
 
+import io
 import re
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -430,3 +432,11 @@ def test_help_and_commands(capfd):
     assert main(["fly"]) == 2
     assert main(["calculators"]) == 0
     assert "emt" in capfd.readouterr().out
+
+
+def test_who_redirects_the_output_gets_that_of_phonopy_too(capfd):
+    said = io.StringIO()
+    with redirect_stdout(said):
+        assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --mesh 3 3 3 -t") == 0
+    assert "Mesh numbers" in said.getvalue()
+    assert capfd.readouterr().out == ""

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 sys.path.append(str(Path(__file__).resolve().parents[1] / "mini"))
 from crystals import FRAMEWORKS
 
-BEFORE, AFTER = "mini-before", "mini-zif8"
+BEFORE, AFTER = "mini", "mini-zif8"
 
 SETS = {
     "zif-8": {"all": "ZIF-8 (learnt)"},

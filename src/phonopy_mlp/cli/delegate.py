@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import IO
 
 from phonopy_mlp.cli.options import OTHER_MESH_OPTIONS, THERMAL_OPTIONS, Options, drop
 from phonopy_mlp.files import explain
@@ -154,12 +155,26 @@ def _run(
     with tempfile.TemporaryDirectory() as folder:
         words = _with_clean_config(words, options.config, without, Path(folder))
         sys.stdout.flush()
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-P", "-c", code, *words],
             check=False,
             cwd=where,
             env={**os.environ, "PHONOPY_MLP_NO_HOOK": "1"},
-        ).returncode
+            stdout=_descriptor(sys.stdout),
+            stderr=_descriptor(sys.stderr),
+            text=True,
+        )
+        sys.stdout.write(done.stdout or "")
+        sys.stderr.write(done.stderr or "")
+        return done.returncode
+
+
+def _descriptor(stream: IO[str]) -> int:
+    """Return what a process may write to: the stream's file, or a pipe where it is none, as in a screening."""
+    try:
+        return stream.fileno()
+    except OSError:
+        return subprocess.PIPE
 
 
 def _with_clean_config(words: list[str], config: Path | None, without: Sequence[str], folder: Path) -> list[str]:
