@@ -7,9 +7,11 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 PEERS := build/peers-env
 MATCALC := build/matcalc-env
+RESOLUTION ?= lowest-direct
+VERSIONS := build/$(RESOLUTION)-env
 STARTUP := $(wildcard src/phonopy_mlp/startup/*.*)
 
-.PHONY: install demo test test-install test-matcalc hunt bench bench-peers paper clean
+.PHONY: install demo test test-install test-matcalc test-versions hunt bench bench-peers paper clean
 
 install: $(INSTALLED)
 
@@ -70,6 +72,19 @@ $(MATCALC)/installed: constraints.txt pyproject.toml src/phonopy_mlp/pyproject.t
 
 test-matcalc: $(MATCALC)/installed
 	OMP_NUM_THREADS=1 $(MATCALC)/bin/python -m pytest tests/mace_mof_calc/test_matcalc.py
+
+# The oldest versions that are allowed; RESOLUTION=highest: the newest. PyTorch is that of constraints.txt.
+$(VERSIONS)/installed: constraints.txt pyproject.toml src/phonopy_mlp/pyproject.toml
+	$(PYTHON) -m venv $(VERSIONS)
+	$(VERSIONS)/bin/python -m pip install -c constraints.txt --upgrade pip
+	$(VERSIONS)/bin/python -m pip install -c constraints.txt torch
+	$(VERSIONS)/bin/python -m pip install uv
+	grep '^torch==' constraints.txt | $(VERSIONS)/bin/uv pip compile --quiet --resolution $(RESOLUTION) --all-extras -c - pyproject.toml src/phonopy_mlp/pyproject.toml -o $(VERSIONS)/versions.txt
+	$(VERSIONS)/bin/python -m pip install -c $(VERSIONS)/versions.txt -e ".[all]" -e "./src/phonopy_mlp[report,parsl,dask,mpi,postgresql]" --group test
+	@touch $@
+
+test-versions: $(VERSIONS)/installed
+	OMP_NUM_THREADS=1 $(VERSIONS)/bin/pytest -n 2
 
 clean:
 	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

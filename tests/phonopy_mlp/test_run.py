@@ -440,3 +440,11 @@ def test_who_redirects_the_output_gets_that_of_phonopy_too(capfd):
         assert phonopy_mlp("--mlp emt Cu.cif --dim 2 2 2 --mesh 3 3 3 -t") == 0
     assert "Mesh numbers" in said.getvalue()
     assert capfd.readouterr().out == ""
+
+
+def test_what_a_killed_run_of_phonopy_has_left_goes():
+    left = Path(".phonopy-killed/force_constants.hdf5")
+    left.parent.mkdir()
+    left.touch()
+    assert phonopy_mlp("--mlp emt Cu.cif --dim 1 1 1 --mesh 3 3 3 -t -q") == 0
+    assert not list(Path().glob(".phonopy*"))

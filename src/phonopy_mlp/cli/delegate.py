@@ -27,6 +27,9 @@ _OTHER_MESH_TAGS = ("DOS", "PDOS", "BAND", "BAND_LABELS", "ANIME", "ANIME_TYPE")
 _INPUTS = (PARAMS_FILE, FORCE_CONSTANTS_FILE, "FORCE_CONSTANTS", "FORCE_SETS", "BORN", "QPOINTS", "polymlp.yaml")
 """Files that phonopy looks for where it works."""
 
+_APART = ".phonopy-"
+"""Beginning of the name of the folder where phonopy works."""
+
 _NO_ROOM = 100
 """Exit status, with the number of the system's error added, where phonopy cannot write."""
 
@@ -78,8 +81,11 @@ def run_phonopy(options: Options, folder: Path, *, own_force_constants: bool, to
         The folder is full.
 
     """
+    # Of runs that were killed: nobody else is at work in this folder.
+    for left in folder.glob(f"{_APART}*"):
+        shutil.rmtree(left, ignore_errors=True)
     try:
-        with tempfile.TemporaryDirectory(prefix=".phonopy-", dir=folder) as apart:
+        with tempfile.TemporaryDirectory(prefix=_APART, dir=folder) as apart:
             return _run_apart(Path(apart), folder, options, own_force_constants, tolerance)
     except OSError as error:
         raise explain(error, f"What phonopy makes in '{folder}'") from error
