@@ -43,11 +43,12 @@ for frames in learnt unseen held-out; do label $frames; done
 cat zif-8-hessian.extxyz replay-hessians.extxyz > hessians.part
 mv hessians.part hessians.extxyz
 
-# Old and new frames have labels of one kind, and so one head learns both. The energies of `mini` do not count from free
-# atoms, so none are labelled. Rates are low and scales not loose: what is known is to stay.
+# Old and new frames have labels of one kind, and so one head learns both. Energies of atoms are corrected first, so that
+# nothing is to be learnt of what an atom of nitrogen counts from; rates are low and scales not loose: what is known is
+# to stay.
 export MACE_MOF_MODELS="$PWD/models"
 OMP_NUM_THREADS=1 mace-mof finetune learnt-labelled.extxyz replay.extxyz --foundation mini --name mini-zif8 \
-    --level-of-theory GFN1-xTB --hessians hessians.extxyz --device "${DEVICE:-cpu}" \
+    --level-of-theory GFN1-xTB --energies fit --hessians hessians.extxyz --device "${DEVICE:-cpu}" \
     --steps 1800 --rates 1e-3 1e-5 --tighten 0.3 0.5
 
 for model in mini mini-zif8; do
