@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mace_mof_calc.cli.main import _make_parser as make_mace_mof_parser
 from phonopy_mlp.cli.command import COMMANDS
 from phonopy_mlp.cli.main import main, phonopy_main
 
@@ -21,18 +22,23 @@ SCRIPTS = [
 ]
 
 
-def commands() -> list:
-    """Return the commands of one step or of a run in shell scripts, and in the shell blocks of documents."""
+def lines(program: str) -> list:
+    """Return the commands of a program in shell scripts, and in the shell blocks of documents."""
     texts = {path: path.read_text() for path in sorted((ROOT / "examples").glob("*.sh"))}
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         texts[path] = "\n".join(re.findall(r"^```sh\n(.*?)^```", path.read_text(), re.M | re.S))
     found = []
     for path, text in texts.items():
         for line in map(str.strip, text.replace("\\\n", " ").splitlines()):
-            program, *words = line.split(maxsplit=2) or [""]
-            if program == "phonopy" or (program == "phonopy-mlp" and words[0] in ("run", *COMMANDS)):
+            if line.split(maxsplit=1)[:1] == [program]:
                 found.append(pytest.param(line, id=f"{path.name}: {line[:60]}"))
     return found
+
+
+def commands() -> list:
+    """Return the commands of one step or of a run."""
+    steps = [each for each in lines("phonopy-mlp") if each.values[0].split()[1] in ("run", *COMMANDS)]
+    return [*lines("phonopy"), *steps]
 
 
 @pytest.mark.parametrize("line", commands())
@@ -43,6 +49,12 @@ def test_a_command_lacks_nothing_but_its_structure(line, tmp_path, monkeypatch, 
     assert (phonopy_main if program == "phonopy" else main)(words) == 2
     assert f"Structure file '{structure}' was not found" in capfd.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("line", lines("mace-mof"))
+def test_a_command_has_the_options_that_there_are(line):
+    words = shlex.split(line, comments=True)[1:]
+    assert make_mace_mof_parser().parse_args(words)
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)

@@ -22,7 +22,7 @@ BEFORE, AFTER = "mini", "mini-zif8"
 SETS = {
     "zif-8": {"all": "ZIF-8 (learnt)"},
     "salem-2": {"all": "SALEM-2 (same net, never seen)"},
-    "old": {f"source {name}": f"{name} (known before)" for name in FRAMEWORKS},
+    "old": {"all": "all eight (known before)"} | {f"source {name}": f"{name} (known before)" for name in FRAMEWORKS},
 }
 """Rows of ``errors.csv`` by evaluation, and what they are called."""
 
@@ -49,7 +49,8 @@ def compare_errors(folder: Path) -> Iterator[dict[str, Any]]:
         for group, name in groups.items():
             for column, quantity in ERRORS.items():
                 values = {"before": float(before[group][column]), "after": float(after[group][column])}
-                yield {"set": name, "quantity": quantity, **values, "frames": int(after[group]["frames"])}
+                ratio, frames = values["after"] / values["before"], int(after[group]["frames"])
+                yield {"set": name, "quantity": quantity, **values, "after / before": ratio, "frames": frames}
 
 
 def compare_phonons(folder: Path) -> Iterator[dict[str, Any]]:
@@ -114,7 +115,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     rows = [*compare_errors(folder), *compare_phonons(folder)]
     with (folder / "table.csv").open("w", encoding="utf-8", newline="") as file:
-        columns = ["set", "quantity", "before", "after", "GFN1-xTB", "frames"]
+        columns = ["set", "quantity", "before", "after", "after / before", "GFN1-xTB", "frames"]
         writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)

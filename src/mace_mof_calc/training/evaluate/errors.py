@@ -24,6 +24,8 @@ class Errors:
         ``all``, ``source NAME``, ``kind NAME``, or ``element SYMBOL``: forces on its atoms alone.
     frames : int
         Number of frames.
+    energy_rmse_total : float or None
+        eV, of whole cells, energies as they are.
     energy_rmse, energy_mae : float or None
         eV/atom, energies as they are.
     energy_rmse_shifted : float or None
@@ -39,6 +41,7 @@ class Errors:
 
     group: str
     frames: int
+    energy_rmse_total: float | None
     energy_rmse: float | None
     energy_mae: float | None
     energy_rmse_shifted: float | None
@@ -86,14 +89,15 @@ def compute_errors(compared: Sequence[Compared]) -> tuple[Errors, ...]:
 
 
 def _energies(compared: Sequence[Compared]) -> Array:
-    """Return errors of energies, their parts besides the mean of each composition, eV/atom, shape=(2, frames)."""
-    errors = np.array([(each.predicted.energy - each.labels.energy) / len(each.atoms) for each in compared])
+    """Return errors of energies, shape=(3, frames): eV, eV/atom, and the latter without each composition's mean."""
+    totals = np.array([each.predicted.energy - each.labels.energy for each in compared])
+    errors = totals / [len(each.atoms) for each in compared]
     compositions = np.array([each.atoms.get_chemical_formula(empirical=True) for each in compared])
     shifted = errors.copy()
     for composition in set(compositions):
         own = compositions == composition
         shifted[own] -= errors[own].mean()
-    return np.array([errors, shifted])
+    return np.array([totals, errors, shifted])
 
 
 def _errors(group: str, compared: Sequence[Compared], energies: Array | None, symbol: str | None = None) -> Errors:
@@ -106,9 +110,10 @@ def _errors(group: str, compared: Sequence[Compared], energies: Array | None, sy
     return Errors(
         group=group,
         frames=len(compared),
-        energy_rmse=None if energies is None else _rms(energies[0]),
-        energy_mae=None if energies is None else _mean(energies[0]),
-        energy_rmse_shifted=None if energies is None else _rms(energies[1]),
+        energy_rmse_total=None if energies is None else _rms(energies[0]),
+        energy_rmse=None if energies is None else _rms(energies[1]),
+        energy_mae=None if energies is None else _mean(energies[1]),
+        energy_rmse_shifted=None if energies is None else _rms(energies[2]),
         forces_rmse=_rms(found - reference),
         forces_mae=_mean(found - reference),
         forces_relative=_rms(found - reference) / size if size > 0 else None,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 COLUMNS = {
+    "energy_rmse_total": ("energy_rmse_eV", 1.0),
     "energy_rmse": ("energy_rmse_meV_per_atom", 1e3),
     "energy_mae": ("energy_mae_meV_per_atom", 1e3),
     "energy_rmse_shifted": ("energy_rmse_shifted_meV_per_atom", 1e3),

@@ -29,7 +29,7 @@ from mace_mof_calc.training.job import read_manifest
 
 ROOT = Path(__file__).parents[4]
 REFERENCE = ROOT.parent / "shared" / "reference"
-WIDTHS = {"Al": PoreDiameters(6.88, 7.38), "Zn": PoreDiameters(11.06, 11.85), "Zr": PoreDiameters(3.5, 8.6)}
+WIDTHS = {"Al": PoreDiameters(3.61, 7.38), "Zn": PoreDiameters(11.06, 11.85), "Zr": PoreDiameters(3.6, 8.6)}
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,12 @@ def folder(tmp_path_factory):
     magnesium = mof74.copy()
     magnesium.symbols[magnesium.symbols == "Zn"] = "Mg"
     magnesium.write(path / "Mg-MOF-74.cif")
+    crowded = mil53.copy()
+    crowded.positions[0] = crowded.positions[1] + 0.3
+    crowded.write(path / "crowded.cif")
+    radical = mil53.copy()
+    del radical[[int((radical.symbols == "H").argmax())]]
+    radical.write(path / "radical.cif")
     (path / "broken.cif").write_text("data_broken\n_cell_length_a 5\n")
     return path
 
@@ -91,7 +97,9 @@ def test_the_whole_step(folder, model, tmp_path, quick_pores):
         "Mg-MOF-74": "elements",
         "UiO-66": "pores",
         "broken": "reading",
+        "crowded": "overlap",
         "more/copy": "duplicate",
+        "radical": "charge",
         "wet": "charge or solvent",
     }
     assert table["more/copy"]["dropped"] == "duplicate: the same crystal as MIL-53"
@@ -112,7 +120,7 @@ def test_the_whole_step(folder, model, tmp_path, quick_pores):
         assert atoms.get_chemical_formula() == row["formula"]
         assert len(atoms) == int(row["atoms"])
         assert atoms.info["pore_limiting_diameter"] == float(row["pore_limiting_diameter"])
-    assert (table["UiO-66"]["crystal_system"], float(table["UiO-66"]["pore_limiting_diameter"])) == ("cubic", 3.5)
+    assert (table["UiO-66"]["crystal_system"], float(table["UiO-66"]["pore_limiting_diameter"])) == ("cubic", 3.6)
     assert table["broken"]["formula"] == ""
     assert not output.with_suffix(".parts").exists()
 
@@ -315,18 +323,18 @@ def test_descriptions_are_means_over_linkers_and_nodes(model):
 def test_command(folder, tiny_packed, tmp_path, capsys, quick_pores):
     output = tmp_path / "chosen.extxyz"
     options = ["curate", str(folder), "-o", str(output), "--model", str(tiny_packed), "--device", "cpu", "--count", "2"]
-    assert main([*options, "--pore", "4", "--max-atoms", "60", "--elements", "Al", "Zn", "C", "H", "O"]) == 0
+    assert main([*options, "--pore", "3.605", "--max-atoms", "60", "--elements", "Al", "Zn", "C", "H", "O"]) == 0
     printed = capsys.readouterr()
     assert "dropped 2 for: elements" in printed.out
     assert "dropped 1 for: duplicate" in printed.out
     assert "kept more/breathing, though bonded like MIL-53" in printed.out
-    assert f"{output}: 2 chosen of 3 that are left of 8" in printed.out
+    assert f"{output}: 2 chosen of 3 that are left of 10" in printed.out
     assert printed.err == ""
     manifest = read_manifest(output)
     assert manifest.settings["elements"] == ["Al", "C", "H", "O", "Zn"]
-    assert (manifest.settings["pore"], manifest.settings["max_atoms"], manifest.settings["count"]) == (4.0, 60, 2)
-    assert main([*options, "--pore", "4", "--max-atoms", "60", "--elements", "Zn", "Al", "O", "H", "C"]) == 0
-    assert "is finished: 2 structures, 5 dropped" in capsys.readouterr().out
+    assert (manifest.settings["pore"], manifest.settings["max_atoms"], manifest.settings["count"]) == (3.605, 60, 2)
+    assert main([*options, "--pore", "3.605", "--max-atoms", "60", "--elements", "Zn", "Al", "O", "H", "C"]) == 0
+    assert "is finished: 2 structures, 7 dropped" in capsys.readouterr().out
     assert main(options) == 2
     assert "It was made otherwise" in capsys.readouterr().err
 

@@ -54,6 +54,7 @@ def test_by_hand(compared):
     everything = found["all"]
     per_atom = np.array([0.1, 0.15, -0.2])
     assert everything.frames == 3
+    assert everything.energy_rmse_total == pytest.approx(np.sqrt((0.3**2 + 0.9**2 + 0.4**2) / 3))
     assert everything.energy_rmse == pytest.approx(np.sqrt((per_atom**2).mean()))
     assert everything.energy_mae == pytest.approx(0.15)
     # Both waters have one composition, whose mean error is 0.125.
@@ -75,6 +76,7 @@ def test_by_hand(compared):
 def test_tables(compared):
     rows = make_rows(compute_errors(compared))
     first = next(csv.DictReader(io.StringIO(format_csv(rows))))
+    assert float(first["energy_rmse_eV"]) == pytest.approx(np.sqrt(1.06 / 3))
     assert float(first["energy_mae_meV_per_atom"]) == pytest.approx(150)
     assert float(first["forces_mae_meV_per_A"]) == pytest.approx(1500 / 33)
     assert float(first["stress_mae_meV_per_A3"]) == pytest.approx(5)
