@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import tempfile
@@ -15,6 +16,8 @@ import yaml
 from phonopy_mlp.errors import OutputError
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 _DEEPEST = 100
 """Levels of YAML; what is written here and by phonopy has about ten."""
@@ -36,8 +39,10 @@ def replacing(path: Path) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~_UMASK)
         temporary.replace(path)
+    except OutputError:
+        raise
     except OSError as error:
         raise explain(error, f"'{path}'") from error
     finally:
@@ -140,7 +145,7 @@ def check_folder(folder: Path) -> None:
 
 
 @contextmanager
-def alone(folder: Path, name: str = "phonopy_mlp") -> Iterator[None]:
+def alone(folder: Path, name: str = "phonopy_mlp", *, patient: bool = False) -> Iterator[None]:
     """Keep other runs out of a folder, by a lock that the kernel lets go of when this process ends, however it does.
 
     Parameters
@@ -148,6 +153,8 @@ def alone(folder: Path, name: str = "phonopy_mlp") -> Iterator[None]:
     folder : Path
     name : str, optional
         Of what only one run at a time does there.
+    patient : bool, optional
+        Wait for the other one.
 
     Raises
     ------
@@ -160,16 +167,16 @@ def alone(folder: Path, name: str = "phonopy_mlp") -> Iterator[None]:
     path = folder / f"{name}.lock"
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=-1 if patient else 0)
     except Timeout as error:
         raise OutputError(
             f"Another run is at work in '{folder}'",
             f"it has locked {path.name}, and their results would be mixed",
             "Wait until it has ended, or work in another folder",
         ) from error
-    except OSError as error:
-        raise explain(error, f"'{path}'") from error
-    except NotImplementedError:
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            raise explain(error, f"'{path}'") from error
         # A file system without locks.
         yield
         return
@@ -182,7 +189,11 @@ def alone(folder: Path, name: str = "phonopy_mlp") -> Iterator[None]:
         lock.release()
 
 
-def _umask() -> int:
+def _read_umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+# Once: reading it sets it for a moment, for all threads.
+_UMASK = _read_umask()

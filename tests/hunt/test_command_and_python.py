@@ -29,7 +29,7 @@ from phonopy_mlp.qha.volumes import run_mlp_qha
 from phonopy_mlp.relax import relax
 from phonopy_mlp.screen.entries import find_structures, read_entries
 from phonopy_mlp.screen.execution import execute
-from phonopy_mlp.screen.plan import make_plan
+from phonopy_mlp.screen.plan import Model, make_plan
 from phonopy_mlp.structures import read_structure
 from phonopy_mlp.supercell import auto_supercell
 from phonopy_mlp.symmetry import symmetrise
@@ -334,9 +334,9 @@ def test_a_screening_finds_what_the_functions_do(atoms, fmax, strain, tally, fre
     folder = fresh()
     write_cif(atoms, folder / "metal.cif")
     given_atoms = read_structure(folder / "metal.cif")
-    (entry,) = read_entries(find_structures([folder / "metal.cif"], folder / "inputs"))
+    (entry,) = read_entries(find_structures([folder / "metal.cif"], folder / "screen"))
     options = {"relax": f"--relax-fmax {fmax}", "eos": f"--eos-strain {strain}"}
-    plan = make_plan(["relax", "eos"], options, ["--mlp", "emt"], {})
+    plan = make_plan(["relax", "eos"], options, Model("emt", "cpu"))
     structure, values = entry.path, {}
     for step in plan.steps:
         outcome = execute(plan.task(entry, step, structure, folder / "tasks"))

@@ -492,8 +492,8 @@ def screening(registered):
     write_outcome(task, outcome)
     store = Store("r.db")
     store.agree({"relax": {"calculator": {"name": "emt"}, "before": [], "words": ["relax"]}})
-    store.write(Result(Entry("Cu", Path("Cu.cif"), "sha256:0"), {"relax": outcome}))
-    store.write(Result(Entry("Al", Path("Al.cif"), "sha256:0"), {"relax": Outcome("failed", "", "why")}))
+    store.write(Result(Entry("Cu", Path("Cu.cif"), "sha256:0"), {"relax": outcome}), finished=True)
+    store.write(Result(Entry("Al", Path("Al.cif"), "sha256:0"), {"relax": Outcome("failed", "", "why")}), finished=True)
     return task
 
 
@@ -504,8 +504,8 @@ def test_outcomes_of_tasks_are_read_or_the_tasks_done_again(hunt, screening):
         outcome = read_outcome(screening)
         if outcome is not None:
             result = Result(Entry("Cu", Path("Cu.cif"), "sha256:0"), {"relax": outcome})
-            make_row(result)
-            store.write(result)
+            make_row(result, finished=True)
+            store.write(result, finished=True)
 
     hunt(screening.path, read, "task.json").chance().ruins().leaves(json.loads, to_json, 6 * CASES).done()
 
@@ -513,7 +513,8 @@ def test_outcomes_of_tasks_are_read_or_the_tasks_done_again(hunt, screening):
 def test_any_state_of_a_screening_is_told_or_refused(hunt, screening, capsys):
     file = Path("r/status.json")
     status = {"process": 1, "started": "2026-01-01T00:00:00+00:00", "updated": "2026-01-01T00:00:00+00:00"}
-    status |= {"total": 3, "done": 1, "failed": 1, "lost": 0, "running": ["Cu relax"], "seconds_left": 200}
+    status |= {"total": 3, "done": 1, "failed": 1, "lost": 0, "ended": False, "seconds_left": 200}
+    status |= {"running": ["Cu relax"], "handed_over": ["Al relax"]}
     file.write_text(json.dumps(status))
     hunting = hunt(file, lambda: run(phonopy_mlp, "screen --db r.db --status", capsys), "status.json")
     hunting.chance().ruins().leaves(json.loads, to_json, 6 * CASES).done()
@@ -543,8 +544,10 @@ def test_a_database_with_anything_in_its_columns_is_read_or_refused(hunt, screen
     def read() -> None:
         run(phonopy_mlp, "screen --db r.db --report", capsys)
         Store("r.db").agree({"relax": {"calculator": {"name": "emt"}, "before": [], "words": ["relax"]}})
-        Store("r.db").write(Result(Entry("Cu", Path("Cu.cif"), "sha256:0"), {"relax": Outcome("failed", "")}))
-        find_structures([file], Path("inputs"))
+        Store("r.db").write(
+            Result(Entry("Cu", Path("Cu.cif"), "sha256:0"), {"relax": Outcome("failed", "")}), finished=True
+        )
+        find_structures([file], Path("screen"))
 
     hunting = hunt(file, read, "columns of a database")
     content = file.read_bytes()
@@ -582,13 +585,13 @@ def test_a_database_with_any_metadata_is_read_or_refused(hunt, screening, capsys
 def test_any_source_of_structures_is_read_or_refused(hunt, screening):
     file = Path("list.txt")
     file.write_text("Cu.cif\n\n Cu.cif\n")
-    hunting = hunt(file, lambda: find_structures([file], Path("inputs")), "list of structures").chance().ruins()
+    hunting = hunt(file, lambda: find_structures([file], Path("screen")), "list of structures").chance().ruins()
     contents = {"long": b"x" * 5000, "zero": b"Cu.cif\0", "above": b"../" * 100, "device": b"/dev/zero", "itself": b"."}
     hunting.contents(contents.items()).done()
     database = Path("source.db")
     for k in range(2):
         connect(database).write(bulk("Cu", cubic=True), name=f"copper-{k}")
-    hunt(database, lambda: find_structures([database], Path("inputs")), "database of structures").chance(
+    hunt(database, lambda: find_structures([database], Path("screen")), "database of structures").chance(
         2 * CASES
     ).ruins().done()
 

@@ -269,12 +269,12 @@ def test_a_row_of_the_database_has_what_a_task_found(outcome, name, tally, fresh
     folder = fresh()
     (folder / "cifs").mkdir()
     write_cif(bulk("Cu"), folder / "cifs" / f"{name}.cif")
-    ((own, path),) = find_structures([folder / "cifs"], folder / "inputs").items()
+    ((own, path),) = find_structures([folder / "cifs"], folder / "screen").items()
     store = Store(str(folder / "own.db"))
     entry = Entry(own, path, file_digest(path))
     outcome = replace(outcome, structure="")
     for _ in range(2):  # the second takes the place of the first
-        store.write(Result(entry, {"relax": outcome}))
+        store.write(Result(entry, {"relax": outcome}), finished=True)
     (row,) = connect(folder / "own.db").select()
     assert (row.name, row.state, len(row.toatoms())) == (own, outcome.state, 1)
     if outcome.state != "done":
@@ -300,9 +300,9 @@ def test_every_structure_of_a_database_is_screened_or_refused(names, tally, fres
     named = [name.strip().replace(" ", "_") for name in names if name is not None]
     if len(set(named)) < len(named):
         with pytest.raises(StructureError, match="Two structures are called"):
-            find_structures([folder / "own.db"], folder / "inputs")
+            find_structures([folder / "own.db"], folder / "screen")
         return
-    found = find_structures([folder / "own.db"], folder / "inputs")
+    found = find_structures([folder / "own.db"], folder / "screen")
     volumes = sorted(read_structure(path).get_volume() for path in found.values())
     assert_allclose(volumes, [(3.5 + 0.01 * k) ** 3 / 4 for k in range(len(names))], rtol=1e-6)
 

@@ -1,7 +1,9 @@
+import errno
+
 import pytest
 
 from phonopy_mlp.errors import OutputError
-from phonopy_mlp.files import check_folder, replacing
+from phonopy_mlp.files import alone, check_folder, replacing
 
 
 def test_a_file_appears_whole(tmp_path):
@@ -51,3 +53,14 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("phonopy_mlp.files.tempfile.mkstemp", refuse)
     with pytest.raises(OutputError, match="Permission denied"):
         check_folder(tmp_path)
+
+
+def test_a_file_system_without_locks_keeps_nobody_from_work(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    worked = False
+    with alone(tmp_path):
+        worked = True
+    assert worked

@@ -36,7 +36,7 @@ given="--as-given --calculator gfn1-xtb"
 mace-mof sample zif-8-hessian.extxyz -o learnt.extxyz $given --kind rattle,phonons,equal,mixed --rattle-sigma 0.03 \
     --rms 0.02,0.03,0.05,0.1 --rattle-frames 20 --phonon-frames 16 --equal-frames 12 --mixed-frames 16
 mace-mof sample zif-8-minimum.extxyz -o unseen.extxyz $given --kind strain,md --strain -0.03 0.03 \
-    --steps 100 --every 10 --md-frames 10
+    --steps 100 --every 10 --timestep 1 --md-frames 10
 mace-mof sample salem-2-minimum.extxyz -o held-out.extxyz $given --kind strain,rattle --strain -0.03 0.03 \
     --rattle-frames 14
 for frames in learnt unseen held-out; do label $frames; done
@@ -49,7 +49,7 @@ mv hessians.part hessians.extxyz
 export MACE_MOF_MODELS="$PWD/models"
 OMP_NUM_THREADS=1 mace-mof finetune learnt-labelled.extxyz replay.extxyz --foundation mini --name mini-zif8 \
     --level-of-theory GFN1-xTB --energies fit --hessians hessians.extxyz --device "${DEVICE:-cpu}" \
-    --steps 1800 --rates 1e-3 1e-5 --tighten 0.3 0.5
+    --steps 1200 --rates 1e-3 1e-5 --tighten 0.3 0.5
 
 for model in mini mini-zif8; do
     mkdir -p $model-evaluated

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import get_args
 
-from phonopy_mlp.cli.arguments import add_calculator_options, plain_numbers, read_calculator
+from phonopy_mlp.cli.arguments import CalculatorOptions, add_calculator_options, plain_numbers, read_calculator
 from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.registry import identify
 from phonopy_mlp.screen.isolation import Limits, describe_calculator
 from phonopy_mlp.screen.page import PAGE_FILE, write_page
-from phonopy_mlp.screen.plan import STEPS, USUAL_STEPS, make_plan
+from phonopy_mlp.screen.plan import STEPS, USUAL_STEPS, Model, make_plan
 from phonopy_mlp.screen.progress import STATUS_FILE, describe_status, read_status
 from phonopy_mlp.screen.run import run_screening
 from phonopy_mlp.screen.store import Store, find_folder
@@ -39,7 +41,7 @@ def run(argv: Sequence[str]) -> int:
         print(describe_status(read_status(folder / STATUS_FILE)))
         return 0
     if own.report:
-        print(f"Report: {write_page(Store(own.db), folder / PAGE_FILE)}")
+        print(f"Report: {write_page(Store(own.db, make=False), folder / PAGE_FILE)}")
         return 0
     _check_installed()
     returned: list[str] = []
@@ -47,15 +49,13 @@ def run(argv: Sequence[str]) -> int:
     sources = [*own.structures, *map(Path, returned)]
     if not sources:
         raise SettingsError("No structure was given", "there is nothing to screen", "Name files, folders or databases")
-    shared = ["--mlp", calculator.name, "--device", calculator.device, "--dtype", calculator.dtype]
-    shared += [] if calculator.head is None else ["--head", calculator.head]
-    shared += ["--strict"] if calculator.strict else []
+    options, steps = _read_options(own.set), own.steps.split(",")
+    model = _read_model(calculator)
+    # Before the calculator is loaded, which takes a while.
+    make_plan(steps, options, model)
     settings = {"device": calculator.device, "dtype": calculator.dtype}
     settings |= {} if calculator.head is None else {"head": calculator.head}
-    options = _read_options(own.set)
-    # Before the calculator is loaded, which takes a while.
-    make_plan(own.steps.split(","), options, shared, {})
-    plan = make_plan(own.steps.split(","), options, shared, describe_calculator(calculator.name, settings))
+    plan = make_plan(steps, options, replace(model, description=describe_calculator(model.name, settings)))
     states = run_screening(
         sources,
         plan,
@@ -119,6 +119,16 @@ def _check_installed() -> None:
         raise SettingsError(
             "A screening cannot be done", f"{', '.join(missing)} is missing", "Run: pip install 'phonopy-mlp[screen]'"
         )
+
+
+def _read_model(calculator: CalculatorOptions) -> Model:
+    """Return the calculator of all tasks, which work in folders of their own."""
+    name, digest = calculator.name, identify(calculator.name)["file_digest"]
+    name = name if digest is None else str(Path(name).resolve())
+    options = ["--dtype", calculator.dtype]
+    options += [] if calculator.head is None else ["--head", calculator.head]
+    options += ["--strict"] if calculator.strict else []
+    return Model(name, calculator.device, tuple(options), digest=digest)
 
 
 def _read_options(pairs: Sequence[Sequence[str]]) -> dict[str, str]:

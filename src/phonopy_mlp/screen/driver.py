@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from phonopy_mlp.screen.entries import Entry
-from phonopy_mlp.screen.execution import read_outcome
+from phonopy_mlp.screen.execution import forget_outcome, read_outcome
 from phonopy_mlp.screen.executors import Place
 from phonopy_mlp.screen.plan import Plan
 from phonopy_mlp.screen.store import Result
@@ -39,7 +39,7 @@ def screen(
     place: Place,
     *,
     finish: Finish,
-    show: Callable[[Sequence[Task]], None],
+    show: Callable[[Sequence[Task], Sequence[Task]], None],
     retry_failed: bool = False,
 ) -> None:
     """Do all that is missing.
@@ -54,7 +54,8 @@ def screen(
         Where they are done.
     finish : Finish
     show : callable
-        Is given what is going on, from time to time.
+        Is given what is going on, from time to time: tasks that have begun, and those that were only handed over,
+        as all are that an engine says nothing of.
     retry_failed : bool, optional
         Do again what has failed.
     """
@@ -77,12 +78,21 @@ def screen(
                 exhausted = True
             else:
                 go_on(Result(entry), computed=False)
+            show(*_divide(running))
         done, _ = wait(running, timeout=REFRESH, return_when=FIRST_COMPLETED)
         for future in done:
             now = running.pop(future)
             now.result.steps[now.task.step] = _take(future, now.task)
             go_on(now.result, computed=True)
-        show([each.task for each in running.values()])
+        show(*_divide(running))
+
+
+def _divide(running: Mapping[Future[Outcome], _Running]) -> tuple[list[Task], list[Task]]:
+    begun = {future for future in running if future.running()}
+    return (
+        [each.task for future, each in running.items() if future in begun],
+        [each.task for future, each in running.items() if future not in begun],
+    )
 
 
 def _find_next(result: Result, plan: Plan, folder: Path, retry_failed: bool) -> Task | None:
@@ -92,8 +102,10 @@ def _find_next(result: Result, plan: Plan, folder: Path, retry_failed: bool) -> 
             return None
         task = plan.task(result.entry, step, result.structure, folder)
         before = read_outcome(task)
-        if before is None or (retry_failed and before.state == "failed"):
-            task.path.unlink(missing_ok=True)
+        if before is None:
+            return task
+        if retry_failed and before.state == "failed":
+            forget_outcome(task)
             return task
         result.steps[step] = before
     return None

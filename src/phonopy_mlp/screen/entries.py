@@ -6,18 +6,25 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from ase import Atoms
 from ase.io import write
 
 from phonopy_mlp.errors import StructureError
 from phonopy_mlp.files import exists, is_file, replacing
 from phonopy_mlp.inputs import file_digest
+from phonopy_mlp.screen.progress import STATUS_FILE
 
 SUFFIXES = (".cif", ".vasp", ".poscar", ".xyz", ".extxyz", ".json")
 """Of the files in a folder that are taken for structures; a list may name others."""
 
+NAMES = ("POSCAR", "CONTCAR")
+"""The same, of files without a suffix."""
+
 DATABASES = (".db",)
+
+TASKS, INPUTS = "tasks", "inputs"
+"""Folders of a screening's own: of what is done, and of structures from databases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +49,15 @@ class Entry:
 def find_structures(sources: Sequence[Path], folder: Path) -> dict[str, Path]:
     """Return the file of each structure by its name, the largest first.
 
-    Tasks of one size come together, which shares what a GPU keeps for them, and the longest do not come last.
+    Tasks of one size come together, which shares what a GPU keeps for them, and the longest do not come last. Names
+    that differ in case alone are one: some systems have one file for both.
 
     Parameters
     ----------
     sources : sequence of Path
         Structure files, folders of such, text files with the path of one in each line, ASE databases (``.db``).
     folder : Path
-        That the structures of databases are written to.
+        Of the screening: structures of databases are written into it, and what it has written is not taken for more.
 
     Raises
     ------
@@ -60,10 +68,11 @@ def find_structures(sources: Sequence[Path], folder: Path) -> dict[str, Path]:
     origins: dict[str, str] = {}
     for source in sources:
         for name, path, origin in _find(source, folder):
-            if origins.setdefault(name, origin) != origin:
+            before = origins.setdefault(name.casefold(), origin)
+            if before != origin:
                 raise StructureError(
                     f"Two structures are called '{name}'",
-                    f"they are {origins[name]} and {origin}",
+                    f"they are {before} and {origin}",
                     "Give one of them another name",
                 )
             found[name] = path
@@ -73,13 +82,25 @@ def find_structures(sources: Sequence[Path], folder: Path) -> dict[str, Path]:
             f"a folder is searched for {', '.join(SUFFIXES)}",
             "Name a folder of structures, a list of files, or an ASE database",
         )
-    return dict(sorted(found.items(), key=lambda item: (-item[1].stat().st_size, item[0])))
+    return dict(sorted(found.items(), key=lambda item: (-_get_size(item[1]), item[0])))
 
 
 def read_entries(structures: Mapping[str, Path]) -> Iterator[Entry]:
     """Yield structures with the digests of their files, one when it is asked for."""
     for name, path in structures.items():
-        yield Entry(name, path, file_digest(path))
+        try:
+            digest = file_digest(path)
+        except OSError as error:
+            # Its first step fails, and is done again when the file is back.
+            digest = f"unreadable: {error}"
+        yield Entry(name, path, digest)
+
+
+def _get_size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def is_word(text: str) -> bool:
@@ -94,8 +115,10 @@ def is_word(text: str) -> bool:
 def _find(source: Path, folder: Path) -> Iterator[tuple[str, Path, str]]:
     """Yield name and file of each structure, and where it is from."""
     if exists(source) and source.is_dir():
+        own = [folder.resolve() / name for name in (TASKS, INPUTS, STATUS_FILE)]
         for path in source.rglob("*"):
-            if path.suffix.lower() in SUFFIXES and path.is_file():
+            known = path.suffix.lower() in SUFFIXES or path.name in NAMES
+            if known and path.is_file() and not any(path.resolve().is_relative_to(each) for each in own):
                 yield _name(str(path.relative_to(source).with_suffix(""))), path, f"'{path}'"
     elif not is_file(source):
         raise StructureError(f"'{source}' was not found", "it is neither a file nor a folder", "Check its name")
@@ -117,28 +140,25 @@ def _find(source: Path, folder: Path) -> Iterator[tuple[str, Path, str]]:
 
 
 def _export(database: Path, folder: Path) -> Iterator[tuple[str, Path, str]]:
-    """Write the rows of a database as files, those that are not there yet."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for row in _read_rows(database):
-        name = _name(str(row.get("name", f"{database.stem}-{row.id}")))
-        path = folder / f"{name}.extxyz"
+    """Write the rows of a database as files."""
+    (folder / INPUTS).mkdir(parents=True, exist_ok=True)
+    for number, name, atoms in _read_rows(database):
+        path = folder / INPUTS / f"{name}.extxyz"
         with replacing(path) as temporary:
-            write(temporary, row.toatoms(), format="extxyz")
-        yield name, path, f"row {row.id} of '{database}'"
+            write(temporary, atoms, format="extxyz")
+        yield name, path, f"row {number} of '{database}'"
 
 
-def _read_rows(database: Path) -> list[Any]:
+def _read_rows(database: Path) -> Iterator[tuple[int, str, Atoms]]:
     from ase.db import connect
 
     try:
-        rows = list(connect(database).select())
-        for row in rows:
-            row.toatoms()
+        for row in connect(database).select(include_data=False):
+            yield row.id, _name(str(row.get("name", f"{database.stem}-{row.id}"))), row.toatoms()
     except Exception as error:  # of SQLite, or of what is in its columns
         raise StructureError(
             f"Database '{database}' cannot be read", f"{type(error).__name__}: {error}", "Give a database of ASE"
         ) from error
-    return rows
 
 
 def _name(words: str) -> str:

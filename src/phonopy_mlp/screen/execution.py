@@ -7,23 +7,22 @@ import json
 import os
 import time
 from contextlib import chdir, redirect_stderr, redirect_stdout
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from signal import Signals
 
 from phonopy_mlp.errors import OutputError
-from phonopy_mlp.files import check_folder, replacing
+from phonopy_mlp.files import alone, check_folder, explain, replacing
 from phonopy_mlp.inputs import file_digest
 from phonopy_mlp.output import FORCE_CONSTANTS_FILE, PARAMS_FILE
 from phonopy_mlp.provenance import plain, read_record
 from phonopy_mlp.screen.task import Outcome, Task, check_outcome
 from phonopy_mlp.screen.values import find_values
 
-LOG, LOCK = "log.txt", "task.lock"
+LOG, LOCK = "log.txt", "task"
 
 LARGE_FILES = (FORCE_CONSTANTS_FILE, PARAMS_FILE, "total_dos.dat", "thermal_properties.yaml", "stabilised.yaml")
 """Of which the database has the digest."""
-
-_INTERRUPTED = 130
 
 
 def execute(task: Task) -> Outcome:
@@ -35,21 +34,21 @@ def execute(task: Task) -> Outcome:
         The folder cannot be written, or is full. That is no answer: there is none until the task is done again.
 
     """
-    from filelock import FileLock
-
     from phonopy_mlp.cli.main import main
 
     folder = Path(task.folder)
     check_folder(folder)
-    with FileLock(folder / LOCK):
+    with alone(folder, LOCK, patient=True):
         if (before := read_outcome(task)) is not None:
             return before
         started, said = time.perf_counter(), io.StringIO()
         with chdir(folder), redirect_stdout(said), redirect_stderr(said):
-            status = main([*task.words, os.path.relpath(task.structure, folder)], passing=(OutputError,))
-        if status == _INTERRUPTED:
-            raise KeyboardInterrupt
-        outcome = conclude(task, status, said.getvalue(), time.perf_counter() - started)
+            status = main([*task.words, _shorten(task.structure, folder)], passing=(OutputError,))
+        seconds = time.perf_counter() - started
+        if status < 0:
+            reason = f"phonopy was killed ({name_signal(-status)})"
+            return Outcome("lost", task.question, reason=reason, seconds=seconds)
+        outcome = conclude(task, status, said.getvalue(), seconds)
         write_outcome(task, outcome)
         return outcome
 
@@ -82,7 +81,24 @@ def read_outcome(task: Task) -> Outcome | None:
         check_outcome(outcome)
     except (OSError, ValueError, TypeError, RecursionError):
         return None
-    return outcome if outcome.question == task.question else None
+    if outcome.question != task.question:
+        return None
+    # The folder may have been moved since.
+    return replace(outcome, structure=str(Path(task.folder) / task.result)) if outcome.structure else outcome
+
+
+def forget_outcome(task: Task) -> None:
+    """Have a task done again.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    """
+    try:
+        task.path.unlink(missing_ok=True)
+    except OSError as error:
+        raise explain(error, f"'{task.path}'") from error
 
 
 def write_outcome(task: Task, outcome: Outcome) -> None:
@@ -97,6 +113,19 @@ def write_outcome(task: Task, outcome: Outcome) -> None:
         path.write_text(json.dumps(plain(asdict(outcome)), indent=1), encoding="utf-8")
 
 
+def _shorten(structure: str, folder: Path) -> str:
+    """Return a path as seen from a folder, which stays the same where both are moved."""
+    try:
+        return os.path.relpath(structure, folder)
+    except ValueError:  # on another drive
+        return structure
+
+
 def _last_line(said: str) -> str:
     lines = [line for line in said.splitlines() if line.strip()]
     return lines[-1].removeprefix("phonopy-mlp: error: ") if lines else ""
+
+
+def name_signal(number: int) -> str:
+    """Return a signal's name."""
+    return Signals(number).name if number in set(Signals) else f"signal {number}"

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing import current_process
@@ -22,7 +22,7 @@ from phonopy_mlp.screen.task import Outcome, Task
 
 _THREADS = ("MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
-_MANY = 100  # workers, of a cluster that does not say
+_MANY = 100  # workers, of a cluster that does not say, or has none yet
 _PATIENCE = "30s"
 
 AHEAD = 2
@@ -39,13 +39,10 @@ class Place:
         Hands a task over.
     ahead : int
         How many tasks may be handed over at a time.
-    workers : int
-        How many there are, as far as it is known.
     """
 
     submit: Callable[[Task], Future[Outcome]]
     ahead: int
-    workers: int
 
 
 @contextmanager
@@ -58,7 +55,8 @@ def open_executor(where: str, workers: int | None, limits: Limits) -> Iterator[P
         ``local``; ``parsl:FILE``, a Python file with a Parsl ``config``; ``dask:ADDRESS`` of a scheduler, or
         ``dask:FILE``, which a scheduler has written; ``mpi``, the other processes of ``mpiexec``.
     workers : int or None
-        How many; by default one for each GPU, or for each two cores; of a cluster, how many it is said to have.
+        How many; by default one for each GPU, or for each core; of a cluster, how many it has, where it says so, or
+        so many that it can be kept busy.
     limits : Limits
 
     Raises
@@ -94,8 +92,8 @@ def _open_local(_: str, workers: int | None, limits: Limits) -> Iterator[Place]:
         return run_isolated(task, limits, own.environment)
 
     threads = dict.fromkeys(_THREADS, str(max(1, _count_cores() // count)))
-    with _variables(threads), ThreadPoolExecutor(count, initializer=start) as executor, _ending(executor):
-        yield Place(lambda task: executor.submit(run, task), AHEAD * count, count)
+    with _variables(threads), ThreadPoolExecutor(count, initializer=start) as executor, _cancelling(executor):
+        yield Place(lambda task: executor.submit(run, task), AHEAD * count)
 
 
 @contextmanager
@@ -105,7 +103,7 @@ def _open_parsl(file: str, workers: int | None, limits: Limits) -> Iterator[Plac
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     with _variables({"PATH": path}):
         pool: Executor = _import("parsl.concurrent", "parsl").ParslPoolExecutor(config)
-        with pool, _ending(pool):
+        with pool, _ending(lambda: pool.shutdown(wait=False)):
             yield _place(pool, workers, limits)
 
 
@@ -136,7 +134,7 @@ def _open_dask(address: str, workers: int | None, limits: Limits) -> Iterator[Pl
     except (OSError, ValueError, TimeoutError) as error:
         raise SettingsError(f"Dask scheduler '{address}'", str(error), "Start one, or check its address") from error
     with client:
-        known = workers or sum(client.nthreads().values()) or 1
+        known = workers or sum(client.nthreads().values())
         if any(client.run(_is_daemon).values()):
             raise SettingsError(
                 f"Dask workers of '{address}'",
@@ -145,7 +143,7 @@ def _open_dask(address: str, workers: int | None, limits: Limits) -> Iterator[Pl
             )
         # A task is an answer of its own, and not the value of an expression.
         pool = client.get_executor(pure=False, retries=0)
-        with _ending(pool):
+        with _ending(lambda: pool.shutdown(wait=False)):
             yield _place(pool, known, limits)
 
 
@@ -160,7 +158,7 @@ def _open_mpi(_: str, workers: int | None, limits: Limits) -> Iterator[Place]:
             "Start it: mpiexec -n 5 python -m mpi4py.futures -m phonopy_mlp screen ...",
         )
     pool: Executor = _import("mpi4py.futures", "mpi4py").MPIPoolExecutor()
-    with pool, _ending(pool):
+    with pool, _cancelling(pool):
         yield _place(pool, workers or communicator.size - 1, limits)
 
 
@@ -170,20 +168,23 @@ def _is_daemon() -> bool:
 
 def _place(pool: Executor, workers: int | None, limits: Limits) -> Place:
     """Return workers of a cluster, that are asked for more than they can do, so that none waits for the driver."""
-    count = workers or _MANY
-    return Place(lambda task: pool.submit(run_isolated, task, limits, {}), AHEAD * count, count)
+    return Place(lambda task: pool.submit(run_isolated, task, limits, {}), AHEAD * (workers or _MANY))
 
 
 @contextmanager
-def _ending(pool: Executor) -> Iterator[None]:
-    """Leave nothing running where the driver ends early."""
+def _ending(stop: Callable[[], object]) -> Iterator[None]:
+    """Leave nothing waiting, and of this machine's nothing running, where the driver ends early."""
     try:
         yield
     except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
+        stop()
         raise
     finally:
         stop_processes()
+
+
+def _cancelling(pool: Executor) -> AbstractContextManager[None]:
+    return _ending(lambda: pool.shutdown(wait=False, cancel_futures=True))
 
 
 @contextmanager

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
-from signal import Signals
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from phonopy_mlp.errors import CalculatorError, PhonopyMlpError
+from phonopy_mlp.errors import CalculatorError, PhonopyMlpError, SettingsError
 from phonopy_mlp.registry import describe, get_calculator, keep_calculators
-from phonopy_mlp.screen.execution import execute, write_outcome
+from phonopy_mlp.screen.execution import execute, name_signal, read_outcome, write_outcome
 from phonopy_mlp.screen.task import Outcome, State, Task
 
 if TYPE_CHECKING:
+    import psutil
     from pebble import ProcessPool
 
 TOO_MUCH_MEMORY = 77
 """Exit status of a process that took more than it may."""
 
-_WATCH = 0.2  # s
+_WATCH = 0.5  # s
+_GRACE = 5.0  # s, in which what a process has sent arrives after its end
 _OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
 """Signals that come from outside, and say nothing of the task."""
 
@@ -39,11 +43,33 @@ class Limits:
     ----------
     seconds : float or None
     gibibytes : float or None
-        Of memory.
+        Of memory, with the processes that it starts.
+
+    Raises
+    ------
+    SettingsError
+        One is not above zero.
     """
 
     seconds: float | None = None
     gibibytes: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("Time", self.seconds), ("Memory", self.gibibytes)):
+            if value is not None and not value > 0:
+                raise SettingsError(f"{name} limit of {value:g}", "nothing can be done in that", "Give more, or none")
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """A process that a thread keeps for its tasks, with the calculator that it has loaded."""
+
+    pool: ProcessPool
+    process: int
+
+
+class _EndedQuietlyError(Exception):
+    """A process ended as if all were well, in the middle of a task."""
 
 
 def run_isolated(task: Task, limits: Limits, environment: Mapping[str, str]) -> Outcome:
@@ -58,31 +84,27 @@ def run_isolated(task: Task, limits: Limits, environment: Mapping[str, str]) -> 
     environment : mapping of str to str
         Variables of the process.
     """
-    from pebble import ProcessExpired
-
     started = time.perf_counter()
-    state: State
-    future: Future[Outcome] = _get_pool(limits, environment).schedule(execute, (task,), timeout=limits.seconds)
-    _running.add(future)
+    worker = _workers.get(_key(limits))
     try:
-        return future.result()
-    except TimeoutError:
-        state, reason = "failed", f"took longer than {limits.seconds:g} s"
-    except ProcessExpired as error:
-        state, reason = _explain(error.exitcode, limits)
-    except (CancelledError, BrokenProcessPool) as error:
-        # Ended from outside, or never begun.
-        _pools.pop(_key(limits), None)
-        state, reason = "lost", f"{type(error).__name__}: {error}".rstrip(": ")
-    except MemoryError:
-        state, reason = "failed", "out of memory"
-    except PhonopyMlpError as error:
-        # Not of the structure: those are the command's, and have a status.
-        state, reason = "lost", str(error)
+        if worker is None or not worker.pool.active:
+            _stop(_key(limits))
+            worker, fresh = _start_worker(limits, environment), True
+        else:
+            fresh = False
     except Exception as error:
-        state, reason = "failed", f"{type(error).__name__}: {error}"
-    finally:
-        _running.discard(future)
+        return Outcome("lost", task.question, reason=f"no process could be started for it: {error}")
+    try:
+        return _do(task, worker, limits)
+    except Exception as error:
+        # Who knows in what state it is, if it still is.
+        _stop(_key(limits))
+        if getattr(error, "exitcode", None) == TOO_MUCH_MEMORY and not fresh:
+            # Some of that memory was of other tasks.
+            return run_isolated(task, limits, environment)
+        state, reason = _explain(error, limits)
+    if (before := read_outcome(task)) is not None:
+        return before
     outcome = Outcome(state, task.question, reason=reason, seconds=time.perf_counter() - started)
     if state == "failed":
         try:
@@ -116,48 +138,96 @@ def _describe(name: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
     return describe(get_calculator(name, **settings))
 
 
-def _explain(status: int | None, limits: Limits) -> tuple[State, str]:
+def _do(task: Task, worker: _Worker, limits: Limits) -> Outcome:
+    import psutil
+
+    try:
+        future: Future[Outcome] = worker.pool.schedule(execute, (task,), timeout=limits.seconds)
+    except RuntimeError as error:
+        raise BrokenProcessPool(str(error)) from error
+    _running.add(future)
+    try:
+        while not wait([future], timeout=_WATCH).done:
+            # Of a process that ends with status 0 nobody else takes notice.
+            if not psutil.pid_exists(worker.process) and not wait([future], timeout=_GRACE).done:
+                raise _EndedQuietlyError
+        return future.result()
+    finally:
+        _running.discard(future)
+
+
+def _explain(error: Exception, limits: Limits) -> tuple[State, str]:
+    from pebble import ProcessExpired
+
+    said = f"{type(error).__name__}: {error}".rstrip(": ")
+    match error:
+        case TimeoutError(args=("Task timeout", *_)):
+            return "failed", f"took longer than {limits.seconds:g} s"
+        case ProcessExpired():
+            return _explain_status(error.exitcode, limits)
+        case _EndedQuietlyError():
+            return "failed", "its process ended with status 0"
+        case CancelledError() | BrokenProcessPool():
+            # Ended from outside, or never begun.
+            return "lost", said
+        case MemoryError():
+            return "failed", "out of memory"
+        case PhonopyMlpError():
+            # Not of the structure: those are the command's, and have a status.
+            return "lost", str(error)
+        case OSError():
+            # Of the machine, or of its disks.
+            return "lost", said
+        case _:
+            return "failed", said
+
+
+def _explain_status(status: int | None, limits: Limits) -> tuple[State, str]:
     if status == TOO_MUCH_MEMORY:
         return "failed", f"took more than {limits.gibibytes:g} GiB of memory"
     if status is None or status >= 0:
         return "failed", f"its process ended with status {status}"
-    name = Signals(-status).name
+    name = name_signal(-status)
     if name in _OUTSIDE:
         return "lost", f"its process was killed ({name}), by lack of memory perhaps"
     return "failed", f"its process crashed ({name})"
 
 
-_pools: dict[tuple[int, Limits], ProcessPool] = {}
+_workers: dict[tuple[int, Limits], _Worker] = {}
 _running: set[Future[Outcome]] = set()
 
 
-def _get_pool(limits: Limits, environment: Mapping[str, str]) -> ProcessPool:
-    """Return this thread's pool of one process."""
+def _start_worker(limits: Limits, environment: Mapping[str, str]) -> _Worker:
+    """Start a process for the tasks of this thread."""
     from pebble import ProcessPool
 
-    key = _key(limits)
-    if key not in _pools:
-        _pools[key] = ProcessPool(
-            max_workers=1,
-            initializer=_start,
-            initargs=(os.getpid(), limits.gibibytes, dict(environment)),
-            context=get_context("spawn"),
-        )
-    return _pools[key]
+    pool = ProcessPool(
+        max_workers=1,
+        initializer=_start,
+        initargs=(os.getpid(), limits.gibibytes, dict(environment)),
+        context=get_context("spawn"),
+    )
+    worker = _workers[_key(limits)] = _Worker(pool, pool.schedule(os.getpid).result())
+    return worker
 
 
 def _key(limits: Limits) -> tuple[int, Limits]:
     return threading.get_ident(), limits
 
 
+def _stop(key: tuple[int, Limits]) -> None:
+    worker = _workers.pop(key, None)
+    if worker is not None:
+        worker.pool.stop()  # type: ignore[no-untyped-call]  # pebble's method has no annotations
+        worker.pool.join()
+
+
 def stop_processes() -> None:
     """End the processes that were kept for tasks, and what they are at."""
     for future in list(_running):
         future.cancel()
-    while _pools:
-        _, pool = _pools.popitem()
-        pool.stop()  # type: ignore[no-untyped-call]  # pebble's method has no annotations
-        pool.join()
+    for key in list(_workers):
+        _stop(key)
 
 
 def _start(parent: int, gibibytes: float | None, environment: Mapping[str, str]) -> None:
@@ -165,17 +235,47 @@ def _start(parent: int, gibibytes: float | None, environment: Mapping[str, str])
     keep_calculators()
     # A lock between processes, which it makes otherwise, outlives a process that crashes.
     tqdm.set_lock(threading.RLock())
+    # pebble's ends with a status as that of a task, and leaves the processes of this one behind.
+    signal.signal(signal.SIGTERM, _end)
     threading.Thread(target=_watch, args=(parent, gibibytes), daemon=True).start()
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    import psutil
+
+    _kill_children(psutil.Process())
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 def _watch(parent: int, gibibytes: float | None) -> None:
     """End this process where it takes too much memory, or nobody waits for it any more."""
     import psutil
 
-    own = psutil.Process()
-    limit = float("inf") if gibibytes is None else gibibytes * 2**30
+    own, status = psutil.Process(), 0
     while os.getppid() == parent and psutil.pid_exists(parent):
-        if own.memory_info().rss > limit:
-            os._exit(TOO_MUCH_MEMORY)
+        if gibibytes is not None and _measure_memory(own) > gibibytes * 2**30:
+            status = TOO_MUCH_MEMORY
+            break
         time.sleep(_WATCH)
-    os._exit(0)
+    _kill_children(own)
+    os._exit(status)
+
+
+def _measure_memory(own: psutil.Process) -> int:
+    """Return what a process and all that it has started take, in bytes."""
+    import psutil
+
+    total = 0
+    for process in (own, *own.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
+    return total
+
+
+def _kill_children(own: psutil.Process) -> None:
+    import psutil
+
+    for process in own.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()

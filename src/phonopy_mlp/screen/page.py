@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, get_args
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from phonopy_mlp.files import replacing
 from phonopy_mlp.output import REPORT_FILE
 from phonopy_mlp.report.markup import show
-from phonopy_mlp.screen.store import Store
+from phonopy_mlp.screen.store import UNFINISHED, Store
+from phonopy_mlp.screen.task import State
 
 PAGE_FILE = "screen.html"
 
@@ -78,7 +79,7 @@ def write_page(store: Store, path: Path) -> Path:
     page = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(Path(store.where).name),
         style=(_REPORT / "page.css").read_text(encoding="utf-8"),
-        tiles="".join(_tile(state, rows) for state in ("done", "failed", "lost")),
+        tiles="".join(_tile(state, rows) for state in (*get_args(State), UNFINISHED)),
         figures="".join(_draw(plot, rows) for plot in _PLOTS),
         table=_table(rows),
     )

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from phonopy_mlp.cli.checks import check_options
 from phonopy_mlp.cli.config import expand
 from phonopy_mlp.cli.options import parse
 from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.files import is_file
+from phonopy_mlp.inputs import file_digest
 from phonopy_mlp.output import RELAXED_FILE, STABILISED_FILE
 from phonopy_mlp.provenance import PROVENANCE_FILE, plain
 from phonopy_mlp.screen.entries import Entry
@@ -34,6 +36,31 @@ USUAL: Mapping[str, tuple[str, ...]] = {"phonons": ("-t", "--dos")}
 
 
 @dataclass(frozen=True, slots=True)
+class Model:
+    """The calculator of all steps.
+
+    Attributes
+    ----------
+    name : str
+        Registered name, or the absolute path of a model file.
+    device : str
+        Where it computes.
+    options : tuple of str
+        All else that command lines say of it.
+    description : mapping
+        What it says of itself.
+    digest : str or None
+        Of its file.
+    """
+
+    name: str
+    device: str
+    options: tuple[str, ...] = ()
+    description: Mapping[str, Any] = field(default_factory=dict)
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Steps and their options.
 
@@ -43,32 +70,38 @@ class Plan:
         In order, of `STEPS`.
     options : mapping of str to tuple of str
         Words of each step.
-    shared : tuple of str
-        Words of all steps: the calculator and where it computes.
-    calculator : mapping
-        What the calculator says of itself.
+    model : Model
+        That all steps take.
+    files : mapping of str to str
+        Digests of the files that words name, by the words.
     """
 
     steps: tuple[str, ...]
     options: Mapping[str, tuple[str, ...]]
-    shared: tuple[str, ...]
-    calculator: Mapping[str, Any]
+    model: Model
+    files: Mapping[str, str]
 
     def words(self, step: str) -> tuple[str, ...]:
         """Return the command line of a step, but for the structure."""
-        name = "run" if step == "phonons" else step
-        return (name, *self.shared, *USUAL.get(step, ()), *self.options.get(step, ()), "-q")
+        where = ("--mlp", self.model.name, "--device", self.model.device)
+        return (_command(step), *where, *self.model.options, *self._own_words(step), "-q")
 
     def questions(self) -> dict[str, dict[str, Any]]:
         """Return all that decides the result of each step, but for the structure."""
-        calculator = plain({key: value for key, value in self.calculator.items() if key not in _CIRCUMSTANCES})
+        told = {key: value for key, value in self.model.description.items() if key not in _CIRCUMSTANCES}
+        model = {"calculator": plain(told), "model": self.model.digest or self.model.name}
         before: list[list[str]] = []
         found = {}
         for step in self.steps:
-            found[step] = {"calculator": calculator, "before": list(before), "words": list(self.words(step))}
+            own = [self.files.get(word, word) for word in self._own_words(step)]
+            words = [_command(step), *self.model.options, *own]
+            found[step] = {**model, "before": list(before), "words": words}
             if step in CHANGING:
-                before.append(list(self.words(step)))
+                before.append(words)
         return found
+
+    def _own_words(self, step: str) -> tuple[str, ...]:
+        return (*USUAL.get(step, ()), *self.options.get(step, ()))
 
     def task(self, entry: Entry, step: str, structure: Path, folder: Path) -> Task:
         """Return the task of a step on a structure, to be done in a folder of the screening's."""
@@ -86,20 +119,16 @@ class Plan:
         )
 
 
-def make_plan(
-    steps: Sequence[str], options: Mapping[str, str], shared: Sequence[str], calculator: Mapping[str, Any]
-) -> Plan:
+def make_plan(steps: Sequence[str], options: Mapping[str, str], model: Model) -> Plan:
     """Check steps and options, and put them together.
 
     Parameters
     ----------
     steps : sequence of str
     options : mapping of str to str
-        Options of each step, as on its own command line.
-    shared : sequence of str
-        Of all of them.
-    calculator : mapping
-        What the calculator says of itself.
+        Options of each step, as on its own command line; files as seen from the working folder.
+    model : Model
+        That all steps take.
 
     Raises
     ------
@@ -115,10 +144,26 @@ def make_plan(
         raise SettingsError(f"Steps {','.join(steps)}", "one is named twice", "Name each once")
     if idle := [step for step in options if step not in steps]:
         raise SettingsError(f"Options of {', '.join(idle)}", "that is not among the steps", "Add it, or leave them out")
-    plan = Plan(tuple(steps), {step: _split(step, text) for step, text in options.items()}, tuple(shared), calculator)
+    words = {step: expand(_split(step, text), _command(step)) for step, text in options.items()}
+    found = {step: tuple(map(_find_file, own)) for step, own in words.items()}
+    files = {word: file_digest(path) for own in found.values() for word, path in own if path is not None}
+    plan = Plan(tuple(steps), {step: tuple(word for word, _ in own) for step, own in found.items()}, model, files)
     for step in steps:
         _check(step, plan.words(step))
     return plan
+
+
+def _command(step: str) -> str:
+    return "run" if step == "phonons" else step
+
+
+def _find_file(word: str) -> tuple[str, Path | None]:
+    """Return a word of a command line as it is understood in any folder, and the file that it names, if it does."""
+    option, equals, value = word.rpartition("=") if word.startswith("-") else ("", "", word)
+    path = Path(value)
+    if (path.suffix or len(path.parts) > 1) and is_file(path):
+        return f"{option}{equals}{path.resolve()}", path.resolve()
+    return word, None
 
 
 def _split(step: str, text: str) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ STATUS_FILE = "status.json"
 _EVERY = 2.0  # s
 _SILENT = 30.0  # s, after which a screening that says nothing is over
 _MOST = 10**12
-_SHOWN = 3  # running tasks
+_SHOWN, _LISTED = 3, 20  # tasks, in a line that changes and in one that stays
 
 
 class Progress:
@@ -43,6 +43,7 @@ class Progress:
         self._started = self._written = time.time()
         self._computed = 0
         self._bar = tqdm(total=total, desc="Screening", disable=None)
+        self._write([], [])
 
     def finish(self, state: State, *, computed: bool) -> None:
         """Count a structure; one that was finished before tells nothing of how long others take."""
@@ -50,28 +51,30 @@ class Progress:
         self._computed += computed
         self._bar.update()
 
-    def show(self, running: Sequence[Task], *, now: bool = False) -> None:
-        """Show what is going on."""
-        self._bar.set_postfix_str(_describe(self._states, running))
-        if now or time.time() - self._written > _EVERY:
-            self._written = time.time()
-            self._write(running)
+    def show(self, begun: Sequence[Task], waiting: Sequence[Task]) -> None:
+        """Show what is going on, and what waits for a worker, as far as it is known."""
+        if time.time() - self._written > _EVERY:
+            self._bar.set_postfix_str(_describe(self._states, [*begun, *waiting]))
+            self._write(begun, waiting)
 
     def close(self) -> None:
         """Say that nothing is going on any more."""
-        self.show([], now=True)
+        self._write([], [], ended=True)
         self._bar.close()
 
-    def _write(self, running: Sequence[Task]) -> None:
+    def _write(self, begun: Sequence[Task], waiting: Sequence[Task], *, ended: bool = False) -> None:
+        self._written = time.time()
         left = self._total - self._states.total()
-        seconds = time.time() - self._started
+        seconds = self._written - self._started
         status = {
             "process": os.getpid(),
             "started": _stamp(self._started),
-            "updated": _stamp(time.time()),
+            "updated": _stamp(self._written),
+            "ended": ended,
             "total": self._total,
             **{state: self._states[state] for state in ("done", "failed", "lost")},
-            "running": [f"{task.name} {task.step}" for task in running],
+            "running": [f"{task.name} {task.step}" for task in begun],
+            "handed_over": [f"{task.name} {task.step}" for task in waiting],
             "seconds_left": round(left * seconds / self._computed) if self._computed else None,
         }
         # A full disk does not keep the tasks from going on elsewhere.
@@ -104,8 +107,11 @@ def _check(status: Mapping[str, Any]) -> None:
         numbers.append(status["seconds_left"])
     if not all(isinstance(number, int) and number < _MOST for number in numbers):
         raise TypeError("it has something else where a number should be")
-    if not (isinstance(status["running"], list) and all(isinstance(name, str) for name in status["running"])):
-        raise TypeError("its running tasks are no list of names")
+    for tasks in (status["running"], status["handed_over"]):
+        if not (isinstance(tasks, list) and all(isinstance(name, str) for name in tasks)):
+            raise TypeError("its tasks are no list of names")
+    if not isinstance(status["ended"], bool):
+        raise TypeError("it does not say whether it has ended")
 
 
 def describe_status(status: Mapping[str, Any]) -> str:
@@ -115,20 +121,26 @@ def describe_status(status: Mapping[str, Any]) -> str:
         f"{finished} of {status['total']} structures: {status['done']} done, {status['failed']} failed, "
         f"{status['lost']} lost",
     ]
-    if status["running"] and status["age"] < _SILENT:
-        lines.append(f"running: {', '.join(status['running'])}")
+    if not status["ended"] and status["age"] < _SILENT:
+        for word, tasks in (("running", status["running"]), ("handed over", status["handed_over"])):
+            if tasks:
+                lines.append(f"{word}: {_shorten(tasks, _LISTED)}")
         if status["seconds_left"] is not None:
-            lines.append(f"some {_duration(status['seconds_left'])} left")
+            # The largest come first.
+            lines.append(f"some {_duration(status['seconds_left'])} left, at most")
     elif finished < status["total"]:
         lines.append(f"not running: nothing was heard for {_duration(status['age'])}; the same command goes on")
     return "\n".join(lines)
 
 
-def _describe(states: Mapping[State, int], running: Sequence[Task]) -> str:
-    more = f" and {len(running) - _SHOWN} more" if len(running) > _SHOWN else ""
-    tasks = ", ".join(f"{task.name} {task.step}" for task in running[:_SHOWN])
+def _describe(states: Mapping[State, int], tasks: Sequence[Task]) -> str:
     bad = ", ".join(f"{states[state]} {state}" for state in ("failed", "lost") if states.get(state))
-    return "; ".join(filter(None, [bad, tasks + more]))
+    return "; ".join(filter(None, [bad, _shorten([f"{task.name} {task.step}" for task in tasks], _SHOWN)]))
+
+
+def _shorten(names: Sequence[str], most: int) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _duration(seconds: float) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from phonopy_mlp.errors import OutputError
-from phonopy_mlp.files import check_folder
+from phonopy_mlp.files import alone, check_folder
 from phonopy_mlp.screen.driver import screen
-from phonopy_mlp.screen.entries import find_structures, read_entries
+from phonopy_mlp.screen.entries import TASKS, find_structures, read_entries
 from phonopy_mlp.screen.executors import open_executor
 from phonopy_mlp.screen.isolation import Limits
 from phonopy_mlp.screen.plan import Plan
@@ -18,7 +16,7 @@ from phonopy_mlp.screen.progress import STATUS_FILE, Progress
 from phonopy_mlp.screen.store import Result, Store
 from phonopy_mlp.screen.task import State
 
-LOCK, TASKS, INPUTS = "screen.lock", "tasks", "inputs"
+LOCK = "screen"
 
 
 def run_screening(
@@ -67,15 +65,16 @@ def run_screening(
     """
     check_folder(folder)
     states: Counter[State] = Counter()
-    with _locked(folder):
-        structures = find_structures(sources, folder / INPUTS)
+    with alone(folder, LOCK):
+        structures = find_structures(sources, folder)
         store = Store(database)
         store.agree(plan.questions())
         progress = Progress(len(structures), folder / STATUS_FILE)
 
         def finish(result: Result, *, computed: bool) -> None:
-            store.write(result)
-            if result.is_finished(plan.steps):
+            finished = result.is_finished(plan.steps)
+            store.write(result, finished=finished)
+            if finished:
                 states[result.state] += 1
                 progress.finish(result.state, computed=computed)
 
@@ -93,16 +92,3 @@ def run_screening(
         finally:
             progress.close()
     return states
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    try:
-        with FileLock(folder / LOCK, timeout=0):
-            yield
-    except Timeout as error:
-        raise OutputError(
-            f"Another screening is at work in '{folder}'", "one at a time writes its database", "Wait for it"
-        ) from error

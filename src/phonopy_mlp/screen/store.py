@@ -15,13 +15,16 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from phonopy_mlp.errors import OutputError, SettingsError, StructureError
-from phonopy_mlp.files import replacing
+from phonopy_mlp.files import exists, replacing
 from phonopy_mlp.provenance import plain
 from phonopy_mlp.screen.entries import Entry, is_word
 from phonopy_mlp.screen.task import Outcome, State, Value
 from phonopy_mlp.structures import bare, parse_structure
 
 FILES, SERVERS = ".db", "postgresql://"
+
+UNFINISHED = "unfinished"
+"""State of a structure in the database, of which some steps are still to be done."""
 
 _METADATA = "phonopy_mlp_screen"
 
@@ -63,6 +66,8 @@ class Store:
     ----------
     where : str
         Its file, which ends in ``.db``, or the address of a PostgreSQL server, ``postgresql://USER:WORD@HOST/NAME``.
+    make : bool, optional
+        Make the file where there is none.
 
     Attributes
     ----------
@@ -72,12 +77,12 @@ class Store:
     Raises
     ------
     SettingsError
-        It is neither, or cannot be opened.
+        It is neither, is not there, or cannot be opened.
     OutputError
         It is to be made, and cannot be written.
     """
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, *, make: bool = True) -> None:
         from ase.db import connect
 
         self.where = _show(where)
@@ -85,8 +90,11 @@ class Store:
             raise SettingsError(
                 f"Database '{self.where}'", "it is neither a file nor a server", f"Give a file *{FILES} or {SERVERS}..."
             )
+        missing = where.endswith(FILES) and not exists(where)
+        if missing and not make:
+            raise SettingsError(f"Database '{where}' was not found", "no screening has made it", "Check --db")
         try:
-            if where.endswith(FILES) and not Path(where).exists():
+            if missing:
                 # ASE makes its tables one by one; a file that has some of them cannot be opened.
                 with replacing(Path(where)) as temporary:
                     connect(temporary, use_lock_file=False).count()
@@ -112,12 +120,18 @@ class Store:
         Raises
         ------
         SettingsError
-            It is not.
+            It is not, or a step is missing, whose results would go.
         OutputError
             The database cannot be written.
         """
         metadata, asked = self._read_metadata(), plain(questions)
         before = metadata.get(_METADATA, {})
+        if missing := [step for step in before if step not in asked]:
+            raise SettingsError(
+                f"'{self.where}' has results of {', '.join(missing)}, too",
+                "they would not be in it any more",
+                "Name these steps as well, which are not done again, or give another database",
+            )
         for step, question in asked.items():
             if before.get(step, question) != question:
                 differing = (key for key, value in question.items() if before[step].get(key) != value)
@@ -145,7 +159,7 @@ class Store:
             f"Database '{self.where}' cannot be read", f"{type(error).__name__}: {error}", "Give another one"
         )
 
-    def write(self, result: Result) -> None:
+    def write(self, result: Result, *, finished: bool) -> None:
         """Write the row of a structure, in the place of the one before.
 
         Raises
@@ -153,7 +167,7 @@ class Store:
         OutputError
             The database cannot be written.
         """
-        atoms, values, data = make_row(result)
+        atoms, values, data = make_row(result, finished=finished)
         name = result.entry.name
         with _writing(self.where):
             if self._rows is None:
@@ -190,14 +204,21 @@ def _show(where: str) -> str:
     return SERVERS + where.removeprefix(SERVERS).rpartition("@")[2].partition("?")[0]
 
 
-def make_row(result: Result) -> tuple[Atoms, dict[str, Value], dict[str, Any]]:
-    """Return what a database has of a structure: atoms, values to ask for, and all else."""
+def make_row(result: Result, *, finished: bool) -> tuple[Atoms, dict[str, Value], dict[str, Any]]:
+    """Return what a database has of a structure: atoms, values to ask for, and all else.
+
+    Parameters
+    ----------
+    result : Result
+    finished : bool
+        Whether no step is left to do.
+    """
     try:
         atoms = bare(parse_structure(result.structure))
     except StructureError:
         # Its first step says why.
         atoms = Atoms()
-    values: dict[str, Value] = {"name": result.entry.name, "state": result.state}
+    values: dict[str, Value] = {"name": result.entry.name, "state": result.state if finished else UNFINISHED}
     values["steps"] = ",".join(step for step, outcome in result.steps.items() if outcome.state == "done") or "none"
     for step, outcome in result.steps.items():
         values |= outcome.values

@@ -20,12 +20,17 @@ import time
 from ase.calculators.emt import EMT
 
 
+SIGNALS = {"Au": signal.SIGKILL, "Rh": signal.SIGTERM}
+
+
 class Moody(EMT):
     def calculate(self, atoms=None, properties=("energy",), system_changes=()):
         time.sleep(float(os.environ.get("MOODY_SECONDS", "0")))
         symbol = atoms.symbols[0]
         if symbol == "Ni":
             os._exit(7)
+        if symbol == "Ir":
+            os._exit(0)
         if symbol == "Pd":
             os.kill(os.getpid(), signal.SIGSEGV)
         if symbol == "Pt":
@@ -35,9 +40,10 @@ class Moody(EMT):
             while True:
                 hoard.append(bytearray(os.urandom(1024)) * 2**14)
                 time.sleep(0.01)
-        if symbol == "Au" and not os.path.exists("../killed"):
+        if symbol in SIGNALS and not os.path.exists("../killed"):
             open("../killed", "w").close()
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), SIGNALS[symbol])
+            time.sleep(60)
         super().calculate(atoms, properties, system_changes)
 
     def describe(self):

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from phonopy_mlp.screen.executors import open_executor
+from phonopy_mlp.screen.isolation import Limits
+
 from .conftest import OPTIONS, SETS, make_metals, read_rows, screen, wait_for
 
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -74,6 +77,9 @@ def test_dask(place, dask, capsys):
     make_metals(place / "cifs", "Cu", "Al", "Ni")
     assert screen("--executor", f"dask:{dask}") == 1
     check(capsys)
+    # An early end is told as what it is.
+    with pytest.raises(OSError, match="no room"), open_executor(f"dask:{dask}", None, Limits()):
+        raise OSError("no room")
 
 
 @pytest.mark.parametrize("dask", ["True"], indirect=True)

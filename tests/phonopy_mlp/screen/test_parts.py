@@ -1,5 +1,7 @@
 """What is screened, what is asked of it, and the page on it."""
 
+from pathlib import Path
+
 import pytest
 from ase.build import bulk
 from ase.db import connect
@@ -7,9 +9,10 @@ from ase.io import write
 
 from phonopy_mlp.cli.main import main
 from phonopy_mlp.errors import SettingsError, StructureError
-from phonopy_mlp.screen.entries import find_structures, read_entries
-from phonopy_mlp.screen.plan import make_plan
-from phonopy_mlp.screen.store import Store
+from phonopy_mlp.screen.entries import Entry, find_structures, read_entries
+from phonopy_mlp.screen.plan import Model, make_plan
+from phonopy_mlp.screen.store import Result, Store, make_row
+from phonopy_mlp.screen.task import Outcome
 
 from .conftest import OPTIONS, make_metals, screen
 
@@ -25,10 +28,10 @@ def test_structures_come_from_folders_lists_files_and_databases(tmp_path):
         database.write(bulk("Pd"))
     write(tmp_path / "POSCAR.vasp", bulk("Ni") * (5, 5, 5))
     sources = [tmp_path / name for name in ("cifs", "list.txt", "own.db", "POSCAR.vasp")]
-    found = find_structures(sources, tmp_path / "inputs")
+    found = find_structures(sources, tmp_path / "screen")
     assert next(iter(found)) == "POSCAR"  # the largest
     assert sorted(found) == ["Ag", "Al", "Au", "Cu", "POSCAR", "more_Cu", "own-2", "pt"]
-    assert found["own-2"] == tmp_path / "inputs" / "own-2.extxyz"
+    assert found["own-2"] == tmp_path / "screen" / "inputs" / "own-2.extxyz"
     entries = {entry.name: entry for entry in read_entries(found)}
     assert entries["Cu"].digest == entries["more_Cu"].digest != entries["Al"].digest
 
@@ -59,6 +62,50 @@ def test_what_is_not_there_or_not_clear_is_refused(tmp_path):
         make_metals(tmp_path / folder, "Cu")
     with pytest.raises(StructureError, match="Two structures are called 'Cu'"):
         find_structures([tmp_path / "a", tmp_path / "b"], tmp_path)
+    (tmp_path / "b" / "Cu.cif").rename(tmp_path / "b" / "CU.cif")
+    with pytest.raises(StructureError, match="Two structures are called 'CU'"):
+        find_structures([tmp_path / "a", tmp_path / "b"], tmp_path)
+
+
+def test_files_of_vasp_are_called_like_their_folders(tmp_path):
+    (tmp_path / "cifs" / "copper").mkdir(parents=True)
+    write(tmp_path / "cifs" / "copper" / "POSCAR", bulk("Cu"), format="vasp")
+    assert list(find_structures([tmp_path / "cifs"], tmp_path)) == ["copper_POSCAR"]
+
+
+def test_a_file_that_cannot_be_read_is_no_end_of_the_others(tmp_path):
+    make_metals(tmp_path / "cifs", "Cu", "Al")
+    found = find_structures([tmp_path / "cifs"], tmp_path)
+    found["Cu"].unlink()
+    digests = {entry.name: entry.digest for entry in read_entries(found)}
+    assert digests["Cu"].startswith("unreadable: ")
+    assert digests["Al"].startswith("sha256:")
+
+
+def test_files_that_options_name_are_found_from_everywhere_and_decide(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("own.conf").write_text("MESH = 5 5 5\n")
+    Path("own.yaml").write_text("relax-fmax: 0.1\n")
+    options = {"relax": "--mlp-config own.yaml", "phonons": "--dim 2 2 2 --config=own.conf"}
+
+    def ask():
+        return make_plan(["relax", "phonons"], options, Model("emt", "cpu"))
+
+    first = ask()
+    assert "--relax-fmax=0.1" in first.words("relax")
+    assert f"--config={tmp_path / 'own.conf'}" in first.words("phonons")
+    Path("own.conf").write_text("MESH = 6 6 6\n")
+    second = ask()
+    assert second.words("phonons") == first.words("phonons")
+    assert second.questions()["phonons"] != first.questions()["phonons"]
+    Path("own.yaml").write_text("relax-fmax: 0.2\n")
+    assert ask().questions()["relax"] != first.questions()["relax"]
+
+
+def test_a_row_says_whether_anything_is_left_to_do():
+    result = Result(Entry("Cu", Path("none.cif"), ""), {"relax": Outcome("done", "")})
+    assert make_row(result, finished=False)[1]["state"] == "unfinished"
+    assert make_row(result, finished=True)[1]["state"] == "done"
 
 
 @pytest.mark.parametrize(
@@ -75,16 +122,18 @@ def test_what_is_not_there_or_not_clear_is_refused(tmp_path):
 )
 def test_steps_and_options_that_make_no_sense_are_refused(steps, options, message):
     with pytest.raises(SettingsError, match=message):
-        make_plan(steps, options, ["--mlp", "emt"], {})
+        make_plan(steps, options, Model("emt", "cpu"))
 
 
 def test_what_decides_a_result_is_in_its_question():
-    def ask(steps=("relax", "phonons"), options=None, **calculator):
-        return make_plan(steps, options or {}, ["--mlp", "emt"], calculator).questions()
+    def ask(steps=("relax", "phonons"), options=None, device="cpu", words=(), digest=None, **description):
+        return make_plan(steps, options or {}, Model("emt", device, words, description, digest)).questions()
 
     first = ask()
     assert ask(device="cuda", versions={"torch": "3"}) == first
-    assert ask(digest="1")["relax"] != first["relax"]
+    assert ask(digest="sha256:1")["relax"] != first["relax"]
+    assert ask(elements=["Cu"])["relax"] != first["relax"]
+    assert ask(words=("--dtype", "float32"))["relax"] != first["relax"]
     assert ask(("phonons",))["phonons"] != first["phonons"]
     other = ask(options={"relax": "--relax-fmax 0.1"})
     assert other["relax"] != first["relax"]

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 
 from phonopy_mlp.cli.main import main
 
-from .conftest import OPTIONS, make_metals, read_rows, screen, start, wait_for
+from .conftest import OPTIONS, SETS, make_metals, read_rows, screen, start, wait_for
 
 
 def test_each_structure_has_a_row_with_what_its_steps_found(place, capsys):
@@ -65,21 +65,23 @@ def assert_same(found, expected):
 
 
 def test_structures_that_ruin_their_process_do_not_stop_the_others(place, capsys):
-    make_metals(place / "cifs", "Cu", "Ni", "Pd", "Pt", "Ag", "Au", "Al")
+    make_metals(place / "cifs", "Cu", "Ni", "Ir", "Pd", "Pt", "Ag", "Au", "Rh", "Al")
     (place / "cifs" / "broken.cif").write_text("nonsense")
     assert screen("--time-limit", 8, "--memory-limit", 1) == 1
-    assert "2 done, 5 failed, 1 lost" in capsys.readouterr().out
+    assert "2 done, 6 failed, 2 lost" in capsys.readouterr().out
     errors = {name: values.get("error") for name, (_, values, _) in read_rows().items()}
     assert errors["Cu"] is errors["Al"] is None
     assert errors["Ni"] == "its process ended with status 7"
+    assert errors["Ir"] == "its process ended with status 0"
     assert errors["Pd"] == "its process crashed (SIGSEGV)"
     assert errors["Pt"] == "took longer than 8 s"
     assert errors["Ag"] == "took more than 1 GiB of memory"
     assert errors["Au"] == "its process was killed (SIGKILL), by lack of memory perhaps"
+    assert errors["Rh"] == "its process was killed (SIGTERM), by lack of memory perhaps"
     assert "does not parse" in errors["broken"]
     # What was lost is done the next time, what failed is not.
     assert screen("--time-limit", 8, "--memory-limit", 1) == 1
-    assert "3 done, 5 failed, 0 lost" in capsys.readouterr().out
+    assert "3 done, 7 failed, 0 lost" in capsys.readouterr().out
     assert read_rows()["Au"][1]["state"] == "done"
 
 
@@ -159,8 +161,29 @@ def test_steps_can_be_added(place, capsys):
     values = read_rows()["Cu"][1]
     assert values["steps"] == "relax,phonons,eos"
     assert values["bulk_modulus"] == pytest.approx(134, abs=3)  # EMT's for copper
-    assert screen("--steps", "phonons,relax") == 2
+    assert screen() == 2
+    assert "has results of eos, too" in capsys.readouterr().err
+    assert screen("--steps", "phonons,relax,eos") == 2
     assert "made otherwise" in capsys.readouterr().err
+
+
+def test_what_a_screening_has_written_is_not_screened(place, capsys):
+    make_metals(place, "Cu")
+    for _ in range(2):
+        assert main(["screen", ".", *OPTIONS, *SETS]) == 0
+        assert capsys.readouterr().out == "1 done, 0 failed, 0 lost\n"
+
+
+def test_a_screening_that_was_moved_is_not_done_again(place, monkeypatch):
+    make_metals(place / "cifs", "Cu")
+    assert screen() == 0
+    before = read_rows()
+    Path("r").rename("moved")
+    Path("r.db").rename("moved.db")
+    monkeypatch.setenv("MOODY_LOG", str(place / "made"))
+    assert screen("--db", "moved.db") == 0
+    assert len((place / "made").read_text().split()) == 1  # to ask who it is
+    assert_same(read_rows("moved.db")["Cu"], before["Cu"])
 
 
 def test_elasticity_and_expansion_are_steps_too(place):
@@ -215,6 +238,7 @@ def test_the_state_of_a_screening_is_told_elsewhere(place, monkeypatch, capsys):
     assert screen("--status") == 0
     assert "0 of 2 structures" in (said := capsys.readouterr().out)
     assert "running: " in said
+    assert "not running" not in said
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     monkeypatch.setattr("phonopy_mlp.screen.progress._SILENT", 0.0)

@@ -1,0 +1,143 @@
+"""Processes that are kept for tasks."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.screen import isolation
+from phonopy_mlp.screen.entries import Entry
+from phonopy_mlp.screen.isolation import Limits, run_isolated, stop_processes
+from phonopy_mlp.screen.plan import Model, make_plan
+
+from .conftest import make_metals, wait_for
+
+LIMITS = Limits(60, 4)
+
+
+@pytest.fixture
+def tasks(place):
+    """Relaxations of copper and aluminium."""
+    make_metals(place / "cifs", "Cu", "Al")
+    plan = make_plan(["relax"], {"relax": "--relax-fmax 1e-3"}, Model("moody", "cpu"))
+    paths = {name: place / "cifs" / f"{name}.cif" for name in ("Cu", "Al")}
+    yield [plan.task(Entry(name, path, ""), "relax", path, place / "r") for name, path in paths.items()]
+    stop_processes()
+
+
+def test_a_process_is_kept(tasks, place, monkeypatch):
+    monkeypatch.setenv("MOODY_LOG", str(place / "made"))
+    for task in tasks:
+        assert run_isolated(task, LIMITS, {}).state == "done"
+    assert len(set((place / "made").read_text().split())) == 1
+
+
+def test_a_process_that_was_killed_between_two_tasks_is_replaced(tasks):
+    first, second = tasks
+    assert run_isolated(first, LIMITS, {}).state == "done"
+    (worker,) = isolation._workers.values()
+    os.kill(worker.process, signal.SIGKILL)
+    wait_for(lambda: not worker.pool.active)
+    assert run_isolated(second, LIMITS, {}).state == "done"
+    assert len(isolation._workers) == 1
+
+
+def test_what_was_done_before_its_process_died_is_done(tasks, monkeypatch):
+    task, _ = tasks
+    assert run_isolated(task, LIMITS, {}).state == "done"
+
+    def die(*_):
+        raise TimeoutError("Task timeout", 60)
+
+    monkeypatch.setattr(isolation, "_do", die)
+    assert run_isolated(task, LIMITS, {}).state == "done"
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "reason"),
+    [
+        (TimeoutError("Task timeout", 60), "failed", "took longer than 60 s"),
+        (TimeoutError(110, "no answer"), "lost", "TimeoutError: [Errno 110] no answer"),
+        (OSError(116, "Stale file handle"), "lost", "Stale file handle"),
+        (MemoryError(), "failed", "out of memory"),
+        (ZeroDivisionError("by zero"), "failed", "ZeroDivisionError: by zero"),
+    ],
+    ids=["limit", "network", "file system", "memory", "its own"],
+)
+def test_what_an_error_says_of_a_task(error, state, reason, tasks, monkeypatch):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(isolation, "_do", fail)
+    tasks[0].path.parent.mkdir(parents=True)
+    outcome = run_isolated(tasks[0], LIMITS, {})
+    assert outcome.state == state
+    assert reason in outcome.reason
+    assert tasks[0].path.exists() is (state == "failed")
+
+
+STARTS = """
+import subprocess, sys, psutil
+from phonopy_mlp.screen.isolation import _kill_children, _measure_memory
+
+code = "import time; hoard = bytearray(b'1') * 2**28; print(flush=True); time.sleep(600)"
+child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+child.stdout.readline()
+own = psutil.Process()
+more = _measure_memory(own) - own.memory_info().rss
+_kill_children(own)
+print(more, child.wait(timeout=10))
+"""
+"""Of a process of its own: among the children of this one is what multiprocessing needs."""
+
+
+def test_processes_that_a_task_has_started_count_and_end_with_it():
+    done = subprocess.run([sys.executable, "-c", STARTS], capture_output=True, text=True, check=True)
+    more, status = map(int, done.stdout.split())
+    assert more > 2**28
+    assert status == -signal.SIGKILL
+
+
+def test_memory_of_other_tasks_does_not_count(tasks, monkeypatch):
+    """What was too much for a process that had done others is tried in one of its own."""
+    first, second = tasks
+    assert run_isolated(first, LIMITS, {}).state == "done"
+    do, tried = isolation._do, []
+
+    class FullError(Exception):
+        exitcode = isolation.TOO_MUCH_MEMORY
+
+    def once(task, worker, limits):
+        tried.append(worker.process)
+        if len(tried) == 1:
+            raise FullError
+        return do(task, worker, limits)
+
+    monkeypatch.setattr(isolation, "_do", once)
+    assert run_isolated(second, LIMITS, {}).state == "done"
+    assert len(set(tried)) == 2
+
+
+@pytest.mark.parametrize("limits", [(0, None), (None, -1), (float("nan"), None)])
+def test_limits_that_allow_nothing(limits):
+    with pytest.raises(SettingsError, match="limit of"):
+        Limits(*limits)
+
+
+def test_a_process_ends_with_its_parent(place):
+    code = (
+        "import os; from phonopy_mlp.screen import isolation; from phonopy_mlp.screen.isolation import Limits\n"
+        "if __name__ == '__main__':\n"
+        "    print(isolation._start_worker(Limits(), {}).process, flush=True); os.kill(os.getpid(), 9)"
+    )
+    (place / "parent.py").write_text(code)
+    done = subprocess.run([sys.executable, "parent.py"], capture_output=True, text=True, check=False)
+    end = time.monotonic() + 30
+    while psutil.pid_exists(int(done.stdout)) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not psutil.pid_exists(int(done.stdout))
