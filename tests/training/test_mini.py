@@ -1,6 +1,8 @@
 """The labels of mini, and the scripts that make it of them."""
 
+import csv
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +97,25 @@ def test_the_record_of_its_domain_is_of_the_frameworks_on_its_card():
     elements = {symbol for name in trained for symbol in structures.load(name).symbols}
     assert trained
     assert set(reference.environments) == elements
+
+
+def test_what_became_better_and_worse_is_what_the_cards_say():
+    with (SCRIPTS / "before.csv").open() as file:
+        before = {row["quantity"]: row["result"] for row in csv.DictReader(file)}
+    now = {row.quantity: row.result for row in get_card("mini").validation}
+    rows = re.findall(r"^\| (.+?) \| (.+) \|$", (SCRIPTS / "README.md").read_text(), re.M)
+    numbers = {name: found for name, values in rows if (found := re.findall(r"[\d.]+", values))}
+    for name in ("MOF-5", "UiO-66", "MOF-74", "MIL-53"):
+        forces, modes = f"{name} thermal: forces RMSE over forces rms (%)", f"{name}: Gamma frequencies, RMSD (THz)"
+        expected = [f"{float(table[forces]):.1f}" for table in (before, now)]
+        expected += [f"{float(table[modes]):.2f}" for table in (before, now)]
+        assert numbers.pop(name) == expected
+    for name, (old, new) in numbers.items():
+        (quantity,) = (key for key in before if key.startswith(f"{name} ("))
+        assert [old, new] == [f"{float(table[quantity]):.3f}" for table in (before, now)]
+    assert len(numbers) == 8
+    grown = [key for key in before if "energy RMSE" in key and float(now[key]) > 1.2 * float(before[key])]
+    assert {key.partition(" (")[0] for key in grown} <= set(numbers)
 
 
 def test_labels_survive_the_archive_and_an_unpacking_that_was_cut_short(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from metals import make_free_atom
 from tiny_models import MULTIHEAD
 
@@ -12,6 +13,7 @@ from mace_mof_calc.frames import read_frames, write_frames
 from mace_mof_calc.models.loading import load
 from mace_mof_calc.models.packed import read_packed
 from mace_mof_calc.training.curvature import loop
+from mace_mof_calc.training.curvature import run as curvature_run
 from mace_mof_calc.training.hessians import attach_hessian
 
 from ..conftest import run
@@ -68,6 +70,24 @@ def test_what_is_done_is_not_done_again(trained, place, workshop, monkeypatch, c
     assert "20 steps, all done; the best was 20 (done before)" in capsys.readouterr().out
     assert run(workshop, *words(place, "curved", *SMALL, *more, "--seed", "2")) == 2
     assert "made otherwise" in capsys.readouterr().err
+
+
+def test_what_was_stopped_at_any_stage_ends_as_if_it_had_not_been(trained, place, workshop, monkeypatch):
+    more = ["--steps", "20", "--rates", "1e-2", "1e-3", "--tighten", "0", "0.2", "--batch", "2", "--draws", "1"]
+    asked = words(place, "stopped", *SMALL, *more, "--level-of-theory", "EMT")
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    for stage in ("divide", "_make_model", "_train", "write_frames", "pack"):
+        with monkeypatch.context() as patch:
+            patch.setattr(curvature_run, stage, stop)
+            assert run(workshop, *asked) == 130, stage
+        assert not (place / "stopped" / "stopped.json").exists()
+    assert run(workshop, *asked) == 0
+    expected = read_packed(trained).state
+    for name, tensor in read_packed(place / "stopped" / "stopped.json").state.items():
+        assert torch.equal(tensor, expected[name])
 
 
 def test_a_head_of_a_foundation_model_is_trained_on(place, workshop, capsys):
