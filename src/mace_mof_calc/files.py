@@ -31,6 +31,7 @@ def write_file(path: Path, content: bytes) -> None:
             file.write(content)
         temporary.chmod(0o644)
         temporary.replace(path)
+        temporary = None
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written", str(error), "Make room or name another place; the same command goes on"

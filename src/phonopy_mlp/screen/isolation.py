@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tqdm import tqdm
 
@@ -25,6 +25,8 @@ from phonopy_mlp.screen.task import Outcome, State, Task
 if TYPE_CHECKING:
     import psutil
     from pebble import ProcessPool
+
+_Result = TypeVar("_Result")
 
 TOO_MUCH_MEMORY = 77
 """Exit status of a process that took more than it may."""
@@ -62,10 +64,18 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class _Worker:
-    """A process that a thread keeps for its tasks, with the calculator that it has loaded."""
+    """A process that a thread keeps for its tasks, with the calculator that it has loaded.
+
+    Attributes
+    ----------
+    pool : ProcessPool
+        Of this process alone.
+    identity : Future of int
+        Its number, once it has begun.
+    """
 
     pool: ProcessPool
-    process: int
+    identity: Future[int]
 
 
 class _EndedQuietlyError(Exception):
@@ -86,16 +96,17 @@ def run_isolated(task: Task, limits: Limits, environment: Mapping[str, str]) -> 
     """
     started = time.perf_counter()
     worker = _workers.get(_key(limits))
+    fresh = worker is None or not worker.pool.active
     try:
-        if worker is None or not worker.pool.active:
+        if worker is None or fresh:
             _stop(_key(limits))
-            worker, fresh = _start_worker(limits, environment), True
-        else:
-            fresh = False
+            worker = _start_worker(limits, environment)
+        process = _wait(worker.identity)
     except Exception as error:
-        return Outcome("lost", task.question, reason=f"no process could be started for it: {error}")
+        _stop(_key(limits))
+        return Outcome("lost", task.question, reason=f"no process could be started for it: {type(error).__name__}")
     try:
-        return _do(task, worker, limits)
+        return _do(task, worker, process, limits)
     except Exception as error:
         # Who knows in what state it is, if it still is.
         _stop(_key(limits))
@@ -138,18 +149,24 @@ def _describe(name: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
     return describe(get_calculator(name, **settings))
 
 
-def _do(task: Task, worker: _Worker, limits: Limits) -> Outcome:
-    import psutil
-
+def _do(task: Task, worker: _Worker, process: int, limits: Limits) -> Outcome:
     try:
         future: Future[Outcome] = worker.pool.schedule(execute, (task,), timeout=limits.seconds)
     except RuntimeError as error:
         raise BrokenProcessPool(str(error)) from error
+    return _wait(future, process)
+
+
+def _wait(future: Future[_Result], process: int | None = None) -> _Result:
+    """Wait for what `stop_processes` may cancel, as long as the process that does it is there."""
+    import psutil
+
     _running.add(future)
     try:
         while not wait([future], timeout=_WATCH).done:
-            # Of a process that ends with status 0 nobody else takes notice.
-            if not psutil.pid_exists(worker.process) and not wait([future], timeout=_GRACE).done:
+            # Nobody else takes notice of one that ends with status 0; what it has sent before may be on its way.
+            gone = process is not None and not psutil.pid_exists(process)
+            if gone and not wait([future], timeout=_GRACE).done:
                 raise _EndedQuietlyError
         return future.result()
     finally:
@@ -194,7 +211,7 @@ def _explain_status(status: int | None, limits: Limits) -> tuple[State, str]:
 
 
 _workers: dict[tuple[int, Limits], _Worker] = {}
-_running: set[Future[Outcome]] = set()
+_running: set[Future[Any]] = set()
 
 
 def _start_worker(limits: Limits, environment: Mapping[str, str]) -> _Worker:
@@ -207,7 +224,7 @@ def _start_worker(limits: Limits, environment: Mapping[str, str]) -> _Worker:
         initargs=(os.getpid(), limits.gibibytes, dict(environment)),
         context=get_context("spawn"),
     )
-    worker = _workers[_key(limits)] = _Worker(pool, pool.schedule(os.getpid).result())
+    worker = _workers[_key(limits)] = _Worker(pool, pool.schedule(os.getpid))
     return worker
 
 

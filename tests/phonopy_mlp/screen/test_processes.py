@@ -41,7 +41,7 @@ def test_a_process_that_was_killed_between_two_tasks_is_replaced(tasks):
     first, second = tasks
     assert run_isolated(first, LIMITS, {}).state == "done"
     (worker,) = isolation._workers.values()
-    os.kill(worker.process, signal.SIGKILL)
+    os.kill(worker.identity.result(), signal.SIGKILL)
     wait_for(lambda: not worker.pool.active)
     assert run_isolated(second, LIMITS, {}).state == "done"
     assert len(isolation._workers) == 1
@@ -112,11 +112,11 @@ def test_memory_of_other_tasks_does_not_count(tasks, monkeypatch):
     class FullError(Exception):
         exitcode = isolation.TOO_MUCH_MEMORY
 
-    def once(task, worker, limits):
-        tried.append(worker.process)
+    def once(task, worker, process, limits):
+        tried.append(process)
         if len(tried) == 1:
             raise FullError
-        return do(task, worker, limits)
+        return do(task, worker, process, limits)
 
     monkeypatch.setattr(isolation, "_do", once)
     assert run_isolated(second, LIMITS, {}).state == "done"
@@ -133,7 +133,7 @@ def test_a_process_ends_with_its_parent(place):
     code = (
         "import os; from phonopy_mlp.screen import isolation; from phonopy_mlp.screen.isolation import Limits\n"
         "if __name__ == '__main__':\n"
-        "    print(isolation._start_worker(Limits(), {}).process, flush=True); os.kill(os.getpid(), 9)"
+        "    print(isolation._start_worker(Limits(), {}).identity.result(), flush=True); os.kill(os.getpid(), 9)"
     )
     (place / "parent.py").write_text(code)
     done = subprocess.run([sys.executable, "parent.py"], capture_output=True, text=True, check=False)
