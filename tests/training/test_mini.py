@@ -27,6 +27,7 @@ import archive
 import cells
 import evaluate
 import pack
+from archives import Archive
 from crystals import FRAMEWORKS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING:DeprecationWarning")
@@ -38,8 +39,8 @@ TRAINED = tuple(FRAMEWORKS)
 @pytest.fixture(scope="module")
 def labels(tmp_path_factory):
     folder = tmp_path_factory.mktemp("labels")
-    archive.restore(folder)
-    return {name: read_frames(folder / f"{name}.extxyz") for name in archive.NAMES}
+    archive.LABELS.restore(folder)
+    return {Path(name).stem: read_frames(folder / name) for name in archive.LABELS.names}
 
 
 def test_hessians_are_of_the_minima_and_symmetric(labels):
@@ -123,26 +124,27 @@ def test_labels_survive_the_archive_and_an_unpacking_that_was_cut_short(tmp_path
         tar.extract(tar.getmembers()[0], path, **options)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(archive, "ARCHIVE", tmp_path / "labels.tar.xz")
+    kept = Archive(tmp_path / "labels.tar.xz", ("minima.extxyz", "runs/unseen.extxyz"))
     work, again = tmp_path / "work", tmp_path / "again"
-    work.mkdir()
-    for name in archive.NAMES:
-        write_frames(work / f"{name}.extxyz", [Atoms("H", info={"name": name})])
-    archive.store(work)
-    first = archive.ARCHIVE.read_bytes()
-    archive.store(work)
-    assert archive.ARCHIVE.read_bytes() == first
+    (work / "runs").mkdir(parents=True)
+    for name in kept.names:
+        write_frames(work / name, [Atoms("H", info={"name": name})])
+    kept.store(work)
+    first = kept.path.read_bytes()
+    kept.store(work)
+    assert kept.path.read_bytes() == first
     with monkeypatch.context() as patch:
         patch.setattr("tarfile.TarFile.extractall", cut_short)
         with pytest.raises(KeyboardInterrupt):
-            archive.restore(again)
+            kept.restore(again)
     assert list(again.iterdir()) == []
-    again.joinpath("unseen.extxyz").write_text("own")
-    archive.restore(again)
-    assert sorted(path.stem for path in again.iterdir()) == sorted(archive.NAMES)
-    assert (again / "unseen.extxyz").read_text() == "own"
-    (atoms,) = archive.read("minima")
-    assert atoms.info["name"] == "minima"
+    (again / "runs").mkdir()
+    (again / "runs" / "unseen.extxyz").write_text("own")
+    kept.restore(again)
+    assert sorted(str(path.relative_to(again)) for path in again.rglob("*.extxyz")) == sorted(kept.names)
+    assert (again / "runs" / "unseen.extxyz").read_text() == "own"
+    (atoms,) = kept.read("minima")
+    assert atoms.info["name"] == "minima.extxyz"
 
 
 def test_a_cell_is_reduced_and_repeated_as_it_was():

@@ -12,6 +12,7 @@ import yaml
 
 from mace_mof_calc.cli.main import _make_parser
 from mace_mof_calc.frames import get_labels, read_frames
+from mace_mof_calc.training.hessians import get_hessian
 from phonopy_mlp.cli.main import main as phonopy_mlp_main
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "training" / "zif8"))
@@ -86,11 +87,13 @@ def script(tmp_path):
     for name in prepare.list_contents(work, "crystals"):
         (work / f"{name}.extxyz").touch()
 
-    def run(ends_at=0):
+    def run(*options, ends_at=0):
         log.unlink(missing_ok=True)
         path = f"{programs}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
-            ["sh", SCRIPTS / "run.sh", work], env={**os.environ, "PATH": path, "ENDS_AT": str(ends_at)}, check=False
+            ["sh", SCRIPTS / "run.sh", *options, work],
+            env={**os.environ, "PATH": path, "ENDS_AT": str(ends_at)},
+            check=False,
         )
         return done.returncode, [line.split("\t")[:-1] for line in log.read_text().splitlines()]
 
@@ -99,12 +102,12 @@ def script(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="a shell script")
 def test_the_script_goes_on_after_any_of_its_commands_has_ended_early(script):
-    status, calls = script(ends_at=1)
+    status, calls = script("--relabel", ends_at=1)
     k = 1
     while status != 0:
         assert len(calls) == k, "it goes on after a command that failed"
         k += 1
-        status, calls = script(ends_at=k)
+        status, calls = script("--relabel", ends_at=k)
     assert calls[-1][1:] == ["python", str(SCRIPTS / "results.py"), "."]
     # Phonons of the two references, which know of no end of their own, are not begun anew.
     assert [words[1] for words in calls].count("phonopy-mlp") == 0
@@ -114,7 +117,7 @@ def test_the_script_goes_on_after_any_of_its_commands_has_ended_early(script):
 def test_each_command_reads_what_is_there_by_then(script, tmp_path, monkeypatch, capsys):
     work = tmp_path / "work"
     there = {path.name for path in work.glob("*.extxyz")}
-    status, ((_, _, *first), *commands, (_, _, *last)) = script()
+    status, ((_, _, *first), *commands, (_, _, *last)) = script("--relabel")
     assert status == 0
     assert first == [str(SCRIPTS / "prepare.py"), str(work), "crystals"]
     assert last == [str(SCRIPTS / "results.py"), "."]
@@ -128,9 +131,13 @@ def test_each_command_reads_what_is_there_by_then(script, tmp_path, monkeypatch,
             assert f"Structure file '{crystal}' was not found" in capsys.readouterr().err
             there.add(f"reference/{Path(crystal).stem}")
         elif program == "python":
-            assert words == [str(SCRIPTS / "prepare.py"), ".", "minima"]
-            assert {f"reference/{name}" for name in prepare.CRYSTALS} <= there
-            there |= {f"{name}.extxyz" for name in prepare.list_contents(work, "minima")}
+            script_, folder, what = words
+            assert (script_, folder) == (str(SCRIPTS / "prepare.py"), ".")
+            if what == "minima":
+                assert {f"reference/{name}" for name in prepare.CRYSTALS} <= there
+                there |= {f"{name}.extxyz" for name in prepare.list_contents(work, "minima")}
+            elif what == "store":
+                assert {name for name in prepare.LABELS.names if "/" not in name} <= there
         else:
             asked = _make_parser().parse_args(words)
             there |= {"hessians.extxyz"} & set(listing.split())
@@ -141,6 +148,43 @@ def test_each_command_reads_what_is_there_by_then(script, tmp_path, monkeypatch,
                 there.add(str(asked.output))
     evaluated = {f"{model}-evaluated/{name}" for model in (results.BEFORE, results.AFTER) for name in results.SETS}
     assert evaluated <= there
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell script")
+def test_labels_that_lie_here_are_not_made_anew(script, tmp_path):
+    (tmp_path / "work" / "zif-8-hessian.extxyz").touch()
+    status, ((_, _, *first), (_, _, *second), *others) = script()
+    assert status == 0
+    assert [first[-1], second[-1]] == ["crystals", "labels"]
+    assert {words[2] for words in others if words[1] == "mace-mof"} == {"finetune", "evaluate"}
+    assert not [words for words in others if words[1] == "phonopy-mlp"]
+
+
+def test_the_labels(tmp_path, monkeypatch):
+    prepare.LABELS.restore(tmp_path)
+    frames = {Path(name).stem: read_frames(tmp_path / name) for name in prepare.LABELS.names if name.endswith("xyz")}
+    (cell,) = frames["zif-8-hessian"]
+    hessian = get_hessian(cell)
+    assert abs(hessian - hessian.T).max() < 1e-3 * abs(hessian).max()
+    assert abs(get_labels(cell).forces).max() < 2e-4
+    assert cell.positions == pytest.approx(frames["zif-8-minimum"][0].positions, abs=1e-6)
+    for name, source in (("learnt", "ZIF-8"), ("unseen", "ZIF-8"), ("held-out", "SALEM-2")):
+        found = frames[f"{name}-labelled"]
+        assert {atoms.info["source"] for atoms in found} == {source}
+        assert all(get_labels(atoms).stress is not None for atoms in found)
+        energies = [get_labels(atoms).energy for atoms in found]
+        assert len(set(energies)) == len(energies)
+        # Nothing lies below the minimum that was stepped away from, but for its imaginary modes.
+        if source == "ZIF-8":
+            assert min(energies) > get_labels(cell).energy - 0.1
+    # What is tried was not learnt.
+    learnt = {round(get_labels(atoms).energy, 6) for atoms in frames["learnt-labelled"]}
+    assert learnt.isdisjoint(round(get_labels(atoms).energy, 6) for atoms in frames["unseen-labelled"])
+    # A run's record and parameters are enough to compare with.
+    monkeypatch.chdir(tmp_path)
+    for name in prepare.CRYSTALS:
+        assert phonopy_mlp_main(["compare", f"reference/{name}", f"reference/{name}", "--mesh", "1", "1", "1"]) == 0
+        assert results.read_modes(tmp_path / "reference" / name)["imaginary_commensurate_modes"] >= 0
 
 
 def _check_inputs(asked, command, there, models):
@@ -189,7 +233,7 @@ def evaluated(tmp_path):
 def _write_modes(folder, imaginary, lowest):
     folder.mkdir(parents=True, exist_ok=True)
     modes = {"imaginary_commensurate_modes": imaginary, "lowest_commensurate_frequency": lowest}
-    record = {"steps": {"force_constants": modes}}
+    record = {"phonopy_mlp": {"steps": {"force_constants": modes}}}
     (folder / "phonopy_mlp.yaml").write_text(yaml.safe_dump(record))
 
 

@@ -1,4 +1,4 @@
-"""The labels as one file, so that training needs no labelling.
+"""The labels of `mini` as one file.
 
 ``python training/mini/archive.py FOLDER`` unpacks it, and ``... FOLDER --store`` packs what lies there:
 
@@ -11,51 +11,16 @@
 from __future__ import annotations
 
 import argparse
-import tarfile
-import tempfile
+import sys
 from pathlib import Path
 
-from ase import Atoms
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from archives import Archive
 
-from mace_mof_calc.frames import read_frames
-
-ARCHIVE = Path(__file__).with_name("labels.tar.xz")
-NAMES = ("hessians", "labelled", "unseen", "minima")
-
-
-def restore(folder: Path) -> None:
-    """Unpack the files that are not in a folder yet; each appears complete or not at all."""
-    missing = [f"{name}.extxyz" for name in NAMES if not (folder / f"{name}.extxyz").exists()]
-    if not missing:
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as unpacked, tarfile.open(ARCHIVE) as archive:
-        archive.extractall(unpacked, filter="data")
-        for name in missing:
-            (Path(unpacked) / name).replace(folder / name)
-
-
-def read(name: str) -> list[Atoms]:
-    """Read one of the files, by its name without suffix."""
-    with tempfile.TemporaryDirectory() as folder:
-        restore(Path(folder))
-        return read_frames(Path(folder) / f"{name}.extxyz")
-
-
-def store(folder: Path) -> None:
-    """Pack the files in a folder, through a temporary file and a rename; the same labels make the same file."""
-    temporary = ARCHIVE.with_name(ARCHIVE.name + ".part")
-    with tarfile.open(temporary, "w:xz", preset=9) as archive:
-        for name in NAMES:
-            archive.add(folder / f"{name}.extxyz", f"{name}.extxyz", filter=_anonymous)
-    temporary.replace(ARCHIVE)
-
-
-def _anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    entry.uid = entry.gid = entry.mtime = 0
-    entry.uname = entry.gname = ""
-    entry.mode = 0o644
-    return entry
+LABELS = Archive(
+    Path(__file__).with_name("labels.tar.xz"),
+    ("hessians.extxyz", "labelled.extxyz", "unseen.extxyz", "minima.extxyz"),
+)
 
 
 def main() -> None:
@@ -64,7 +29,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--store", action="store_true", help="pack what lies there")
     options = parser.parse_args()
-    (store if options.store else restore)(options.folder)
+    (LABELS.store if options.store else LABELS.restore)(options.folder)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from mace_mof_calc.training.modes import make_modes
 
 def read(name: str) -> list[Atoms]:
     """Read the frames of MOF-5 of a file of the archive."""
-    return [atoms for atoms in archive.read(name) if atoms.info["source"] == "MOF-5"]
+    return [atoms for atoms in archive.LABELS.read(name) if atoms.info["source"] == "MOF-5"]
 
 
 def harmonic_forces(minimum: Atoms, hessian: NDArray[np.float64], atoms: Atoms) -> NDArray[np.float64]:

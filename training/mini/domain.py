@@ -18,7 +18,7 @@ def make(packed: Path) -> Path:
     """Write the reference of a packed model, beside it, from the frames of the crystals on its card."""
     model = load(packed)  # by its path, since it may be newer than the table of models
     assert model.card is not None
-    frames = [frame for frame in archive.read("labelled") if frame.info["source"] in model.card.notes]
+    frames = [frame for frame in archive.LABELS.read("labelled") if frame.info["source"] in model.card.notes]
     path = reference_path(model)
     write_reference(make_reference(model, frames), path)
     return path

@@ -142,9 +142,9 @@ def evaluate(model: Path, out: Path) -> list[Row]:
     calc = MaceMOF(model)
     rows: list[Row] = []
     details: dict[str, Any] = {}
-    cells = {a.info["source"]: a for a in archive.read("hessians")}
-    unseen = archive.read("unseen")
-    for reference_atoms in archive.read("minima"):
+    cells = {a.info["source"]: a for a in archive.LABELS.read("hessians")}
+    unseen = archive.LABELS.read("unseen")
+    for reference_atoms in archive.LABELS.read("minima"):
         name = reference_atoms.info["source"]
         reference = make_modes(get_hessian(cells[name]), cells[name].get_masses())
         atoms = relax(reference_atoms, calc, fmax=FMAX).atoms

@@ -66,7 +66,7 @@ def pack(model: Path, rows: list[dict[str, Any]], stem: Path) -> Path:
     stem : Path
     """
     loaded = load(model)
-    trained = [atoms.info["source"] for atoms in archive.read("minima")]
+    trained = [atoms.info["source"] for atoms in archive.LABELS.read("minima")]
     path = save_packed(loaded.module, stem, card(rows, loaded.elements, trained))
     size = path.stat().st_size + path.with_suffix(".safetensors").stat().st_size
     if size > LARGEST:

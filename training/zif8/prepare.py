@@ -4,8 +4,8 @@
 same net of the same family with another linker, which is held out; of the frameworks that `mini` knows,
 ``replay.extxyz`` and ``replay-hessians.extxyz``, a sample of what it was trained on, and ``old.extxyz``, frames that it
 never saw. ``... FOLDER minima`` writes where the runs in ``reference`` have relaxed the crystals to,
-``zif-8-minimum.extxyz`` and ``salem-2-minimum.extxyz``. The same files come out each time, and those that are there
-already are left alone.
+``zif-8-minimum.extxyz`` and ``salem-2-minimum.extxyz``. ``... FOLDER labels`` unpacks all that GFN1-xTB has labelled,
+and ``... FOLDER store`` packs it. The same files come out each time, and those that are there already are left alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from ase import Atoms
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "training" / "mini"))
 
-import archive  # noqa: E402  (of training/mini, as the next)
+import archive  # noqa: E402  (of training/mini, as the next two)
+from archives import Archive  # noqa: E402
 from crystals import FRAMEWORKS, SALEM2, ZIF8, Framework  # noqa: E402
 
 from mace_mof_calc.frames import read_frames, write_frames  # noqa: E402  (after it)
@@ -30,6 +31,15 @@ REPLAYED, KEPT_BACK = 24, 10
 
 
 CRYSTALS = {"zif-8": ZIF8, "salem-2": SALEM2}
+
+FRAMES = ("zif-8-hessian", "learnt-labelled", "unseen-labelled", "held-out-labelled")
+LABELS = Archive(
+    Path(__file__).with_name("labels.tar.xz"),
+    (
+        *(f"{name}.extxyz" for name in (*(f"{name}-minimum" for name in CRYSTALS), *FRAMES)),
+        *(f"reference/{name}/{file}" for name in CRYSTALS for file in ("phonopy_mlp.yaml", "phonopy_params.yaml")),
+    ),
+)
 
 
 def make_crystal(framework: Framework) -> Atoms:
@@ -48,7 +58,7 @@ def read_minimum(framework: Framework, run: Path) -> Atoms:
 
 def read_known(name: str, count: int) -> Iterator[Atoms]:
     """Yield so many frames of each framework in a file of the archive, spread over all kinds."""
-    frames = archive.read(name)
+    frames = archive.LABELS.read(name)
     for framework in FRAMEWORKS:
         own = [atoms for atoms in frames if atoms.info["source"] == framework]
         for k in np.linspace(0, len(own) - 1, count).round().astype(int):
@@ -63,7 +73,7 @@ def list_contents(folder: Path, what: str) -> dict[str, Callable[[], Iterable[At
     return {
         **{name: lambda framework=framework: [make_crystal(framework)] for name, framework in CRYSTALS.items()},
         "replay": lambda: read_known("labelled", REPLAYED),
-        "replay-hessians": lambda: archive.read("hessians"),
+        "replay-hessians": lambda: archive.LABELS.read("hessians"),
         "old": lambda: read_known("unseen", KEPT_BACK),
     }
 
@@ -72,6 +82,9 @@ def main() -> None:
     """Write what is not there yet."""
     folder, what = Path(sys.argv[1]), sys.argv[2]
     folder.mkdir(parents=True, exist_ok=True)
+    if what in ("labels", "store"):
+        (LABELS.restore if what == "labels" else LABELS.store)(folder)
+        return
     for name, make in list_contents(folder, what).items():
         if not (folder / f"{name}.extxyz").exists():
             write_frames(folder / f"{name}.extxyz", list(make()))

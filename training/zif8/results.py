@@ -14,6 +14,8 @@ from typing import Any
 import yaml
 from matplotlib.figure import Figure
 
+from phonopy_mlp.provenance import PROVENANCE_FILE, read_record
+
 sys.path.append(str(Path(__file__).resolve().parents[1] / "mini"))
 from crystals import FRAMEWORKS
 
@@ -76,8 +78,7 @@ def compare_phonons(folder: Path) -> Iterator[dict[str, Any]]:
 
 def read_modes(run: Path) -> dict[str, float]:
     """Read what a run's record says of its modes at Gamma."""
-    record = yaml.safe_load((run / "phonopy_mlp.yaml").read_text(encoding="utf-8"))
-    modes: dict[str, float] = record["steps"]["force_constants"]
+    modes: dict[str, float] = read_record(run / PROVENANCE_FILE)["steps"]["force_constants"]
     return modes
 
 

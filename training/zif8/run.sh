@@ -2,44 +2,50 @@
 # The way from crystals to a model, from end to end: `mini` learns ZIF-8, whose imidazolates it has never seen, and is
 # tried on SALEM-2, the same net with another linker.
 #
-#     sh training/zif8/run.sh [folder]
+#     sh training/zif8/run.sh [--relabel] [folder]
 #
-# Two hours on two cores. Stop it at any time and start it again. The commands of this repository must be on the
-# path (. .venv/bin/activate), with the extras xtb and training. The folder's table.csv and table.png are the result.
-# DEVICE=cuda trains on a GPU.
+# The labels lie here; with --relabel GFN1-xTB makes them anew. Stop it at any time and start it again. The commands of
+# this repository must be on the path (. .venv/bin/activate), with the extra training, and xtb for --relabel. The folder's
+# table.csv and table.png are the result. DEVICE=cuda trains on a GPU.
 set -e
 here=$(cd "$(dirname "$0")" && pwd)
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}"
 # Keep freed memory, and back it with large pages: page faults cost training up to half of the time otherwise.
 export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=500000000
 export GLIBC_TUNABLES=glibc.malloc.hugetlb=1
+relabel=no
+if [ "$1" = --relabel ]; then relabel=yes; shift; fi
 folder=${1:-build/zif8}
 python "$here/prepare.py" "$folder" crystals
 cd "$folder"
 
-# Phonons by the method that is to be learnt. tblite samples the Gamma point alone, and forces converge to 1e-4 eV/A.
-for crystal in zif-8 salem-2; do
-    [ ! -e reference/$crystal/done ] || continue
-    mkdir -p reference/$crystal
-    (cd reference/$crystal && phonopy-mlp run --mlp gfn1-xtb ../../$crystal.extxyz --relax --relax-fmax 1e-4 \
-        --symmetrise --dim 1 1 1 --mesh 1 1 1 && touch done)
-done
-python "$here/prepare.py" . minima
+if [ $relabel = yes ]; then
+    # Phonons by the method that is to be learnt. tblite samples the Gamma point alone, and forces converge to 1e-4 eV/A.
+    for crystal in zif-8 salem-2; do
+        [ ! -e reference/$crystal/done ] || continue
+        mkdir -p reference/$crystal
+        (cd reference/$crystal && phonopy-mlp run --mlp gfn1-xtb ../../$crystal.extxyz --relax --relax-fmax 1e-4 \
+            --symmetrise --dim 1 1 1 --mesh 1 1 1 && touch done)
+    done
+    python "$here/prepare.py" . minima
 
-# What is learnt: the Hessian of ZIF-8, and frames along its modes. What is tried: molecular dynamics and strains of
-# ZIF-8, and SALEM-2. Frames whose labels fail are listed, and status 1 says that there are some.
-label() {
-    mace-mof label "$1.extxyz" -o "$1-labelled.extxyz" --calculator gfn1-xtb --workers 2 || [ $? -eq 1 ]
-}
-mace-mof label zif-8-minimum.extxyz -o zif-8-hessian.extxyz --calculator gfn1-xtb --workers 2 --hessians
-given="--as-given --calculator gfn1-xtb"
-mace-mof sample zif-8-hessian.extxyz -o learnt.extxyz $given --kind rattle,phonons,equal,mixed --rattle-sigma 0.03 \
-    --rms 0.02,0.03,0.05,0.1 --rattle-frames 20 --phonon-frames 16 --equal-frames 12 --mixed-frames 16
-mace-mof sample zif-8-minimum.extxyz -o unseen.extxyz $given --kind strain,md --strain -0.03 0.03 \
-    --steps 100 --every 10 --timestep 1 --md-frames 10
-mace-mof sample salem-2-minimum.extxyz -o held-out.extxyz $given --kind strain,rattle --strain -0.03 0.03 \
-    --rattle-frames 14
-for frames in learnt unseen held-out; do label $frames; done
+    # What is learnt: the Hessian of ZIF-8, and frames along its modes. What is tried: molecular dynamics and strains of
+    # ZIF-8, and SALEM-2. Frames whose labels fail are listed, and status 1 says that there are some.
+    label() {
+        mace-mof label "$1.extxyz" -o "$1-labelled.extxyz" --calculator gfn1-xtb --workers 2 || [ $? -eq 1 ]
+    }
+    mace-mof label zif-8-minimum.extxyz -o zif-8-hessian.extxyz --calculator gfn1-xtb --workers 2 --hessians
+    given="--as-given --calculator gfn1-xtb"
+    mace-mof sample zif-8-hessian.extxyz -o learnt.extxyz $given --kind rattle,phonons,equal,mixed --rattle-sigma 0.03 \
+        --rms 0.02,0.03,0.05,0.1 --rattle-frames 20 --phonon-frames 16 --equal-frames 12 --mixed-frames 16
+    mace-mof sample zif-8-minimum.extxyz -o unseen.extxyz $given --kind strain,md --strain -0.03 0.03 \
+        --steps 100 --every 10 --timestep 1 --md-frames 10
+    mace-mof sample salem-2-minimum.extxyz -o held-out.extxyz $given --kind strain,rattle --strain -0.03 0.03 \
+        --rattle-frames 14
+    for frames in learnt unseen held-out; do label $frames; done
+    python "$here/prepare.py" . store
+fi
+python "$here/prepare.py" . labels
 cat zif-8-hessian.extxyz replay-hessians.extxyz > hessians.part
 mv hessians.part hessians.extxyz
 

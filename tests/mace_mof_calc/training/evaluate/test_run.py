@@ -43,7 +43,7 @@ def test_a_model_has_no_errors_on_labels_of_its_own(labelled, tiny_packed, tmp_p
     assert rows[0]["forces_rmse_meV_per_A"] == pytest.approx(10, abs=1e-4)
     assert rows[0]["energy_rmse_meV_per_atom"] == pytest.approx(0, abs=1e-4)
     assert rows[0]["stress_rmse_meV_per_A3"] == pytest.approx(0, abs=1e-4)
-    assert (out / "errors.csv").read_text().startswith("group,frames,energy_rmse_meV_per_atom")
+    assert (out / "errors.csv").read_text().startswith("group,frames,energy_rmse_eV,energy_rmse_meV_per_atom")
     assert (out / "parity.png").stat().st_size > 1000
     assert len(read_frames(out / "predictions.extxyz")) == 3
     assert main(words) == 0
