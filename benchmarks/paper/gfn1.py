@@ -35,9 +35,9 @@ class Reference:
     def __post_init__(self) -> None:
         """Unpack the labels, unless they are there."""
         sys.path.insert(0, str(_TRAINING))
-        from archive import restore
+        from archive import LABELS
 
-        restore(self.work)
+        LABELS.restore(self.work)
 
     def knows(self, framework: str) -> bool:
         """Whether the framework was labelled; of others there is the model alone."""
