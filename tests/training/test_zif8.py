@@ -184,7 +184,8 @@ def test_the_labels(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in prepare.CRYSTALS:
         assert phonopy_mlp_main(["compare", f"reference/{name}", f"reference/{name}", "--mesh", "1", "1", "1"]) == 0
-        assert results.read_modes(tmp_path / "reference" / name)["imaginary_commensurate_modes"] >= 0
+    # Methyl groups turn in the idealised ZIF-8, as the documents say.
+    assert results.read_modes(tmp_path / "reference" / "zif-8")["imaginary_commensurate_modes"] > 0
 
 
 def _check_inputs(asked, command, there, models):

@@ -12,7 +12,7 @@ if [ "$1" = --relabel ]; then relabel=yes; shift; fi
 folder=${1:-build/mini}
 mkdir -p "$folder"
 cd "$folder"
-# Keep freed memory, and back it with large pages: page faults cost up to half of the time otherwise.
+# Keep freed memory, and back it with large pages: page faults slow training down otherwise.
 export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=500000000
 export GLIBC_TUNABLES=glibc.malloc.hugetlb=1 OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 

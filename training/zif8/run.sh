@@ -10,7 +10,7 @@
 set -e
 here=$(cd "$(dirname "$0")" && pwd)
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}"
-# Keep freed memory, and back it with large pages: page faults cost training up to half of the time otherwise.
+# Keep freed memory, and back it with large pages: page faults slow training down otherwise.
 export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=500000000
 export GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 relabel=no
