@@ -108,6 +108,8 @@ def run_isolated(task: Task, limits: Limits, environment: Mapping[str, str]) -> 
     try:
         return _do(task, worker, process, limits)
     except Exception as error:
+        if _workers.get(_key(limits)) is not worker:
+            return Outcome("lost", task.question, reason="its process was ended with the screening")
         # Who knows in what state it is, if it still is.
         _stop(_key(limits))
         if getattr(error, "exitcode", None) == TOO_MUCH_MEMORY and not fresh:
@@ -163,7 +165,8 @@ def _wait(future: Future[_Result], process: int | None = None) -> _Result:
 
     _running.add(future)
     try:
-        while not wait([future], timeout=_WATCH).done:
+        # Where its pool has ended before it took notice, nobody says that a cancelled one is done.
+        while not (future.cancelled() or wait([future], timeout=_WATCH).done):
             # Nobody else takes notice of one that ends with status 0; what it has sent before may be on its way.
             gone = process is not None and not psutil.pid_exists(process)
             if gone and not wait([future], timeout=_GRACE).done:

@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
+from pebble.pool.process import TaskManager
 
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.screen import isolation
@@ -94,6 +96,21 @@ _kill_children(own)
 print(more, child.wait(timeout=10))
 """
 """Of a process of its own: among the children of this one is what multiprocessing needs."""
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["cancelled", "not seen"])
+def test_what_was_ended_with_its_screening_has_not_failed(known, tasks, monkeypatch):
+    monkeypatch.setenv("MOODY_SECONDS", "60")
+    # A pool that is ended before it sees that a task was cancelled, as happens where the machine is busy.
+    monkeypatch.setattr(TaskManager, "cancelled_tasks", lambda _: ())
+    with ThreadPoolExecutor(1) as threads:
+        found = threads.submit(run_isolated, tasks[0], LIMITS, {})
+        wait_for(tasks[0].path.parent.is_dir)
+        if not known:
+            isolation._running.clear()
+        stop_processes()
+        assert found.result().state == "lost"
+    assert not tasks[0].path.exists()
 
 
 def test_processes_that_a_task_has_started_count_and_end_with_it():
