@@ -55,6 +55,11 @@ def parse_json(content: bytes) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
+def encode_json(document: Any) -> bytes:
+    """Return JSON that can be read and compared line by line."""
+    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+
+
 def encode_figure(figure: Figure) -> bytes:
     """Return a figure as PNG, the same whatever version of matplotlib says it made it."""
     content = io.BytesIO()

@@ -43,9 +43,10 @@ from mace_mof_calc.training.checkpoints import load_checkpoint, save_checkpoint
 from mace_mof_calc.training.curate.reading import read_cif
 from mace_mof_calc.training.finetune.run import read_result
 from mace_mof_calc.training.hessians import attach_hessian, get_hessian
-from mace_mof_calc.training.job import Dropped, Job, Part
+from mace_mof_calc.training.job import Job, Part
 from mace_mof_calc.training.label.vasp_inputs import plan_inputs
 from mace_mof_calc.training.label.vasp_outputs import read_labels
+from mace_mof_calc.training.manifest import Dropped
 from phonopy_mlp.cli.checks import check_options
 from phonopy_mlp.cli.config import expand
 from phonopy_mlp.cli.main import main as phonopy_mlp

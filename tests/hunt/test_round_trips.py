@@ -30,7 +30,8 @@ from mace_mof_calc.frames import Labels, attach_labels, get_labels, read_frames,
 from mace_mof_calc.models.architecture import build_module
 from mace_mof_calc.models.cards import read_card
 from mace_mof_calc.models.packed import Fingerprint, read_packed, save_packed, write_fingerprint
-from mace_mof_calc.training.job import Dropped, Job, Part, read_manifest
+from mace_mof_calc.training.job import Job, Part
+from mace_mof_calc.training.manifest import Dropped, read_manifest
 from phonopy_mlp.anharmonic import run_sscha
 from phonopy_mlp.anharmonic.output import write_sscha
 from phonopy_mlp.cli.config import expand

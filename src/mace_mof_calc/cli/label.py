@@ -14,7 +14,7 @@ from ..training.defaults import DENSITY, DEVICE, DTYPE, TIMEOUT, WORKERS
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from ..training.job import Manifest
+    from ..training.manifest import Manifest
 
 _SOME_FAILED = 1
 _SHOWN = 20

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import BaseCalculator
 
     from ..models.loading import LoadedModel
-    from ..training.job import Manifest
+    from ..training.manifest import Manifest
 
 
 def add_parser(commands: Any) -> None:
@@ -193,7 +193,7 @@ def _find_model(name: str | None, calculator: BaseCalculator) -> LoadedModel | N
 
 def _print_summary(output: Path, manifest: Manifest) -> None:
     from ..frames import read_frames
-    from ..training.job import manifest_path
+    from ..training.manifest import manifest_path
 
     frames = read_frames(output)
     kinds = Counter(atoms.info["kind"] for atoms in frames)

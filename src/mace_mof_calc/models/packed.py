@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelFileError
-from ..files import parse_json, write_file
+from ..files import encode_json, parse_json, write_file
 from .architecture import ARCHITECTURE, STORED_BUFFERS, build_module, extract_hyperparameters
 from .cards import ModelCard, card_from_json
 from .hyperparameters import Hyperparameters
@@ -129,7 +129,7 @@ def save_packed(module: torch.nn.Module, stem: str | Path, card: Mapping[str, An
     }
     card_from_json(document["card"], filename=path.name, digest="")
     write_file(path.with_suffix(".safetensors"), content)
-    write_file(path, _encode(document))
+    write_file(path, encode_json(document))
     return path
 
 
@@ -144,7 +144,7 @@ def write_fingerprint(path: Path, fingerprint: Fingerprint) -> None:
         What the model gives.
     """
     document = json.loads(path.read_bytes())
-    write_file(path, _encode({**document, "fingerprint": asdict(fingerprint)}))
+    write_file(path, encode_json({**document, "fingerprint": asdict(fingerprint)}))
 
 
 def read_packed(path: Path) -> PackedModel:
@@ -232,7 +232,3 @@ def _check_rebuilt(
                 "It was made with an option or a version of mace that this package does not know",
                 "Keep it as a .model file",
             )
-
-
-def _encode(document: Mapping[str, Any]) -> bytes:
-    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()

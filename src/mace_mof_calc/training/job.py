@@ -10,67 +10,21 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from ase import Atoms
 
 from ..errors import FramesError, TrainingError
-from ..files import parse_json, write_file
+from ..files import encode_json, parse_json, write_file
 from ..frames import encode_frames, read_frames, write_frames
 from ..models.weights import compute_digest
 from .lock import hold
+from .manifest import Dropped, Manifest, check_mappings, list_versions, read_dropped, read_manifest, write_manifest
 
-T = TypeVar("T")
-
-_FORMAT = "mace-mof-calc manifest 1"
 _IDENTITY = "job.json"
-
-#: Whose version may decide a result; those that are installed are in the manifest.
-_PACKAGES = (
-    "mace-mof-calc",
-    "ase",
-    "mace-torch",
-    "numpy",
-    "pymatgen",
-    "pyzeo",
-    "spglib",
-    "tblite",
-    "torch",
-    "torch-dftd",
-)
-
-
-class Track(Protocol):
-    """How progress is shown: goes through a sequence, saying what is done with it."""
-
-    def __call__(self, sequence: Sequence[T], title: str) -> Iterator[T]:
-        """Go through a sequence."""
-        ...
-
-
-def silently(sequence: Sequence[T], title: str) -> Iterator[T]:
-    """Show no progress."""
-    return iter(sequence)
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """A structure or frame that was left out.
-
-    Attributes
-    ----------
-    name : str
-        Its name.
-    reason : str
-        Why, in words.
-    """
-
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,40 +39,6 @@ class Part:
 
     frames: Sequence[Atoms]
     dropped: Sequence[Dropped] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """How a file of frames was made.
-
-    Attributes
-    ----------
-    step : str
-        The command, such as ``label``.
-    settings : mapping of str to Any
-        All that decides the result, as JSON has it.
-    inputs : mapping of str to str
-        SHA-256 of each file that was read.
-    output : str
-        SHA-256 of the file of frames.
-    frames : int
-        Number of frames in it.
-    dropped : tuple of Dropped
-        What was left out, and why.
-    versions : mapping of str to str
-        Of the packages that it may have been made with.
-    warnings : tuple of str
-        What to keep in mind when using it.
-    """
-
-    step: str
-    settings: Mapping[str, Any]
-    inputs: Mapping[str, str]
-    output: str
-    frames: int
-    dropped: tuple[Dropped, ...]
-    versions: Mapping[str, str]
-    warnings: tuple[str, ...] = ()
 
 
 class Job:
@@ -177,14 +97,14 @@ class Job:
         """Keep a finished part."""
         if not (self._parts / _IDENTITY).is_file():
             self._parts.mkdir(exist_ok=True)
-            write_file(self._parts / _IDENTITY, _encode(self._identity()))
+            write_file(self._parts / _IDENTITY, encode_json(self._identity()))
         path = self._path(name)
         path.unlink(missing_ok=True)  # a kill leaves no part of which one half is older
         if part.frames:
             write_frames(path.with_suffix(".extxyz"), part.frames)
         else:
             path.with_suffix(".extxyz").unlink(missing_ok=True)
-        write_file(path, _encode([asdict(each) for each in part.dropped]))
+        write_file(path, encode_json([asdict(each) for each in part.dropped]))
 
     def read(self, name: str) -> Part:
         """Return a finished part.
@@ -197,7 +117,7 @@ class Job:
         path = self._path(name)
         frames = path.with_suffix(".extxyz")
         try:
-            dropped = _read_dropped(parse_json(path.read_bytes()))
+            dropped = read_dropped(parse_json(path.read_bytes()))
         except (OSError, ValueError, TypeError) as error:
             raise TrainingError(
                 f"{path} is no part of a step", f"{type(error).__name__}: {error}", "Remove it, to have it done again"
@@ -245,11 +165,11 @@ class Job:
             output=f"sha256:{hashlib.sha256(content).hexdigest()}",
             frames=len(frames),
             dropped=dropped,
-            versions=_list_versions(),
+            versions=list_versions(),
             warnings=tuple(warnings),
         )
         # A manifest without its file is as good as none; a file without its manifest could not be gone on with.
-        write_file(manifest_path(self.output), _encode({"format": _FORMAT, **asdict(manifest)}))
+        write_manifest(self.output, manifest)
         write_file(self.output, content)
         self._remove_parts()
         return manifest
@@ -291,7 +211,7 @@ class Job:
     def _check_begun(self) -> None:
         try:
             begun = parse_json((self._parts / _IDENTITY).read_bytes())
-            _check_mappings(begun, begun["settings"])
+            check_mappings(begun, begun["settings"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise TrainingError(
                 f"{self._parts} is no folder of a step that was begun", f"{error}", "Move it away"
@@ -312,56 +232,6 @@ class Job:
             self._parts.rmdir()
 
 
-def read_manifest(output: Path) -> Manifest:
-    """Read the manifest of a file of frames.
-
-    Raises
-    ------
-    TrainingError
-        It has none, or the file was changed since.
-    """
-    path = manifest_path(output)
-    try:
-        document = parse_json(path.read_bytes())
-        _check_mappings(document)
-        known = document.pop("format") == _FORMAT
-        document["dropped"] = _read_dropped(document["dropped"])
-        document["warnings"] = tuple(document["warnings"])
-        manifest = Manifest(**document)
-        _check_mappings(manifest.settings, manifest.inputs, manifest.versions)
-        digest = compute_digest(output, "sha256")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainingError(
-            f"{output} has no manifest that can be read",
-            f"{path}: {type(error).__name__}: {error}",
-            "Name another file, or remove it",
-        ) from error
-    if not known:
-        raise TrainingError(f"{path} is of another version", "", "Name another file, or remove it")
-    if digest != manifest.output:
-        raise TrainingError(
-            f"{output} was changed after it was made", f"{path} has another digest", "Name another file, or remove it"
-        )
-    return manifest
-
-
-def _read_dropped(rows: Any) -> tuple[Dropped, ...]:
-    dropped = tuple(Dropped(**row) for row in rows)
-    if not all(isinstance(text, str) for each in dropped for text in (each.name, each.reason)):
-        raise TypeError("names and reasons of what was left out are not text")
-    return dropped
-
-
-def _check_mappings(*values: Any) -> None:
-    if not all(isinstance(value, Mapping) for value in values):
-        raise TypeError("it has no table where one should be")
-
-
-def manifest_path(output: Path) -> Path:
-    """Return where the manifest of a file of frames lies."""
-    return output.with_suffix(".manifest.json")
-
-
 def digest_input(path: Path) -> str:
     """Return the SHA-256 of a file.
 
@@ -373,14 +243,6 @@ def digest_input(path: Path) -> str:
     if not path.is_file():
         raise FramesError(f"There is no file {path}", "", "Check its name")
     return compute_digest(path, "sha256")
-
-
-def _list_versions() -> dict[str, str]:
-    found = {}
-    for name in _PACKAGES:
-        with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
 
 
 def _compare(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
@@ -396,7 +258,3 @@ def _compare(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
     if theirs.get("inputs") != ours["inputs"]:
         changed.append("from other input files")
     return "; ".join(changed)
-
-
-def _encode(document: Any) -> bytes:
-    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()

@@ -10,7 +10,8 @@ from mace_mof_calc.frames import read_frames, write_frames
 from mace_mof_calc.models.loading import load as load_model
 from mace_mof_calc.models.own import MODELS_VARIABLE, register
 from mace_mof_calc.structures import load
-from mace_mof_calc.training.job import Part, read_manifest
+from mace_mof_calc.training.job import Part
+from mace_mof_calc.training.manifest import read_manifest
 from mace_mof_calc.training.sample.settings import Limits, Settings
 
 

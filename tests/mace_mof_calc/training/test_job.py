@@ -13,9 +13,12 @@ from ase.build import bulk
 from processes import ENVIRONMENT, run_program
 
 from mace_mof_calc.errors import FramesError, TrainingError
+from mace_mof_calc.files import write_file
 from mace_mof_calc.frames import read_frames, write_frames
 from mace_mof_calc.training import job as jobs
-from mace_mof_calc.training.job import Dropped, Job, Part, manifest_path, read_manifest
+from mace_mof_calc.training import manifest as manifests
+from mace_mof_calc.training.job import Job, Part
+from mace_mof_calc.training.manifest import Dropped, manifest_path, read_manifest
 
 
 @pytest.fixture
@@ -137,7 +140,7 @@ def test_what_inputs_hold_and_their_order_count(source, tmp_path):
 
 
 def test_versions_are_those_of_what_is_installed(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(jobs, "_PACKAGES", ("ase", "no-such-package", "spglib"))
+    monkeypatch.setattr(manifests, "_PACKAGES", ("ase", "no-such-package", "spglib"))
     job = Job(tmp_path / "out.extxyz", "sample", [source], {})
     versions = job.finish([Part([bulk("Cu")])]).versions
     assert versions == {"ase": version("ase"), "spglib": version("spglib")}
@@ -252,14 +255,14 @@ def test_a_kill_while_a_part_is_replaced(source, tmp_path, killing, written):
 def test_a_full_disk_loses_nothing(source, tmp_path, monkeypatch, at):
     output, calls = tmp_path / "out.extxyz", iter(range(at + 1))
     done, work = count({"a": Part([bulk("Cu")]), "b": Part([bulk("Al")])})
-    original = jobs.write_file
 
     def write(path, content):
         if next(calls) == at:  # of job.json, parts a and b, the manifest, the output
             raise OSError(errno.ENOSPC, "No space left on device")
-        original(path, content)
+        write_file(path, content)
 
-    monkeypatch.setattr(jobs, "write_file", write)
+    for module in (jobs, manifests):
+        monkeypatch.setattr(module, "write_file", write)
 
     def run():
         job = Job(output, "sample", [source], {})

@@ -14,7 +14,9 @@ from ase import Atoms
 from ...errors import StructureError, TrainingError
 from ...files import write_file
 from ..extras import require
-from ..job import Dropped, Job, Manifest, Part, Track, silently
+from ..job import Job, Part
+from ..manifest import Dropped, Manifest
+from ..progress import Track, silently
 from .bonds import find_bonds, fingerprint_bonds
 from .choose import choose
 from .coverage import plot_coverage

@@ -11,7 +11,7 @@ from ase import Atoms
 
 from ...errors import StructureError
 from ..extras import require
-from ..job import Track, silently
+from ..progress import Track, silently
 from .symmetry import reduce_to_primitive
 
 #: The same crystal has cell lengths within this fraction of each other,

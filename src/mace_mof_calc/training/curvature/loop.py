@@ -29,7 +29,7 @@ from ..checkpoints import load_checkpoint, save_checkpoint
 from ..finetune.curves import HeadErrors, format_table
 from ..finetune.extend import Blueprint
 from ..finetune.model import make_trainable
-from ..job import Track, silently
+from ..progress import Track, silently
 from .gradients import PIECES, Gradients
 from .losses import WEIGHTS, Minimum, Scales, Targets, scales
 from .network import FastMACE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from ase.data import chemical_symbols
 from ...backend import import_mace
 from ...devices import resolve_device
 from ...errors import FramesError, TrainingError
-from ...files import encode_figure, write_file
+from ...files import encode_figure, encode_json, write_file
 from ...frames import get_labels, read_frames, write_frames
 from ...models.weights import resolve
 from ..finetune.atoms import read_free_atoms
@@ -34,7 +33,8 @@ from ..finetune.run import (
 )
 from ..finetune.start import find_stand_ins, read_foundation, tune
 from ..hessians import get_hessian
-from ..job import Job, Track, digest_input, silently
+from ..job import Job, digest_input
+from ..progress import Track, silently
 from .schedule import USUAL, Schedule
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def finetune_with_hessians(
         "test": [asdict(test)],
         "stand_ins": {chemical_symbols[new]: chemical_symbols[old] for new, old in stand_ins.items()},
     }
-    write_file(folder / RESULT, (json.dumps({"asked": asked, **result}, indent=1) + "\n").encode())
+    write_file(folder / RESULT, encode_json({"asked": asked, **result}))
     return Finetuned(path, **{**result, "test": (test,)}, dropped=manifest.dropped)
 
 

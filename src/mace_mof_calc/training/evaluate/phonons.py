@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 from ase import Atoms
 
 from ...errors import MissingExtraError, TrainingError
-from ...files import parse_json, write_file
+from ...files import encode_json, parse_json, write_file
 from ...frames import encode_frames, read_frames
 from ..calculators import get_digest, make_calculator
 
@@ -111,7 +110,7 @@ def _run_phonons(folder: Path, atoms: Atoms, calculator: str, options: Sequence[
     folder.mkdir(exist_ok=True)
     write_file(folder / STRUCTURE, content)
     _run(words, folder)
-    write_file(done, json.dumps(asked, indent=1).encode())
+    write_file(done, encode_json(asked))
 
 
 def _run(words: Sequence[str], folder: Path) -> None:

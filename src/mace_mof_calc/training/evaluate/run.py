@@ -10,13 +10,14 @@ from pathlib import Path
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 
-from ...files import encode_figure, write_file
+from ...files import encode_figure, encode_json, write_file
 from ...frames import get_labels, read_frames
 from ..calculators import get_digest, make_calculator
-from ..job import Job, Part, Track, silently
+from ..job import Job, Part
+from ..progress import Track, silently
 from .errors import Errors, compute_errors, pair
 from .predict import attach_prediction, get_prediction, predict
-from .table import format_csv, format_json, make_rows, plot_parity
+from .table import format_csv, make_rows, plot_parity
 
 PREDICTIONS, TABLE, FIGURE = "predictions.extxyz", "errors", "parity.png"
 
@@ -88,7 +89,7 @@ def evaluate(
     errors = compute_errors(compared)
     rows = make_rows(errors)
     write_file(folder / f"{TABLE}.csv", format_csv(rows).encode())
-    write_file(folder / f"{TABLE}.json", format_json(rows, about).encode())
+    write_file(folder / f"{TABLE}.json", encode_json({**about, "errors": list(rows)}))
     title = f"{model}{f', head {head}' if head else ''}"
     write_file(folder / FIGURE, encode_figure(plot_parity(compared, title)))
     return Evaluation(errors, job.finished is not None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -47,11 +46,6 @@ def format_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def format_json(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> str:
-    """Return rows as JSON, with what was evaluated."""
-    return json.dumps({**about, "errors": list(rows)}, indent=1, ensure_ascii=False) + "\n"
 
 
 def format_text(rows: Sequence[Mapping[str, Any]]) -> str:

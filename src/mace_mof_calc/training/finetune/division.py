@@ -8,7 +8,9 @@ from pathlib import Path
 from ase import Atoms
 
 from ...frames import attach_labels, get_labels, read_frames
-from ..job import Dropped, Job, Manifest, Part, Track
+from ..job import Job, Part
+from ..manifest import Dropped, Manifest
+from ..progress import Track
 from .atoms import is_free_atom
 from .recipe import OWN_HEAD, Recipe
 from .split import Split, split_by_distance, split_randomly

@@ -19,7 +19,7 @@ from typing import Any
 from ...errors import TrainingError
 from ...files import write_file
 from ..checkpoints import load_checkpoint, save_checkpoint
-from ..job import Track, silently
+from ..progress import Track, silently
 from .curves import HeadErrors, format_table
 from .graphs import default_dtype, make_loader
 from .recipe import make_arguments

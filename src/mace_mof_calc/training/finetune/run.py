@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,11 +13,13 @@ from ase.data import chemical_symbols
 from ...backend import import_mace
 from ...devices import resolve_device
 from ...errors import TrainingError
-from ...files import encode_figure, parse_json, write_file
+from ...files import encode_figure, encode_json, parse_json, write_file
 from ...frames import write_frames
 from ...models.own import check_name
 from ...models.weights import resolve
-from ..job import Dropped, Job, Track, digest_input, manifest_path, silently
+from ..job import Job, digest_input
+from ..manifest import Dropped, manifest_path
+from ..progress import Track, silently
 from .curves import HeadErrors, plot_curves
 from .division import FREE, divide, read_division, read_labelled, separate
 from .extend import Blueprint
@@ -181,7 +182,7 @@ def finetune(
         "test": [asdict(each) for each in test],
         "stand_ins": {chemical_symbols[new]: chemical_symbols[old] for new, old in stand_ins.items()},
     }
-    write_file(folder / RESULT, (json.dumps({"asked": asked, **result}, indent=1) + "\n").encode())
+    write_file(folder / RESULT, encode_json({"asked": asked, **result}))
     return Finetuned(path, **{**result, "test": test}, dropped=manifest.dropped)
 
 

@@ -13,7 +13,7 @@ from ...domain.descriptors import compute_descriptors
 from ...errors import TrainingError
 from ...frames import get_labels
 from ...models.loading import LoadedModel, load
-from ..job import Track
+from ..progress import Track
 from .atoms import add_up, choose_covering, complete, compute_error, fit_energies, read_free_atoms
 from .extend import Blueprint, choose_stand_ins, extend, substitute
 from .graphs import count_neighbours, forces_scale

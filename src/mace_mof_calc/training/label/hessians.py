@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ase import Atoms
 
 from ..hessians import Operation, attach_hessian, choose_atoms, complete, find_operations, read_rows
-from ..job import Dropped, Job, Part
+from ..job import Job, Part
+from ..manifest import Dropped
 from .run import Work
 from .worker import DISPLACED
 

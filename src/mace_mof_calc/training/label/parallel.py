@@ -16,7 +16,9 @@ from ...xtb import describe_narrow
 from ..calculators import find_calculator
 from ..defaults import DEVICE, DTYPE, TIMEOUT, WORKERS
 from ..extras import require
-from ..job import Dropped, Part, Track, silently
+from ..job import Part
+from ..manifest import Dropped
+from ..progress import Track, silently
 from . import worker
 from .naming import get_source
 

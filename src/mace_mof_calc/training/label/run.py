@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ase import Atoms
 
-from ..job import Job, Manifest, Part
+from ..job import Job, Part
+from ..manifest import Manifest
 from .naming import read_named_frames
 
 Work = Callable[[Sequence[Atoms]], Iterable[tuple[int, Part]]]

@@ -25,7 +25,7 @@ from ...errors import TrainingError
 from ...files import write_file
 from ..defaults import DENSITY
 from ..extras import require
-from ..job import Track, silently
+from ..progress import Track, silently
 from .isolated import is_isolated
 from .naming import get_source
 

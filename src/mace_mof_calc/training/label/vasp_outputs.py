@@ -22,7 +22,9 @@ from ase.units import GPa
 
 from ...frames import Labels
 from ..defaults import DENSITY
-from ..job import Dropped, Part, Track, silently
+from ..job import Part
+from ..manifest import Dropped
+from ..progress import Track, silently
 from .compute import label_frame
 from .vasp_inputs import Inputs, import_vasp, name_folders, plan_inputs
 

@@ -16,7 +16,8 @@ from ...errors import MaceMofError
 from ...xtb import GammaPointWarning
 from ..calculators import make_calculator
 from ..hessians import carry_rows, compute_rows
-from ..job import Dropped, Part
+from ..job import Part
+from ..manifest import Dropped
 from .compute import compute_labels, label_frame
 
 #: In ``info`` of a frame, the atom whose rows of the Hessian are wanted in place of labels.

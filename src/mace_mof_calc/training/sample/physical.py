@@ -10,7 +10,8 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator, CalculatorError
 
 from ..contacts import find_contact
-from ..job import Dropped, Part
+from ..job import Part
+from ..manifest import Dropped
 from .settings import Limits
 
 Array = np.ndarray[Any, Any]

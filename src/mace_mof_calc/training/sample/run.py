@@ -22,8 +22,10 @@ from ..hessians import (
     get_hessian,
     read_rows,
 )
-from ..job import Dropped, Job, Manifest, Part, Track, silently
+from ..job import Job, Part
+from ..manifest import Dropped, Manifest
 from ..modes import Modes, make_modes
+from ..progress import Track, silently
 from .crystals import check_elements, make_frame, make_stream
 from .descriptors import choose_frames
 from .dynamics import run_segment

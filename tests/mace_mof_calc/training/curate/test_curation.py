@@ -25,7 +25,7 @@ from mace_mof_calc.training.curate.limits import Limits
 from mace_mof_calc.training.curate.pores import PoreDiameters, compute_pore_diameters
 from mace_mof_calc.training.curate.reading import find_cifs, read_cif
 from mace_mof_calc.training.curate.symmetry import SYSTEMS
-from mace_mof_calc.training.job import read_manifest
+from mace_mof_calc.training.manifest import read_manifest
 
 ROOT = Path(__file__).parents[4]
 REFERENCE = ROOT.parent / "shared" / "reference"

@@ -39,7 +39,9 @@ def test_a_model_has_no_errors_on_labels_of_its_own(labelled, tiny_packed, tmp_p
     words = ["evaluate", str(labelled), "--model", str(tiny_packed), "-o", str(out)]
     assert main(words) == 0
     assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["all", "3"]
-    rows = json.loads((out / "errors.json").read_text())["errors"]
+    document = json.loads((out / "errors.json").read_text())
+    assert document["model"] == str(tiny_packed)
+    rows = document["errors"]
     assert rows[0]["forces_rmse_meV_per_A"] == pytest.approx(10, abs=1e-4)
     assert rows[0]["energy_rmse_meV_per_atom"] == pytest.approx(0, abs=1e-4)
     assert rows[0]["stress_rmse_meV_per_A3"] == pytest.approx(0, abs=1e-4)

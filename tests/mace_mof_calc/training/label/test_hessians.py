@@ -7,10 +7,11 @@ from ase.calculators.emt import EMT
 
 from mace_mof_calc.frames import get_labels, read_frames, write_frames
 from mace_mof_calc.training.hessians import carry_rows, compute_rows, get_hessian
-from mace_mof_calc.training.job import Dropped, Job, Part
+from mace_mof_calc.training.job import Job, Part
 from mace_mof_calc.training.label.compute import compute_labels, label_frame
 from mace_mof_calc.training.label.hessians import label_hessians
 from mace_mof_calc.training.label.run import run_label
+from mace_mof_calc.training.manifest import Dropped
 
 
 @pytest.fixture
