@@ -34,6 +34,23 @@ def find_files(folder):
     return [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
 
 
+def test_the_papers_recipe_is_that_of_the_command_alone(workshop, tmp_path, monkeypatch):
+    asked = {}
+
+    def note(frames, folder, name, **options):
+        asked.update(options)
+        raise TrainingError("Enough", "", "")
+
+    monkeypatch.setattr("mace_mof_calc.training.finetune.run.finetune", note)
+    assert main(["finetune", str(workshop.copper), "--name", "alone", "-o", str(tmp_path / "alone")]) == 2
+    recipe = asked["recipe"]
+    # Of the paper; the shares of the division are in test_split.py.
+    assert (asked["foundation"], recipe.weights, recipe.split) == ("mp-0b", (1, 10, 100), "random")
+    # mace's own for a foundation model, and those of docs/training.md.
+    assert (recipe.learning_rate, recipe.averaging) == (None, None)
+    assert (recipe.batch, asked["epochs"], asked["patience"], recipe.dtype) == (4, 100, 20, "float64")
+
+
 def curves(folder):
     lines = (folder / "curves.csv").read_text().splitlines()
     return [dict(zip(lines[0].split(","), line.split(","), strict=True)) for line in lines[1:]]
