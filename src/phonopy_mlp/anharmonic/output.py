@@ -30,5 +30,10 @@ def write_sscha(result: SschaResult, phonon: Phonopy, folder: Path) -> None:
     warm = phonon.replicate()
     for point in result.points:
         warm.force_constants = np.array(point.force_constants)
-        with replacing(folder / f"phonopy_sscha-{point.temperature:g}K.yaml") as path:
+        with replacing(folder / name_file(point.temperature)) as path:
             warm.save(path, settings={"force_sets": False, "displacements": False, "force_constants": True})
+
+
+def name_file(temperature: float) -> str:
+    """Return the name of the file of a temperature, with all digits that tell it from others."""
+    return f"phonopy_sscha-{repr(float(temperature)).removesuffix('.0')}K.yaml"

@@ -183,6 +183,8 @@ def check_settings(
         raise SettingsError(
             f"Temperatures {list(temperatures)}", "they must be 0 K or more", "Give for example 100 300"
         )
+    if len(set(temperatures)) < len(temperatures):
+        raise SettingsError(f"Temperatures {list(temperatures)}", "one is there twice", "Give each once")
     if snapshots < 2:
         raise SettingsError(f"{snapshots} snapshots", "a statistical error needs at least two", "Give for example 100")
     if not 0 <= transient < iterations:

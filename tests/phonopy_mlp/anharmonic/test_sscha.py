@@ -243,6 +243,7 @@ def test_the_fixed_point_does_not_depend_on_how_far_each_step_goes():
 WRONG = [
     ({"temperatures": []}, "0 K or more"),
     ({"temperatures": [-10]}, "0 K or more"),
+    ({"temperatures": [100, 300, 100.0]}, "one is there twice"),
     ({"snapshots": 1}, "1 snapshots"),
     ({"mixing": 0.0}, "Mixing 0"),
     ({"mixing": 1.1}, "Mixing 1.1"),
