@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -40,6 +41,27 @@ def hold(path: Path, owner: object) -> None:
             "Wait until it has ended, or name another output",
         ) from error
     weakref.finalize(owner, _let_go, lock, folder)
+
+
+@contextlib.contextmanager
+def holding(path: Path) -> Iterator[None]:
+    """Keep other processes away as `hold` does, until the end of a block.
+
+    Raises
+    ------
+    TrainingError
+        Another process has it.
+    """
+    owner = _Owner()
+    hold(path, owner)
+    try:
+        yield
+    finally:
+        del owner  # which the traceback of an error would keep
+
+
+class _Owner:
+    """What lives as long as a block."""
 
 
 def _let_go(lock: FileLock, folder: Path | None) -> None:

@@ -25,6 +25,7 @@ from ...errors import TrainingError
 from ...files import write_file
 from ..defaults import DENSITY
 from ..extras import require
+from ..lock import holding
 from ..progress import Track, silently
 from .isolated import is_isolated
 from .naming import get_source
@@ -184,7 +185,8 @@ def write_inputs(
     Raises
     ------
     TrainingError
-        A file is there and another, or a potential is not: nothing was written. Or as of `plan_inputs`.
+        A file is there and another, a potential is not, or another process is at work in the folder: nothing was
+        written. Or as of `plan_inputs`.
     MissingExtraError
         pymatgen is not installed.
     """
@@ -192,16 +194,19 @@ def write_inputs(
     library = os.environ.get("VASP_PP_PATH")
     potentials = {name: _read_potential(library, name) for each in planned for name in each.potentials}
     pairs = list(zip(frames, planned, strict=True))
-    for atoms, each in pairs:
-        for name, content in _encode(atoms, each, potentials).items():
-            path = folder / each.folder / name
-            if path.exists() and path.read_bytes() != content:
-                raise TrainingError(f"{path} is there already", "It is another", "Name another folder, or remove it")
-    for atoms, each in track(pairs, "write"):
-        (folder / each.folder).mkdir(parents=True, exist_ok=True)
-        for name, content in _encode(atoms, each, potentials).items():
-            if not (folder / each.folder / name).exists():
-                write_file(folder / each.folder / name, content)
+    with holding(folder / "inputs.lock"):
+        for atoms, each in pairs:
+            for name, content in _encode(atoms, each, potentials).items():
+                path = folder / each.folder / name
+                if path.exists() and path.read_bytes() != content:
+                    raise TrainingError(
+                        f"{path} is there already", "It is another", "Name another folder, or remove it"
+                    )
+        for atoms, each in track(pairs, "write"):
+            (folder / each.folder).mkdir(parents=True, exist_ok=True)
+            for name, content in _encode(atoms, each, potentials).items():
+                if not (folder / each.folder / name).exists():
+                    write_file(folder / each.folder / name, content)
     return [folder / each.folder for each in planned], library is not None
 
 

@@ -4,6 +4,8 @@ There is no VASP here. Two vasprun.xml of VASP 6.3 that come with ASE are read a
 written by `tests/support/vasp_files.py` in that layout from numbers that the tests know.
 """
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.io import read
+from processes import ENVIRONMENT
 from vasp_files import write_vasprun
 
 from mace_mof_calc.cli import main
@@ -351,6 +354,32 @@ def test_isolated_atoms_have_no_stress(tmp_path):
     write_output(tmp_path, atom, np.zeros((1, 3)))
     ((_, part),) = read_labels([atom], tmp_path)
     assert get_labels(part.frames[0]).stress is None
+
+
+def test_one_process_writes_inputs_at_a_time(frame, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_frames(tmp_path / "in.extxyz", [frame])
+    code = (
+        "import sys; from pathlib import Path; from mace_mof_calc.training.lock import holding\n"
+        "with holding(Path('vasp/inputs.lock')): print(flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code], env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    other.stdout.readline()
+    assert main(["label", "in.extxyz", "--write-vasp", "vasp"]) == 2
+    assert "Another process is at work on vasp/inputs" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "vasp").iterdir()] == ["inputs.lock"]
+    other.communicate()
+    assert not (tmp_path / "vasp").exists()
+    # What is refused leaves no lock, and what was written keeps none.
+    with pytest.raises(TrainingError, match="k-point density"):
+        write_inputs([frame], tmp_path / "vasp", -1)
+    assert main(["label", "in.extxyz", "--write-vasp", "vasp"]) == 0
+    (tmp_path / "vasp" / "MIL-0_rattled_1" / "INCAR").write_text("changed")
+    assert main(["label", "in.extxyz", "--write-vasp", "vasp"]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert not list(tmp_path.glob("**/*.lock"))
 
 
 def test_the_command_writes_and_reads(frame, forces, tmp_path, monkeypatch, capsys):
