@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -145,7 +146,7 @@ def check_folder(folder: Path) -> None:
 
 
 @contextmanager
-def alone(folder: Path, name: str = "phonopy_mlp", *, patient: bool = False) -> Iterator[None]:
+def alone(folder: Path, name: str = "phonopy_mlp", *, patience: float = 0.0) -> Iterator[None]:
     """Keep other runs out of a folder, by a lock that the kernel lets go of when this process ends, however it does.
 
     Parameters
@@ -153,8 +154,8 @@ def alone(folder: Path, name: str = "phonopy_mlp", *, patient: bool = False) -> 
     folder : Path
     name : str, optional
         Of what only one run at a time does there.
-    patient : bool, optional
-        Wait for the other one.
+    patience : float, optional
+        How long to wait for the other one, s.
 
     Raises
     ------
@@ -167,7 +168,7 @@ def alone(folder: Path, name: str = "phonopy_mlp", *, patient: bool = False) -> 
     path = folder / f"{name}.lock"
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=-1 if patient else 0)
+        lock.acquire(timeout=patience)
     except Timeout as error:
         raise OutputError(
             f"Another run is at work in '{folder}'",
@@ -177,7 +178,7 @@ def alone(folder: Path, name: str = "phonopy_mlp", *, patient: bool = False) -> 
     except (OSError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
             raise explain(error, f"'{path}'") from error
-        # A file system without locks.
+        warnings.warn(f"The file system of '{folder}' has no locks: nothing keeps another run out of it", stacklevel=3)
         yield
         return
     try:

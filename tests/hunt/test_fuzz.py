@@ -52,8 +52,10 @@ from phonopy_mlp.cli.config import expand
 from phonopy_mlp.cli.main import main as phonopy_mlp
 from phonopy_mlp.cli.options import parse
 from phonopy_mlp.errors import PhonopyMlpError
+from phonopy_mlp.inputs import file_digest
 from phonopy_mlp.provenance import read_record
 from phonopy_mlp.report import page
+from phonopy_mlp.screen.agreement import agree
 from phonopy_mlp.screen.entries import Entry, find_structures
 from phonopy_mlp.screen.execution import read_outcome, write_outcome
 from phonopy_mlp.screen.store import Result, Store, make_row
@@ -482,17 +484,23 @@ def self_contradicting_zip(content: bytes) -> bytes:
 # phonopy-mlp: screenings
 
 
+QUESTIONS = {"relax": {"calculator": {"name": "emt"}, "before": [], "words": ["relax"]}}
+
+
 @pytest.fixture
 def screening(registered):
     """A screening's database and folder, as it is left."""
     write("Cu.cif", bulk("Cu"))
     record = {"steps": {"relax": {"energy": -1.0, "health": {"precision": {"sound": True}}}}}
     task = Task("Cu", "relax", "Cu.cif", "r/tasks/Cu/relax", ("relax",), "sha256:1", "record.yaml", "relaxed.cif")
-    outcome = Outcome("done", "sha256:1", "", 1.5, "Cu.cif", {"volume_change": 0.1}, record, {"a": "sha256:2"})
-    Path(task.folder).mkdir(parents=True)
+    relaxed = Path(task.folder) / task.result
+    relaxed.parent.mkdir(parents=True)
+    shutil.copy("Cu.cif", relaxed)
+    files = {task.result: file_digest(relaxed), "a": "sha256:2"}
+    outcome = Outcome("done", "sha256:1", "", 1.5, str(relaxed), {"volume_change": 0.1}, record, files)
     write_outcome(task, outcome)
     store = Store("r.db")
-    store.agree({"relax": {"calculator": {"name": "emt"}, "before": [], "words": ["relax"]}})
+    agree(store, Path("r"), QUESTIONS)
     store.write(Result(Entry("Cu", Path("Cu.cif"), "sha256:0"), {"relax": outcome}), finished=True)
     store.write(Result(Entry("Al", Path("Al.cif"), "sha256:0"), {"relax": Outcome("failed", "", "why")}), finished=True)
     return task
@@ -526,7 +534,7 @@ def test_any_database_is_read_or_refused(hunt, screening, capsys):
 
     def read() -> None:
         run(phonopy_mlp, "screen --db r.db --report", capsys)
-        Store("r.db").agree({"relax": {"calculator": {"name": "emt"}, "before": [], "words": ["relax"]}})
+        agree(Store("r.db"), Path("r"), QUESTIONS)
 
     hunt(file, read, "database").chance(3 * CASES).ruins().done()
 
@@ -544,7 +552,7 @@ def test_a_database_with_anything_in_its_columns_is_read_or_refused(hunt, screen
 
     def read() -> None:
         run(phonopy_mlp, "screen --db r.db --report", capsys)
-        Store("r.db").agree({"relax": {"calculator": {"name": "emt"}, "before": [], "words": ["relax"]}})
+        agree(Store("r.db"), Path("r"), QUESTIONS)
         Store("r.db").write(
             Result(Entry("Cu", Path("Cu.cif"), "sha256:0"), {"relax": Outcome("failed", "")}), finished=True
         )
@@ -565,22 +573,24 @@ def test_a_database_with_anything_in_its_columns_is_read_or_refused(hunt, screen
     hunting.done()
 
 
-METADATA = ({"phonopy_mlp_screen": value} for value in (1, [], {"relax": 1}, {"relax": {}}, {"relax": {"words": 1}}))
+AGREEMENTS = (1, [], {}, {"identity": "a"}, {"identity": [], "steps": {}}, {"identity": "a", "steps": {"relax": 1}})
 
 
 def test_a_database_with_any_metadata_is_read_or_refused(hunt, screening, capsys):
     contents = {}
-    for metadata in METADATA:
+    for agreement in AGREEMENTS:
         shutil.copy("r.db", "other.db")
-        connect("other.db").metadata = metadata
-        contents[str(metadata)] = Path("other.db").read_bytes()
-    agree = lambda: Store("r.db").agree({"relax": {"calculator": {"name": "emt"}, "words": ["relax"]}})  # noqa: E731
-    with pytest.raises(PhonopyMlpError):
-        agree()
-    hunt(Path("r.db"), lambda: None, "metadata of a database").done()
-    hunting = hunt(Path("r.db"), lambda: None, "metadata of a database")
-    hunting.read = agree
+        connect("other.db").metadata = {"phonopy_mlp_screen": agreement}
+        contents[str(agreement)] = Path("other.db").read_bytes()
+    hunting = hunt(Path("r.db"), lambda: agree(Store("r.db"), Path("r"), QUESTIONS), "metadata of a database")
     hunting.contents(contents.items()).done()
+
+
+def test_any_agreement_of_a_screening_is_read_or_refused(hunt, screening):
+    read = lambda: agree(Store("r.db"), Path("r"), QUESTIONS)  # noqa: E731
+    hunt(Path("r/screening.json"), read, "screening.json").chance().ruins().leaves(
+        json.loads, to_json, 6 * CASES
+    ).done()
 
 
 def test_any_source_of_structures_is_read_or_refused(hunt, screening):

@@ -11,12 +11,14 @@ from typing import get_args
 
 from phonopy_mlp.cli.arguments import CalculatorOptions, add_calculator_options, plain_numbers, read_calculator
 from phonopy_mlp.errors import SettingsError
-from phonopy_mlp.registry import identify
+from phonopy_mlp.files import is_file
+from phonopy_mlp.registry import identify, is_model_file
 from phonopy_mlp.screen.isolation import Limits, describe_calculator
 from phonopy_mlp.screen.page import PAGE_FILE, write_page
 from phonopy_mlp.screen.plan import STEPS, USUAL_STEPS, Model, make_plan
 from phonopy_mlp.screen.progress import STATUS_FILE, describe_status, read_status
 from phonopy_mlp.screen.run import run_screening
+from phonopy_mlp.screen.stamps import take_stamp
 from phonopy_mlp.screen.store import Store, find_folder
 from phonopy_mlp.screen.task import State
 
@@ -123,12 +125,14 @@ def _check_installed() -> None:
 
 def _read_model(calculator: CalculatorOptions) -> Model:
     """Return the calculator of all tasks, which work in folders of their own."""
-    name, digest = calculator.name, identify(calculator.name)["file_digest"]
+    name = calculator.name
+    stamp = take_stamp(Path(name)) if is_model_file(name) and is_file(Path(name)) else None
+    digest = identify(name)["file_digest"]
     name = name if digest is None else str(Path(name).resolve())
     options = ["--dtype", calculator.dtype]
     options += [] if calculator.head is None else ["--head", calculator.head]
     options += ["--strict"] if calculator.strict else []
-    return Model(name, calculator.device, tuple(options), digest=digest)
+    return Model(name, calculator.device, tuple(options), digest=digest, stamp=stamp)
 
 
 def _read_options(pairs: Sequence[Sequence[str]]) -> dict[str, str]:

@@ -67,8 +67,14 @@ def screen(
         task = _find_next(result, plan, folder, retry_failed)
         if result.steps:
             finish(result, computed=computed)
-        if task is not None:
-            running[place.submit(task)] = _Running(result, task)
+        if task is None:
+            return
+        try:
+            future = place.submit(task)
+        except Exception as error:  # of any engine
+            future = Future()
+            future.set_exception(error)
+        running[future] = _Running(result, task)
 
     exhausted = False
     while running or not exhausted:

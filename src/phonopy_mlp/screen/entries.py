@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from phonopy_mlp.errors import StructureError
 from phonopy_mlp.files import exists, is_file, replacing
 from phonopy_mlp.inputs import file_digest
 from phonopy_mlp.screen.progress import STATUS_FILE
+from phonopy_mlp.screen.stamps import Stamp, take_stamp
 
 SUFFIXES = (".cif", ".vasp", ".poscar", ".xyz", ".extxyz", ".json")
 """Of the files in a folder that are taken for structures; a list may name others."""
@@ -25,6 +27,9 @@ DATABASES = (".db",)
 
 TASKS, INPUTS = "tasks", "inputs"
 """Folders of a screening's own: of what is done, and of structures from databases."""
+
+AGREEMENT_FILE = "screening.json"
+"""That lies in the folder of any screening."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +44,14 @@ class Entry:
         Its file.
     digest : str
         Of the file.
+    stamp : Stamp or None
+        From before that.
     """
 
     name: str
     path: Path
     digest: str
+    stamp: Stamp | None = None
 
 
 def find_structures(sources: Sequence[Path], folder: Path) -> dict[str, Path]:
@@ -88,12 +96,14 @@ def find_structures(sources: Sequence[Path], folder: Path) -> dict[str, Path]:
 def read_entries(structures: Mapping[str, Path]) -> Iterator[Entry]:
     """Yield structures with the digests of their files, one when it is asked for."""
     for name, path in structures.items():
+        stamp = None
         try:
+            stamp = take_stamp(path)
             digest = file_digest(path)
         except OSError as error:
             # Its first step fails, and is done again when the file is back.
             digest = f"unreadable: {error}"
-        yield Entry(name, path, digest)
+        yield Entry(name, path, digest, stamp)
 
 
 def _get_size(path: Path) -> int:
@@ -115,10 +125,8 @@ def is_word(text: str) -> bool:
 def _find(source: Path, folder: Path) -> Iterator[tuple[str, Path, str]]:
     """Yield name and file of each structure, and where it is from."""
     if exists(source) and source.is_dir():
-        own = [folder.resolve() / name for name in (TASKS, INPUTS, STATUS_FILE)]
-        for path in source.rglob("*"):
-            known = path.suffix.lower() in SUFFIXES or path.name in NAMES
-            if known and path.is_file() and not any(path.resolve().is_relative_to(each) for each in own):
+        for path in _walk(source, folder):
+            if (path.suffix.lower() in SUFFIXES or path.name in NAMES) and path.is_file():
                 yield _name(str(path.relative_to(source).with_suffix(""))), path, f"'{path}'"
     elif not is_file(source):
         raise StructureError(f"'{source}' was not found", "it is neither a file nor a folder", "Check its name")
@@ -137,6 +145,15 @@ def _find(source: Path, folder: Path) -> Iterator[tuple[str, Path, str]]:
                 yield _name(path.stem), path, f"'{path}'"
     else:
         yield _name(source.stem), source, f"'{source}'"
+
+
+def _walk(source: Path, folder: Path) -> Iterator[Path]:
+    """Yield the files in a folder, but for hidden ones, and for those of this and other screenings."""
+    for where, folders, files in os.walk(source):
+        own = AGREEMENT_FILE in files or Path(where).resolve() == folder.resolve()
+        passed = {TASKS, INPUTS, STATUS_FILE, AGREEMENT_FILE} if own else set()
+        folders[:] = [name for name in folders if not (name in passed or name.startswith("."))]
+        yield from (Path(where) / name for name in files if not (name in passed or name.startswith(".")))
 
 
 def _export(database: Path, folder: Path) -> Iterator[tuple[str, Path, str]]:

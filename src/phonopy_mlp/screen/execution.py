@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+import shutil
 import time
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import asdict, replace
@@ -16,31 +18,42 @@ from phonopy_mlp.files import alone, check_folder, explain, replacing
 from phonopy_mlp.inputs import file_digest
 from phonopy_mlp.output import FORCE_CONSTANTS_FILE, PARAMS_FILE
 from phonopy_mlp.provenance import plain, read_record
+from phonopy_mlp.screen.stamps import find_changed
 from phonopy_mlp.screen.task import Outcome, Task, check_outcome
 from phonopy_mlp.screen.values import find_values
 
 LOG, LOCK = "log.txt", "task"
+
+_PATIENCE = 30.0  # s, for a worker whose driver was killed, which ends by itself
+_LACK_OF_MEMORY = re.compile(r"\b(MemoryError|OutOfMemoryError)\b")
 
 LARGE_FILES = (FORCE_CONSTANTS_FILE, PARAMS_FILE, "total_dos.dat", "thermal_properties.yaml", "stabilised.yaml")
 """Of which the database has the digest."""
 
 
 def execute(task: Task) -> Outcome:
-    """Do a task, or return what came of it before; what another process is at is waited for.
+    """Do a task, or return what came of it before.
 
     Raises
     ------
     OutputError
-        The folder cannot be written, or is full. That is no answer: there is none until the task is done again.
+        The folder cannot be written, or is full, or another process is at work in it and does not end. That is no
+        answer: there is none until the task is done again.
+    MemoryError
+        There was too little memory, of this machine or of its GPU.
 
     """
     from phonopy_mlp.cli.main import main
 
     folder = Path(task.folder)
     check_folder(folder)
-    with alone(folder, LOCK, patient=True):
+    with alone(folder, LOCK, patience=_PATIENCE):
         if (before := read_outcome(task)) is not None:
             return before
+        if task.path.exists():
+            _clear(folder)
+        if (changed := find_changed(task.stamps)) is not None:
+            return _tell_changed(task, changed)
         started, said = time.perf_counter(), io.StringIO()
         with chdir(folder), redirect_stdout(said), redirect_stderr(said):
             status = main([*task.words, _shorten(task.structure, folder)], passing=(OutputError,))
@@ -48,6 +61,10 @@ def execute(task: Task) -> Outcome:
         if status < 0:
             reason = f"phonopy was killed ({name_signal(-status)})"
             return Outcome("lost", task.question, reason=reason, seconds=seconds)
+        if (changed := find_changed(task.stamps)) is not None:
+            return _tell_changed(task, changed)
+        if status != 0 and _LACK_OF_MEMORY.search(reason := _last_line(said.getvalue())):
+            raise MemoryError(reason)
         outcome = conclude(task, status, said.getvalue(), seconds)
         write_outcome(task, outcome)
         return outcome
@@ -62,6 +79,7 @@ def conclude(task: Task, status: int, said: str, seconds: float) -> Outcome:
         return Outcome("failed", task.question, reason=_last_line(said) or f"status {status}", seconds=seconds)
     record = read_record(folder / task.record)
     structure = folder / task.result if task.result else None
+    files = [name for name in (task.result, *LARGE_FILES) if name]
     return Outcome(
         "done",
         task.question,
@@ -69,22 +87,41 @@ def conclude(task: Task, status: int, said: str, seconds: float) -> Outcome:
         structure="" if structure is None else str(structure),
         values=find_values(task.step, record, folder),
         record=record,
-        files={name: file_digest(folder / name) for name in LARGE_FILES if (folder / name).is_file()},
+        files={name: file_digest(folder / name) for name in files if (folder / name).is_file()},
     )
 
 
+def _tell_changed(task: Task, path: str) -> Outcome:
+    return Outcome("lost", task.question, reason=f"'{path}' has changed since the screening began")
+
+
+def _clear(folder: Path) -> None:
+    """Remove what answers another question, so that it is not taken for a part of the answer to this one."""
+    try:
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != f"{LOCK}.lock":
+                path.unlink()
+    except OSError as error:
+        raise explain(error, f"'{folder}'") from error
+
+
 def read_outcome(task: Task) -> Outcome | None:
-    """Return what came of a task, or None where it was not done or something else was."""
+    """Return what came of a task, or None where it was not done, something else was, or its structure was damaged."""
     try:
         content = json.loads(task.path.read_text(encoding="utf-8"))
         outcome = Outcome(**content)
         check_outcome(outcome)
+        result = Path(task.folder) / task.result
+        if outcome.structure and outcome.files.get(task.result) != file_digest(result):
+            return None
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     if outcome.question != task.question:
         return None
     # The folder may have been moved since.
-    return replace(outcome, structure=str(Path(task.folder) / task.result)) if outcome.structure else outcome
+    return replace(outcome, structure=str(result)) if outcome.structure else outcome
 
 
 def forget_outcome(task: Task) -> None:

@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from phonopy_mlp.errors import SettingsError
-from phonopy_mlp.screen.isolation import Limits, run_isolated, stop_processes
+from phonopy_mlp.screen.isolation import Limits, processes, run_isolated
 from phonopy_mlp.screen.task import Outcome, Task
 
 _THREADS = ("MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -46,7 +46,7 @@ class Place:
 
 
 @contextmanager
-def open_executor(where: str, workers: int | None, limits: Limits) -> Iterator[Place]:
+def open_executor(where: str, workers: int | None, limits: Limits, *, device: str = "auto") -> Iterator[Place]:
     """Start workers, or connect to them.
 
     Parameters
@@ -58,6 +58,8 @@ def open_executor(where: str, workers: int | None, limits: Limits) -> Iterator[P
         How many; by default one for each GPU, or for each core; of a cluster, how many it has, where it says so, or
         so many that it can be kept busy.
     limits : Limits
+    device : str, optional
+        Where the tasks compute; GPUs do not count if that is ``cpu``.
 
     Raises
     ------
@@ -71,14 +73,14 @@ def open_executor(where: str, workers: int | None, limits: Limits) -> Iterator[P
         )
     if workers is not None and workers < 1:
         raise SettingsError(f"{workers} workers", "one is the least", "Give a larger number")
-    with _OPEN[kind](rest, workers, limits) as place:
+    with _OPEN[kind](rest, workers, limits, device) as place:
         yield place
 
 
 @contextmanager
-def _open_local(_: str, workers: int | None, limits: Limits) -> Iterator[Place]:
+def _open_local(_: str, workers: int | None, limits: Limits, device: str) -> Iterator[Place]:
     """Threads that keep a process each."""
-    devices = _find_gpus()
+    devices = [] if device == "cpu" else _find_gpus()
     count = workers or len(devices) or _count_cores()
     environments: SimpleQueue[Mapping[str, str]] = SimpleQueue()
     for k in range(count):
@@ -91,13 +93,14 @@ def _open_local(_: str, workers: int | None, limits: Limits) -> Iterator[Place]:
     def run(task: Task) -> Outcome:
         return run_isolated(task, limits, own.environment)
 
-    threads = dict.fromkeys(_THREADS, str(max(1, _count_cores() // count)))
+    share = max(1, _count_cores() // count)
+    threads = {name: str(min(share, _read_number(name) or share)) for name in _THREADS}
     with _variables(threads), ThreadPoolExecutor(count, initializer=start) as executor, _cancelling(executor):
         yield Place(lambda task: executor.submit(run, task), AHEAD * count)
 
 
 @contextmanager
-def _open_parsl(file: str, workers: int | None, limits: Limits) -> Iterator[Place]:
+def _open_parsl(file: str, workers: int | None, limits: Limits, _: str) -> Iterator[Place]:
     config = _read_parsl(file)
     # Parsl looks for its own programs there, and finds them where no environment is activated, too.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -126,7 +129,7 @@ def _read_parsl(file: str) -> Any:
 
 
 @contextmanager
-def _open_dask(address: str, workers: int | None, limits: Limits) -> Iterator[Place]:
+def _open_dask(address: str, workers: int | None, limits: Limits, _: str) -> Iterator[Place]:
     client_type = _import("distributed", "distributed").Client
     given = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
     try:
@@ -148,7 +151,7 @@ def _open_dask(address: str, workers: int | None, limits: Limits) -> Iterator[Pl
 
 
 @contextmanager
-def _open_mpi(_: str, workers: int | None, limits: Limits) -> Iterator[Place]:
+def _open_mpi(_: str, workers: int | None, limits: Limits, __: str) -> Iterator[Place]:
     communicator = _import("mpi4py.MPI", "mpi4py").COMM_WORLD
     # Where mpi4py.futures was not asked to run the command, each process is a driver.
     if communicator.size == 1 or communicator.rank != 0:
@@ -174,13 +177,12 @@ def _place(pool: Executor, workers: int | None, limits: Limits) -> Place:
 @contextmanager
 def _ending(stop: Callable[[], object]) -> Iterator[None]:
     """Leave nothing waiting, and of this machine's nothing running, where the driver ends early."""
-    try:
-        yield
-    except BaseException:
-        stop()
-        raise
-    finally:
-        stop_processes()
+    with processes():
+        try:
+            yield
+        except BaseException:
+            stop()
+            raise
 
 
 def _cancelling(pool: Executor) -> AbstractContextManager[None]:
@@ -210,6 +212,11 @@ def _import(module: str, package: str) -> Any:
 
 def _count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _read_number(variable: str) -> int | None:
+    text = os.environ.get(variable, "")
+    return int(text) if text.isdecimal() else None
 
 
 def _find_gpus() -> list[str]:

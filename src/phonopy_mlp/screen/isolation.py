@@ -6,20 +6,22 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tqdm import tqdm
 
 from phonopy_mlp.errors import CalculatorError, PhonopyMlpError, SettingsError
+from phonopy_mlp.files import alone, check_folder
 from phonopy_mlp.registry import describe, get_calculator, keep_calculators
-from phonopy_mlp.screen.execution import execute, name_signal, read_outcome, write_outcome
+from phonopy_mlp.screen.execution import LOCK, execute, name_signal, read_outcome, write_outcome
 from phonopy_mlp.screen.task import Outcome, State, Task
 
 if TYPE_CHECKING:
@@ -82,6 +84,10 @@ class _EndedQuietlyError(Exception):
     """A process ended as if all were well, in the middle of a task."""
 
 
+class _StepError(Exception):
+    """An error of anybody's code, as text: its own class may not come through to another process."""
+
+
 def run_isolated(task: Task, limits: Limits, environment: Mapping[str, str]) -> Outcome:
     """Do a task in a process that this thread keeps for its tasks, and say what became of it.
 
@@ -95,6 +101,8 @@ def run_isolated(task: Task, limits: Limits, environment: Mapping[str, str]) -> 
         Variables of the process.
     """
     started = time.perf_counter()
+    if _ended.is_set():
+        return _tell_ended(task)
     worker = _workers.get(_key(limits))
     fresh = worker is None or not worker.pool.active
     try:
@@ -108,22 +116,36 @@ def run_isolated(task: Task, limits: Limits, environment: Mapping[str, str]) -> 
     try:
         return _do(task, worker, process, limits)
     except Exception as error:
-        if _workers.get(_key(limits)) is not worker:
-            return Outcome("lost", task.question, reason="its process was ended with the screening")
+        if _ended.is_set() or _workers.get(_key(limits)) is not worker:
+            _stop(_key(limits))
+            return _tell_ended(task)
         # Who knows in what state it is, if it still is.
         _stop(_key(limits))
-        if getattr(error, "exitcode", None) == TOO_MUCH_MEMORY and not fresh:
+        if _is_lack_of_memory(error) and not fresh:
             # Some of that memory was of other tasks.
             return run_isolated(task, limits, environment)
         state, reason = _explain(error, limits)
-    if (before := read_outcome(task)) is not None:
-        return before
-    outcome = Outcome(state, task.question, reason=reason, seconds=time.perf_counter() - started)
-    if state == "failed":
-        try:
-            write_outcome(task, outcome)
-        except PhonopyMlpError as error:
-            return Outcome("lost", task.question, reason=f"{reason}; {error}", seconds=outcome.seconds)
+        deadly = _is_lack_of_memory(error) or getattr(error, "exitcode", None) == -signal.SIGKILL
+    outcome = Outcome(state, task.question, reason=reason, seconds=time.perf_counter() - started, deadly=deadly)
+    return _keep(task, outcome)
+
+
+def _tell_ended(task: Task) -> Outcome:
+    return Outcome("lost", task.question, reason="its process was ended with the screening")
+
+
+def _keep(task: Task, outcome: Outcome) -> Outcome:
+    """Write what became of a task whose process did not, unless there is an answer, or another process seeks one."""
+    folder = Path(task.folder)
+    try:
+        check_folder(folder)
+        with alone(folder, LOCK):
+            if (before := read_outcome(task)) is not None:
+                return before
+            if outcome.state == "failed":
+                write_outcome(task, outcome)
+    except PhonopyMlpError as error:
+        return replace(outcome, state="lost", reason=f"{outcome.reason}; {error}")
     return outcome
 
 
@@ -153,14 +175,25 @@ def _describe(name: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _do(task: Task, worker: _Worker, process: int, limits: Limits) -> Outcome:
     try:
-        future: Future[Outcome] = worker.pool.schedule(execute, (task,), timeout=limits.seconds)
+        future: Future[Outcome] = worker.pool.schedule(_execute, (task,), timeout=limits.seconds)
     except RuntimeError as error:
         raise BrokenProcessPool(str(error)) from error
     return _wait(future, process)
 
 
+def _execute(task: Task) -> Outcome:
+    try:
+        return execute(task)
+    except (PhonopyMlpError, OSError, MemoryError):
+        raise
+    except Exception as error:  # of anybody's code
+        said = f"{type(error).__name__}: {error}".rstrip(": ")
+    # Out here, for some engines send what an error came from with it.
+    raise _StepError(said)
+
+
 def _wait(future: Future[_Result], process: int | None = None) -> _Result:
-    """Wait for what `stop_processes` may cancel, as long as the process that does it is there."""
+    """Wait for what `processes` may cancel, as long as the process that does it is there."""
     import psutil
 
     _running.add(future)
@@ -191,7 +224,9 @@ def _explain(error: Exception, limits: Limits) -> tuple[State, str]:
             # Ended from outside, or never begun.
             return "lost", said
         case MemoryError():
-            return "failed", "out of memory"
+            return "failed", str(error) or "out of memory"
+        case _StepError():
+            return "failed", str(error)
         case PhonopyMlpError():
             # Not of the structure: those are the command's, and have a status.
             return "lost", str(error)
@@ -203,7 +238,7 @@ def _explain(error: Exception, limits: Limits) -> tuple[State, str]:
 
 
 def _explain_status(status: int | None, limits: Limits) -> tuple[State, str]:
-    if status == TOO_MUCH_MEMORY:
+    if status == TOO_MUCH_MEMORY and limits.gibibytes is not None:
         return "failed", f"took more than {limits.gibibytes:g} GiB of memory"
     if status is None or status >= 0:
         return "failed", f"its process ended with status {status}"
@@ -212,6 +247,13 @@ def _explain_status(status: int | None, limits: Limits) -> tuple[State, str]:
         return "lost", f"its process was killed ({name}), by lack of memory perhaps"
     return "failed", f"its process crashed ({name})"
 
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or getattr(error, "exitcode", None) == TOO_MUCH_MEMORY
+
+
+_ended = threading.Event()
+"""That no process is to be started any more."""
 
 _workers: dict[tuple[int, Limits], _Worker] = {}
 _running: set[Future[Any]] = set()
@@ -242,8 +284,18 @@ def _stop(key: tuple[int, Limits]) -> None:
         worker.pool.join()
 
 
-def stop_processes() -> None:
-    """End the processes that were kept for tasks, and what they are at."""
+@contextmanager
+def processes() -> Iterator[None]:
+    """Have processes for tasks, and end them, and what they are at, with a block."""
+    _ended.clear()
+    try:
+        yield
+    finally:
+        _ended.set()
+        _stop_all()
+
+
+def _stop_all() -> None:
     for future in list(_running):
         future.cancel()
     for key in list(_workers):

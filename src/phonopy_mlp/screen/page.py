@@ -98,7 +98,7 @@ def _describe(row: Any, folder: Path) -> dict[str, Any]:
     if "heat_capacity_300K" in values and "primitive_atoms" in values:
         found["heat_per_atom"] = values["heat_capacity_300K"] / values["primitive_atoms"]
     report = folder / "tasks" / values["name"] / "phonons" / REPORT_FILE
-    if report.is_file():
+    if "phonons" in values["steps"].split(",") and report.is_file():
         found["report"] = os.path.relpath(report, folder).replace(os.sep, "/")
     return found
 

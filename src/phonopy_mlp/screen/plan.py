@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from phonopy_mlp.inputs import file_digest
 from phonopy_mlp.output import RELAXED_FILE, STABILISED_FILE
 from phonopy_mlp.provenance import PROVENANCE_FILE, plain
 from phonopy_mlp.screen.entries import Entry
+from phonopy_mlp.screen.stamps import Stamp, take_stamp
 from phonopy_mlp.screen.task import Task
 
 CHANGING: Mapping[str, str] = {"relax": RELAXED_FILE, "stabilise": STABILISED_FILE}
@@ -27,6 +28,9 @@ CHANGING: Mapping[str, str] = {"relax": RELAXED_FILE, "stabilise": STABILISED_FI
 
 USUAL_STEPS = ("relax", "stabilise", "phonons", "eos")
 STEPS = (*USUAL_STEPS, "elastic", "qha")
+
+_CONFIGURATION = "--config"
+"""Option whose value is the name of a file, whatever it looks like."""
 
 _CIRCUMSTANCES = ("versions", "device", "accelerated")
 """What a calculator says of where it computes."""
@@ -51,6 +55,8 @@ class Model:
         What it says of itself.
     digest : str or None
         Of its file.
+    stamp : Stamp or None
+        Of its file.
     """
 
     name: str
@@ -58,6 +64,7 @@ class Model:
     options: tuple[str, ...] = ()
     description: Mapping[str, Any] = field(default_factory=dict)
     digest: str | None = None
+    stamp: Stamp | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +81,15 @@ class Plan:
         That all steps take.
     files : mapping of str to str
         Digests of the files that words name, by the words.
+    stamps : tuple of Stamp
+        Of these files.
     """
 
     steps: tuple[str, ...]
     options: Mapping[str, tuple[str, ...]]
     model: Model
     files: Mapping[str, str]
+    stamps: tuple[Stamp, ...] = ()
 
     def words(self, step: str) -> tuple[str, ...]:
         """Return the command line of a step, but for the structure."""
@@ -106,7 +116,7 @@ class Plan:
     def task(self, entry: Entry, step: str, structure: Path, folder: Path) -> Task:
         """Return the task of a step on a structure, to be done in a folder of the screening's."""
         where = folder / entry.name / step
-        digest = hashlib.sha256(json.dumps([self.questions()[step], entry.digest]).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps([self.questions()[step], entry.digest], sort_keys=True).encode()).hexdigest()
         return Task(
             name=entry.name,
             step=step,
@@ -116,6 +126,7 @@ class Plan:
             question=f"sha256:{digest}",
             record=PROVENANCE_FILE if step == "phonons" else f"phonopy_mlp-{step}.yaml",
             result=CHANGING.get(step, ""),
+            stamps=tuple(each for each in (entry.stamp, self.model.stamp, *self.stamps) if each is not None),
         )
 
 
@@ -145,9 +156,12 @@ def make_plan(steps: Sequence[str], options: Mapping[str, str], model: Model) ->
     if idle := [step for step in options if step not in steps]:
         raise SettingsError(f"Options of {', '.join(idle)}", "that is not among the steps", "Add it, or leave them out")
     words = {step: expand(_split(step, text), _command(step)) for step, text in options.items()}
-    found = {step: tuple(map(_find_file, own)) for step, own in words.items()}
-    files = {word: file_digest(path) for own in found.values() for word, path in own if path is not None}
-    plan = Plan(tuple(steps), {step: tuple(word for word, _ in own) for step, own in found.items()}, model, files)
+    found = {step: tuple(_find_files(own)) for step, own in words.items()}
+    named = {word: paths for own in found.values() for word, paths in own if paths}
+    stamps = tuple(take_stamp(path) for paths in named.values() for path in paths)
+    files = {word: ",".join(map(file_digest, paths)) for word, paths in named.items()}
+    final = {step: tuple(word for word, _ in own) for step, own in found.items()}
+    plan = Plan(tuple(steps), final, model, files, stamps)
     for step in steps:
         _check(step, plan.words(step))
     return plan
@@ -157,12 +171,23 @@ def _command(step: str) -> str:
     return "run" if step == "phonons" else step
 
 
-def _find_file(word: str) -> tuple[str, Path | None]:
-    """Return a word of a command line as it is understood in any folder, and the file that it names, if it does."""
-    option, equals, value = word.rpartition("=") if word.startswith("-") else ("", "", word)
-    path = Path(value)
-    if (path.suffix or len(path.parts) > 1) and is_file(path):
-        return f"{option}{equals}{path.resolve()}", path.resolve()
+def _find_files(words: Sequence[str]) -> Iterator[tuple[str, Sequence[Path]]]:
+    """Yield words of a command line as they are understood in any folder, and the files that each names."""
+    before = ""
+    for word in words:
+        option, equals, value = word.rpartition("=") if word.startswith("-") else ("", "", word)
+        whole = _CONFIGURATION in (before, option)
+        named = [_find_file(part, anyhow=whole) for part in ([value] if whole else value.split(","))]
+        known = [path for _, path in named if path is not None]
+        yield f"{option}{equals}{','.join(part for part, _ in named)}", known
+        before = word
+
+
+def _find_file(word: str, *, anyhow: bool) -> tuple[str, Path | None]:
+    path = Path(word)
+    # Words of other meaning may be names of files as well, but look like none.
+    if (anyhow or path.suffix or len(path.parts) > 1) and is_file(path):
+        return str(path.resolve()), path.resolve()
     return word, None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from phonopy_mlp.files import alone, check_folder
+from phonopy_mlp.screen.agreement import agree
 from phonopy_mlp.screen.driver import screen
 from phonopy_mlp.screen.entries import TASKS, find_structures, read_entries
 from phonopy_mlp.screen.executors import open_executor
@@ -59,7 +60,7 @@ def run_screening(
     StructureError
         There are no structures, or two of one name.
     SettingsError
-        The database has results that were made otherwise, or the executor cannot be started.
+        There are results that were made otherwise, or of another folder, or the executor cannot be started.
     OutputError
         Another screening is at work in the folder, or it, or the database, cannot be written.
     """
@@ -68,7 +69,7 @@ def run_screening(
     with alone(folder, LOCK):
         structures = find_structures(sources, folder)
         store = Store(database)
-        store.agree(plan.questions())
+        agree(store, folder, plan.questions())
         progress = Progress(len(structures), folder / STATUS_FILE)
 
         def finish(result: Result, *, computed: bool) -> None:
@@ -79,7 +80,7 @@ def run_screening(
                 progress.finish(result.state, computed=computed)
 
         try:
-            with open_executor(executor, workers, limits) as place:
+            with open_executor(executor, workers, limits, device=plan.model.device) as place:
                 screen(
                     read_entries(structures),
                     plan,

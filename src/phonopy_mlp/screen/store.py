@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ from phonopy_mlp.screen.task import Outcome, State, Value
 from phonopy_mlp.structures import bare, parse_structure
 
 FILES, SERVERS = ".db", "postgresql://"
+
+FLAGS = ("doubtful", "domain")
+"""Values of which a row has those of all steps."""
 
 UNFINISHED = "unfinished"
 """State of a structure in the database, of which some steps are still to be done."""
@@ -114,45 +117,30 @@ class Store:
         # Its keys have no index: a question for each structure would take longer the more there are.
         self._rows: dict[str, int] | None = None
 
-    def agree(self, questions: Mapping[str, Any]) -> None:
-        """Remember what decides the results of each step, which must be what it was before.
+    @property
+    def agreement(self) -> Any:
+        """What `agreement.agree` has written, or None.
 
         Raises
         ------
         SettingsError
-            It is not, or a step is missing, whose results would go.
+            It cannot be read.
         OutputError
-            The database cannot be written.
+            It cannot be written.
         """
-        metadata, asked = self._read_metadata(), plain(questions)
-        before = metadata.get(_METADATA, {})
-        if missing := [step for step in before if step not in asked]:
-            raise SettingsError(
-                f"'{self.where}' has results of {', '.join(missing)}, too",
-                "they would not be in it any more",
-                "Name these steps as well, which are not done again, or give another database",
-            )
-        for step, question in asked.items():
-            if before.get(step, question) != question:
-                differing = (key for key, value in question.items() if before[step].get(key) != value)
-                apart = "; ".join(
-                    f"{key}: {_find_difference(before[step].get(key), question[key])}" for key in differing
-                )
-                raise SettingsError(
-                    f"'{self.where}' has results of '{step}' that were made otherwise",
-                    apart,
-                    "Give the same options, or another database",
-                )
+        return self._read_metadata().get(_METADATA)
+
+    @agreement.setter
+    def agreement(self, content: Mapping[str, Any]) -> None:
+        metadata = self._read_metadata()
         with _writing(self.where):
-            self._database.metadata = {**metadata, _METADATA: {**before, **asked}}
+            self._database.metadata = {**metadata, _METADATA: content}
 
     def _read_metadata(self) -> dict[str, Any]:
         try:
-            metadata = dict(self._database.metadata)
-            _check_questions(metadata.get(_METADATA, {}))
+            return dict(self._database.metadata)
         except Exception as error:  # of SQLite, of a server, of what is in its columns
             raise self._unreadable(error) from error
-        return metadata
 
     def _unreadable(self, error: Exception) -> SettingsError:
         return SettingsError(
@@ -213,40 +201,56 @@ def make_row(result: Result, *, finished: bool) -> tuple[Atoms, dict[str, Value]
     finished : bool
         Whether no step is left to do.
     """
-    try:
-        atoms = bare(parse_structure(result.structure))
-    except StructureError:
-        # Its first step says why.
-        atoms = Atoms()
+    atoms = _read_atoms(result)
     values: dict[str, Value] = {"name": result.entry.name, "state": result.state if finished else UNFINISHED}
     values["steps"] = ",".join(step for step, outcome in result.steps.items() if outcome.state == "done") or "none"
     for step, outcome in result.steps.items():
-        values |= outcome.values
+        values |= {name: value for name, value in outcome.values.items() if name not in FLAGS}
         values[f"{step}_seconds"] = round(outcome.seconds, 3)
         if outcome.state != "done":
-            reason = outcome.reason if is_word(outcome.reason) else f"'{outcome.reason}'"
-            values |= {"failed_step": step, "error": reason}
+            reason = _clean(outcome.reason)
+            values |= {"failed_step": step, "error": reason if is_word(reason) else f"'{reason}'"}
+    values |= _gather_flags(result)
     energy = values.pop("energy_at_minimum", None)
     if energy is not None:
         atoms.calc = SinglePointCalculator(atoms, energy=energy)
     data = {
-        "input": {"file": str(result.entry.path), "digest": result.entry.digest},
-        "steps": {step: plain(asdict(outcome)) for step, outcome in result.steps.items()},
+        "input": {"file": _clean(str(result.entry.path)), "digest": _clean(result.entry.digest)},
+        "steps": {
+            step: plain(asdict(replace(outcome, reason=_clean(outcome.reason))))
+            for step, outcome in result.steps.items()
+        },
     }
     return atoms, values, data
 
 
-def _check_questions(questions: Any) -> None:
-    if not (isinstance(questions, Mapping) and all(isinstance(each, Mapping) for each in questions.values())):
-        raise TypeError(f"its '{_METADATA}' is not what a screening writes")
+def _read_atoms(result: Result) -> Atoms:
+    first = next(iter(result.steps.values()), None)
+    if first is not None and first.deadly:
+        # What took its process may take this one, too.
+        return Atoms()
+    try:
+        return bare(parse_structure(result.structure))
+    except StructureError:
+        # Its first step says why.
+        return Atoms()
 
 
-def _find_difference(before: Any, now: Any) -> str:
-    """Say where two nested values differ, in a few words."""
-    if isinstance(before, Mapping) and isinstance(now, Mapping):
-        apart = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-        return ", ".join(f"{key} {before.get(key)!r}, now {now.get(key)!r}" for key in apart)
-    return f"{before!r}, now {now!r}"
+def _gather_flags(result: Result) -> dict[str, Value]:
+    """Return what any step has found: checks with the step that they are of, and kinds of findings."""
+    found: dict[str, dict[str, None]] = {}
+    for step, outcome in result.steps.items():
+        for flag in FLAGS:
+            if flag in outcome.values:
+                words = [word for word in str(outcome.values[flag]).split(",") if word]
+                named = [f"{step}:{word}" for word in words] if flag == "doubtful" else words
+                found.setdefault(flag, {}).update(dict.fromkeys(named))
+    return {flag: ",".join(words) for flag, words in found.items()}
+
+
+def _clean(text: str) -> str:
+    """Return a text without what databases refuse: control characters, and halves of others."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from phonopy_mlp.screen.stamps import Stamp
+
 State = Literal["done", "failed", "lost"]
 """``failed`` is the answer of the step itself or of what it did to its process; ``lost`` is no answer at all, as from
 a worker that was killed, and is asked for again."""
@@ -38,6 +40,8 @@ class Task:
         Name of its provenance file.
     result : str
         Name of the file of the structure that it ends with; empty where that is the one it starts from.
+    stamps : tuple of Stamp
+        Of what was given to the screening, and must be what its digests are of.
     """
 
     name: str
@@ -46,9 +50,9 @@ class Task:
     folder: str
     words: tuple[str, ...]
     question: str
-
     record: str
     result: str
+    stamps: tuple[Stamp, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -76,7 +80,9 @@ class Outcome:
     record : mapping
         Of the run, as in its provenance file.
     files : mapping of str to str
-        Digests of the files of large arrays, by their names in the task's folder.
+        Digests of its files that others build upon, or are large, by their names in the task's folder.
+    deadly : bool
+        Whether it took its process with it, other than by its time.
     """
 
     state: State
@@ -87,6 +93,7 @@ class Outcome:
     values: Mapping[str, Value] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    deadly: bool = False
 
 
 def check_outcome(outcome: Outcome) -> None:
@@ -96,6 +103,7 @@ def check_outcome(outcome: Outcome) -> None:
     if (
         outcome.state not in get_args(State)
         or not isinstance(outcome.seconds, int | float)
+        or not isinstance(outcome.deadly, bool)
         or not all(isinstance(table, Mapping) for table in tables)
         or not all(isinstance(value, get_args(Value)) for value in outcome.values.values())
         or not all(isinstance(word, str) for word in words)

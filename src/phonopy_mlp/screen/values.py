@@ -25,11 +25,9 @@ def find_values(step: str, record: Mapping[str, Any], folder: Path) -> dict[str,
     """
     steps = record.get("steps") or {}
     found = dict(_FINDERS[step](record, folder))
-    health: dict[str, Mapping[str, Any]] = {}
-    for entry in steps.values():
-        health |= entry.get("health") or {}
+    health = [check for entry in steps.values() for check in (entry.get("health") or {}).items()]
     if health:
-        found["doubtful"] = ",".join(sorted(name for name, check in health.items() if not check["sound"]))
+        found["doubtful"] = ",".join(sorted({name for name, check in health if not check["sound"]}))
     domain = record.get("domain")
     if domain is not None:
         found["domain"] = ",".join(sorted({finding["kind"] for finding in domain["findings"]}))

@@ -1,7 +1,9 @@
 """The engine against mace itself, and linear response against differences of forces and mace's own Hessian."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -42,6 +44,12 @@ VARIANTS = {
     "no products": replace(SMALL, correlation=(1, 1), interaction_cls_first=RESIDUAL),
     "deep radial network": replace(SMALL, radial_MLP=(4,) * 11, interaction_cls_first=RESIDUAL),
 }
+
+
+@cache
+def variant(name: str, r_max: float | None = None) -> torch.nn.Module:
+    """Return the model of an architecture, which takes half a second to make; nobody changes it."""
+    return make_module(VARIANTS[name] if r_max is None else replace(VARIANTS[name], r_max=r_max))
 
 
 def small_crystal() -> Atoms:
@@ -116,20 +124,20 @@ def assert_same(engine: Engine, module: torch.nn.Module, atoms: Atoms, head: str
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_it_is_mace_for_every_architecture_it_knows(name: str, backend: Backend) -> None:
-    module = make_module(VARIANTS[name])
+    module = variant(name)
     for number, head in enumerate(VARIANTS[name].heads):
         assert_same(Engine(module, number, backend=backend), module, small_crystal(), head)
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_it_is_mace_for_every_kind_of_structure(name: str, backend: Backend) -> None:
-    module = make_module(VARIANTS["as MACE-MP-0b"])
+    module = variant("as MACE-MP-0b")
     assert_same(Engine(module, backend=backend), module, STRUCTURES[name])
 
 
 def test_open_axes_may_point_anywhere(backend: Backend) -> None:
     """mace itself, whose own cell is flat here, ends with "Zero cell volume" or never."""
-    engine = Engine(make_module(VARIANTS["as MACE-MP-0b"]), backend=backend)
+    engine = Engine(variant("as MACE-MP-0b"), backend=backend)
     slab = small_crystal()
     slab.center(vacuum=4.0, axis=2)
     wire = slab[[0, 1]]
@@ -277,7 +285,7 @@ def test_threads_share_the_work_and_change_nothing() -> None:
 
 
 def test_little_memory_changes_nothing() -> None:
-    atoms, module = small_crystal(), make_module(VARIANTS["as MACE-MP-0b"])
+    atoms, module = small_crystal(), variant("as MACE-MP-0b")
     little, much = (Engine(module, backend="pytorch", memory=memory) for memory in (100_000, None))
     assert_allclose(little.evaluate(atoms).forces, much.evaluate(atoms).forces, atol=1e-12)
     a, b = (engine.atom_response(atoms, 0, np.eye(3))[2] for engine in (little, much))
@@ -308,13 +316,13 @@ def test_tables_of_receivers_stay_within_memory(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(operations._Places, "spread", recording)
     lump = small_crystal() * (3, 3, 1)  # its corners have few neighbours
     lump.pbc = False
-    Engine(make_module(VARIANTS["as MACE-MP-0b"]), backend="pytorch", memory=memory).atom_response(lump, 0, np.eye(3))
+    Engine(variant("as MACE-MP-0b"), backend="pytorch", memory=memory).atom_response(lump, 0, np.eye(3))
     assert max(count for count, _ in made) > 1
     assert all(count == 1 or size <= memory for count, size in made)
 
 
 def test_neighbour_lists_are_used_again_until_an_atom_has_moved_half_the_skin() -> None:
-    module = make_module(VARIANTS["as MACE-MP-0b"])
+    module = variant("as MACE-MP-0b")
     engine, atoms = Engine(module), small_crystal()
     model, neighbours = engine.model(atoms.numbers), NeighbourList()
     neighbours.update(model, atoms)
@@ -360,7 +368,7 @@ def differences(engine: Engine, atoms: Atoms, displacement: np.ndarray, step: fl
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_response_is_the_derivative_of_the_forces(name: str, backend: Backend) -> None:
-    engine, atoms = Engine(make_module(VARIANTS[name]), backend=backend), small_crystal()
+    engine, atoms = Engine(variant(name), backend=backend), small_crystal()
     displacement = np.random.default_rng(5).standard_normal((len(atoms), 3))
     (response,) = engine.force_response(atoms, displacement[None])
     assert_allclose(response, differences(engine, atoms, displacement), atol=1e-7 * np.abs(response).max())
@@ -368,7 +376,7 @@ def test_the_response_is_the_derivative_of_the_forces(name: str, backend: Backen
 
 @pytest.mark.parametrize("name", [name for name in STRUCTURES if name != "no neighbours"])
 def test_the_response_holds_for_every_kind_of_structure(name: str, backend: Backend) -> None:
-    engine, atoms = Engine(make_module(VARIANTS["as MACE-MP-0b"]), backend=backend), STRUCTURES[name]
+    engine, atoms = Engine(variant("as MACE-MP-0b"), backend=backend), STRUCTURES[name]
     displacement = np.random.default_rng(5).standard_normal((len(atoms), 3))
     (response,) = engine.force_response(atoms, displacement[None])
     scale = max(np.abs(response).max(), 1e-3)
@@ -383,7 +391,7 @@ def test_the_response_is_maces_own_hessian(name: str, head: int, backend: Backen
         loaded = load("mini")
         module, title = loaded.module, loaded.heads[head]
     else:
-        module, title = make_module(VARIANTS[name]), VARIANTS[name].heads[head]
+        module, title = variant(name), VARIANTS[name].heads[head]
     atoms = small_crystal()
     hessian = mace(module, atoms, title).get_hessian(atoms).reshape(3 * len(atoms), 3 * len(atoms))
     unit = np.eye(3 * len(atoms)).reshape(-1, len(atoms), 3)
@@ -406,21 +414,21 @@ def assert_folds(engine: Engine, atoms: Atoms, index: int, repeat: tuple[int, ..
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_infinite_crystal_folds_onto_any_supercell(name: str, backend: Backend) -> None:
-    engine, atoms = Engine(make_module(replace(VARIANTS[name], r_max=3.0)), backend=backend), small_crystal()
+    engine, atoms = Engine(variant(name, 3.0), backend=backend), small_crystal()
     for repeat in ((1, 1, 1), (2, 1, 3)):
         assert_folds(engine, atoms, 1, repeat)
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_the_infinite_crystal_of_every_kind_of_structure_folds(name: str, backend: Backend) -> None:
-    engine, atoms = Engine(make_module(VARIANTS["as MACE-MP-0b"]), backend=backend), STRUCTURES[name]
+    engine, atoms = Engine(variant("as MACE-MP-0b"), backend=backend), STRUCTURES[name]
     for repeat in ((1, 1, 1), tuple(2 if periodic else 1 for periodic in atoms.pbc)):
         assert_folds(engine, atoms, len(atoms) - 1, repeat)
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_the_force_constants_of_the_infinite_crystal_are_symmetric(name: str, backend: Backend) -> None:
-    engine, atoms = Engine(make_module(VARIANTS["as MACE-MP-0b"]), backend=backend), STRUCTURES[name]
+    engine, atoms = Engine(variant("as MACE-MP-0b"), backend=backend), STRUCTURES[name]
     found = {}
     for index in range(len(atoms)):
         atom, cell, response = engine.atom_response(atoms, index, np.eye(3))
@@ -435,7 +443,7 @@ def test_the_force_constants_of_the_infinite_crystal_are_symmetric(name: str, ba
 def test_any_number_of_directions_is_computed_a_few_at_a_time(
     backend: Backend, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, atoms = Engine(make_module(VARIANTS["as MACE-MP-0b"]), backend=backend), small_crystal()
+    engine, atoms = Engine(variant("as MACE-MP-0b"), backend=backend), small_crystal()
     copies = []
 
     def recording(cluster: Cluster, count: int) -> tuple[Cluster, torch.Tensor]:
@@ -456,10 +464,10 @@ def test_any_number_of_directions_is_computed_a_few_at_a_time(
 
 
 @pytest.mark.parametrize(
-    "accelerated", [Engine(make_module()), MaceMOF("mini", device="cpu")], ids=["engine", "MaceMOF"]
+    "make", [lambda: Engine(make_module()), lambda: MaceMOF("mini", device="cpu")], ids=["engine", "MaceMOF"]
 )
-def test_a_displacement_that_is_none_is_refused(accelerated: Engine | MaceMOF) -> None:
-    atoms = small_crystal()
+def test_a_displacement_that_is_none_is_refused(make: Callable[[], Engine | MaceMOF]) -> None:
+    accelerated, atoms = make(), small_crystal()
     for shape in ((3,), (1, 1, 3), (3, 2)):
         with pytest.raises(DisplacementError, match="Directions of shape"):
             accelerated.atom_response(atoms, 0, np.ones(shape))

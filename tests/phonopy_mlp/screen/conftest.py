@@ -9,8 +9,10 @@ import pytest
 from ase.build import bulk
 from ase.io import write
 from distributions import write_distribution
+from numpy.testing import assert_allclose
 
 from phonopy_mlp.cli.main import main
+from phonopy_mlp.registry import describe, get_calculator
 
 _FACTORY = """
 import os
@@ -54,6 +56,9 @@ def moody(*, device, dtype):
     if "MOODY_LOG" in os.environ:
         with open(os.environ["MOODY_LOG"], "a") as file:
             file.write(f"{os.getpid()}\\n")
+    if "MOODY_PARENTS" in os.environ:
+        with open(os.environ["MOODY_PARENTS"], "a") as file:
+            file.write(f"{os.getppid()}\\n")
     return Moody()
 """
 
@@ -68,33 +73,50 @@ def moody_site(tmp_path_factory):
 def place(moody_site, monkeypatch, tmp_path):
     """Work in an empty folder, where the calculator is known to all processes."""
     monkeypatch.syspath_prepend(str(moody_site))
+    # A process for that alone is tried in test_processes.py.
+    monkeypatch.setattr(
+        "phonopy_mlp.cli.screen.describe_calculator", lambda name, settings: describe(get_calculator(name, **settings))
+    )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(moody_site), *sys.path]))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-OPTIONS = ["--mlp", "moody", "--db", "r.db", "--steps", "relax,phonons", "--workers", "2"]
-SETS = ["--set", "relax", "--relax-fmax 1e-3", "--set", "phonons", "--dim 2 2 2 --mesh 3 3 3"]
+OPTIONS = ["--mlp", "moody", "--db", "r.db", "--workers", "2"]
+SET_RELAX = ["--set", "relax", "--relax-fmax 1e-3"]
+SET_PHONONS = ["--set", "phonons", "--dim 2 2 2 --mesh 3 3 3"]
+BOTH = ["--steps", "relax,phonons", *SET_RELAX, *SET_PHONONS]
+RELAX = ["--steps", "relax", *SET_RELAX]
 
 
 def make_metals(folder, *symbols):
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for symbol in symbols:
         write(folder / f"{symbol}.cif", bulk(symbol, cubic=True))
 
 
 def screen(*more):
-    return main(["screen", "cifs", *OPTIONS, *SETS, *map(str, more)])
+    """Screen by relaxation and phonons."""
+    return main(["screen", "cifs", *OPTIONS, *BOTH, *map(str, more)])
 
 
-def start(*more):
+def relax(*more):
+    """Screen by relaxation alone."""
+    return main(["screen", "cifs", *OPTIONS, *RELAX, *map(str, more)])
+
+
+def start(*words):
     """Screen in a process of its own."""
     code = "import sys; from phonopy_mlp.cli.main import main; sys.exit(main())"
-    words = [sys.executable, "-c", code, "screen", "cifs", *OPTIONS, *SETS, *map(str, more)]
+    words = [sys.executable, "-c", code, "screen", "cifs", *OPTIONS, *words]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def wait_for(condition, seconds=60):
+LONG = 600
+"""Seconds within which anything ends, on any machine."""
+
+
+def wait_for(condition, seconds=LONG):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "nothing came of it"
@@ -110,3 +132,17 @@ def read_rows(database="r.db"):
         values = {key: value for key, value in row.key_value_pairs.items() if not key.endswith("_seconds")}
         found[row.name] = (row.toatoms(), values, row.data)
     return found
+
+
+def assert_same(found, expected):
+    """Compare two rows of one structure."""
+    assert found[1] == expected[1]
+    assert_allclose(found[0].positions, expected[0].positions, atol=0)
+    assert_allclose(found[0].cell.array, expected[0].cell.array, atol=0)
+    assert found[2]["input"] == expected[2]["input"]
+    for step, outcome in expected[2]["steps"].items():
+        other = found[2]["steps"][step]
+        for key in ("state", "question", "reason", "values"):
+            assert other[key] == outcome[key]
+        large = "force_constants.hdf5"
+        assert other["files"].get(large) == outcome["files"].get(large)

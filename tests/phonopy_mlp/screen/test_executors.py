@@ -4,14 +4,19 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from ase.build import bulk
+from ase.io import write
+from distributed import Client
 
-from phonopy_mlp.screen.executors import open_executor
+from phonopy_mlp.screen.executors import Place, open_executor
 from phonopy_mlp.screen.isolation import Limits
+from phonopy_mlp.screen.task import Outcome
 
-from .conftest import OPTIONS, SETS, make_metals, read_rows, screen, wait_for
+from .conftest import LONG, OPTIONS, RELAX, assert_same, make_metals, read_rows, relax, wait_for
 
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
@@ -35,19 +40,92 @@ config = Config(
 """
 
 
-def check(capsys):
-    """Look at a screening of metals, of which one kills its process."""
-    assert "2 done, 1 failed, 0 lost" in capsys.readouterr().out
-    rows = read_rows()
-    assert rows["Ni"][1]["error"] == "its process ended with status 7"
-    assert {rows[name][1]["state"] for name in ("Cu", "Al")} == {"done"}
-
-
-def test_parsl(place, capfd):
+@pytest.fixture
+def metals(place, monkeypatch):
+    """Metals, of which one kills its process, and how long others take there."""
     make_metals(place / "cifs", "Cu", "Al", "Ni")
-    (place / "config.py").write_text(PARSL)
-    assert screen("--executor", "parsl:config.py") == 1
-    check(capfd)
+    write(place / "cifs" / "copper.cif", bulk("Cu"))
+    monkeypatch.setenv("MOODY_PARENTS", str(place / "parents"))
+    monkeypatch.setenv("MOODY_SECONDS", "0.1")
+    return place
+
+
+def check(capsys, monkeypatch):
+    """Compare what an engine did with what local processes do; two of its workers had one each."""
+    assert "3 done, 1 failed, 0 lost" in capsys.readouterr().out
+    own = {int(line) for line in Path("parents").read_text().split()} - {os.getpid(), os.getppid()}
+    assert len(own) >= 2
+    monkeypatch.setenv("MOODY_SECONDS", "0")
+    assert relax("--db", "local.db") == 1
+    found, expected = read_rows(), read_rows("local.db")
+    assert set(found) == set(expected) == {"Cu", "Al", "Ni", "copper"}
+    for name in found:
+        assert_same(found[name], expected[name])
+    assert found["Ni"][1]["error"] == "its process ended with status 7"
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Have local tasks tell the GPU and the threads of their process, in place of being done."""
+
+    def tell(task, limits, environment):
+        found = {**environment, "threads": os.environ["OMP_NUM_THREADS"]}
+        return Outcome("done", task, values=found)
+
+    monkeypatch.setattr("phonopy_mlp.screen.executors.run_isolated", tell)
+    monkeypatch.setattr("phonopy_mlp.screen.executors._count_cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+
+    def ask(workers, device="auto"):
+        with open_executor("local", workers, Limits(), device=device) as place:
+            futures = [place.submit(str(k)) for k in range(40)]
+            return place.ahead // 2, [dict(future.result().values) for future in futures]
+
+    return ask
+
+
+def test_workers_do_not_fight_for_cores(told, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert told(None) == (8, [{"threads": "1"}] * 40)
+    assert told(2) == (2, [{"threads": "4"}] * 40)
+    assert told(20) == (20, [{"threads": "1"}] * 40)
+    assert "OMP_NUM_THREADS" not in os.environ
+    # Fewer are somebody's wish.
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert told(2) == (2, [{"threads": "2"}] * 40)
+    monkeypatch.setenv("OMP_NUM_THREADS", "16")
+    assert told(2) == (2, [{"threads": "4"}] * 40)
+
+
+def test_each_gpu_has_a_worker(told, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5")
+    count, found = told(None)
+    assert count == 2
+    assert {each["CUDA_VISIBLE_DEVICES"] for each in found} <= {"3", "GPU-5"}
+    assert told(None, device="cpu") == (8, [{"threads": "1"}] * 40)
+    assert told(4)[0] == 4
+
+
+def test_an_engine_that_takes_no_more_tasks_loses_them(place, monkeypatch, capsys):
+    make_metals(place / "cifs", "Cu", "Al")
+
+    @contextmanager
+    def open_closed(*_, **__):
+        def refuse(task):
+            raise RuntimeError("cannot schedule new futures after shutdown")
+
+        yield Place(refuse, 2)
+
+    monkeypatch.setattr("phonopy_mlp.screen.run.open_executor", open_closed)
+    assert relax() == 1
+    assert "0 done, 0 failed, 2 lost" in capsys.readouterr().out
+    assert "cannot schedule new futures" in read_rows()["Cu"][1]["error"]
+
+
+def test_parsl(metals, capfd, monkeypatch):
+    Path("config.py").write_text(PARSL)
+    assert relax("--executor", "parsl:config.py") == 1
+    check(capfd, monkeypatch)
 
 
 @pytest.fixture
@@ -64,19 +142,22 @@ def dask(place, monkeypatch, request):
             ["worker", "--nworkers", "2", "--nthreads", "1", "--no-dashboard", "--scheduler-file", str(file)],
         )
     ]
-    wait_for(lambda: file.exists() and (place / "dask.log").read_text().count("Starting established connection") >= 3)
-    yield file
-    for process in reversed(processes):
-        process.terminate()
-        process.wait()
-    log.close()
+    try:
+        wait_for(file.exists)
+        with Client(scheduler_file=str(file), timeout=LONG) as client:
+            client.wait_for_workers(2, timeout=LONG)
+        yield file
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+            process.wait()
+        log.close()
 
 
 @pytest.mark.parametrize("dask", ["False"], indirect=True)
-def test_dask(place, dask, capsys):
-    make_metals(place / "cifs", "Cu", "Al", "Ni")
-    assert screen("--executor", f"dask:{dask}") == 1
-    check(capsys)
+def test_dask(metals, dask, capsys, monkeypatch):
+    assert relax("--executor", f"dask:{dask}") == 1
+    check(capsys, monkeypatch)
     # An early end is told as what it is.
     with pytest.raises(OSError, match="no room"), open_executor(f"dask:{dask}", None, Limits()):
         raise OSError("no room")
@@ -85,22 +166,21 @@ def test_dask(place, dask, capsys):
 @pytest.mark.parametrize("dask", ["True"], indirect=True)
 def test_dask_workers_that_may_start_nothing_are_refused(place, dask, capsys):
     make_metals(place / "cifs", "Cu")
-    assert screen("--executor", f"dask:{dask}") == 2
+    assert relax("--executor", f"dask:{dask}") == 2
     assert "Start them with the variable DASK_DISTRIBUTED__WORKER__DAEMON=False" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(shutil.which("mpiexec", path=PATH) is None, reason="there is no mpiexec")
-def test_mpi(place, capfd):
-    make_metals(place / "cifs", "Cu", "Al", "Ni")
+def test_mpi(metals, capfd, monkeypatch):
     run = ["mpiexec", "-n", "3", sys.executable, "-m", "mpi4py.futures", "-m", "phonopy_mlp"]
-    command = [*run, "screen", "cifs", *OPTIONS, *SETS, "--executor", "mpi"]
-    assert subprocess.run(command, env={**os.environ, "PATH": PATH}, check=False).returncode == 1
-    check(capfd)
+    command = [*run, "screen", "cifs", *OPTIONS, *RELAX, "--executor", "mpi"]
+    assert subprocess.run(command, env={**os.environ, "PATH": PATH}, check=False, timeout=LONG).returncode == 1
+    check(capfd, monkeypatch)
 
 
 def test_mpi_without_workers_is_refused(place, capsys):
     make_metals(place / "cifs", "Cu")
-    assert screen("--executor", "mpi") == 2
+    assert relax("--executor", "mpi") == 2
     assert "mpiexec -n 5 python -m mpi4py.futures -m phonopy_mlp screen" in capsys.readouterr().err
 
 
@@ -122,5 +202,5 @@ def test_what_cannot_be_started_is_said(options, message, place, capsys, monkeyp
     make_metals(place / "cifs", "Cu")
     (place / "empty.py").touch()
     (place / "wrong.py").write_text("nonsense")
-    assert screen(*options) == 2
+    assert relax(*options) == 2
     assert message in capsys.readouterr().err

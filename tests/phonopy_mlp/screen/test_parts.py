@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ase.build import bulk
 from ase.db import connect
@@ -10,9 +11,10 @@ from ase.io import write
 from phonopy_mlp.cli.main import main
 from phonopy_mlp.errors import SettingsError, StructureError
 from phonopy_mlp.screen.entries import Entry, find_structures, read_entries
-from phonopy_mlp.screen.plan import Model, make_plan
+from phonopy_mlp.screen.plan import Model, _find_files, make_plan
 from phonopy_mlp.screen.store import Result, Store, make_row
 from phonopy_mlp.screen.task import Outcome
+from phonopy_mlp.screen.values import find_values
 
 from .conftest import OPTIONS, make_metals, screen
 
@@ -38,7 +40,7 @@ def test_structures_come_from_folders_lists_files_and_databases(tmp_path):
 
 def test_names_are_fit_for_folders_and_databases(tmp_path):
     make_metals(tmp_path / "cifs", "Cu")
-    for name in ("12", "1e5", "a b;c", "..."):
+    for name in ("12", "1e5", "a b;c", "_._"):
         (tmp_path / "cifs" / "Cu.cif").with_name(f"{name}.cif").write_bytes((tmp_path / "cifs/Cu.cif").read_bytes())
     assert list(find_structures([tmp_path / "cifs"], tmp_path)) == [
         "Cu",
@@ -47,6 +49,16 @@ def test_names_are_fit_for_folders_and_databases(tmp_path):
         "structure_12",
         "structure_1e5",
     ]
+
+
+def test_files_of_another_screening_and_hidden_ones_are_no_structures(place):
+    make_metals(place, "Cu")
+    assert main(["screen", ".", *OPTIONS, "--steps", "relax"]) == 0
+    (place / "._Cu.cif").write_bytes(b"\0")
+    make_metals(place / ".hidden", "Al")
+    # A folder that only looks like one of a screening is searched.
+    make_metals(place / "mine" / "tasks", "Ag")
+    assert sorted(find_structures([place], place / "another")) == ["Cu", "mine_tasks_Ag"]
 
 
 def test_what_is_not_there_or_not_clear_is_refused(tmp_path):
@@ -100,6 +112,65 @@ def test_files_that_options_name_are_found_from_everywhere_and_decide(tmp_path, 
     assert second.questions()["phonons"] != first.questions()["phonons"]
     Path("own.yaml").write_text("relax-fmax: 0.2\n")
     assert ask().questions()["relax"] != first.questions()["relax"]
+
+
+def test_files_without_a_suffix_and_lists_of_files_are_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("conf", "auto", "a.json", "b.json"):
+        Path(name).write_text("MESH = 5 5 5\n")
+    plan = make_plan(["phonons"], {"phonons": "--dim 2 2 2 --config conf --band auto"}, Model("emt", "cpu"))
+    words = plan.words("phonons")
+    assert words[words.index("--config") + 1] == str(tmp_path / "conf")
+    assert words[words.index("--band") + 1] == "auto"
+    assert [Path(stamp.path).name for stamp in plan.stamps] == ["conf"]
+    found = dict(_find_files(["--committee", "a.json,mini,b.json"]))
+    (paths,) = (paths for paths in found.values() if paths)
+    assert [path.name for path in paths] == ["a.json", "b.json"]
+    assert list(found)[1] == f"{tmp_path / 'a.json'},mini,{tmp_path / 'b.json'}"
+
+
+def test_a_row_has_the_flags_of_all_steps():
+    steps = {
+        "stabilise": Outcome("done", "", values={"doubtful": "translation", "domain": "contact"}),
+        "phonons": Outcome("done", "", values={"doubtful": "", "domain": "contact,element"}),
+    }
+    _, values, _ = make_row(Result(Entry("Cu", Path("none.cif"), ""), steps), finished=True)
+    assert values["doubtful"] == "stabilise:translation"
+    assert values["domain"] == "contact,element"
+    sound = {"phonons": Outcome("done", "", values={"doubtful": "", "domain": ""})}
+    _, values, _ = make_row(Result(Entry("Cu", Path("none.cif"), ""), sound), finished=True)
+    assert values["doubtful"] == values["domain"] == ""
+
+
+def test_checks_of_one_name_are_sound_where_all_are(tmp_path):
+    force_constants = {"lowest_commensurate_frequency": 0.1, "imaginary_commensurate_modes": 0, "evaluations": 1}
+    steps = {
+        "relax": {"health": {"precision": {"sound": False}}},
+        "force_constants": {
+            **force_constants,
+            "health": {"precision": {"sound": True}, "translation": {"sound": True}},
+        },
+    }
+    record = {"steps": steps, "settings": {"primitive_matrix": np.eye(3)}, "input": {"atoms": 2}}
+    assert find_values("phonons", record, tmp_path)["doubtful"] == "precision"
+
+
+def test_what_took_the_memory_is_not_read_by_the_driver(tmp_path, monkeypatch):
+    write(tmp_path / "Cu.cif", bulk("Cu"))
+    entry = Entry("Cu", tmp_path / "Cu.cif", "")
+    assert len(make_row(Result(entry, {"relax": Outcome("failed", "")}), finished=True)[0]) == 1
+    assert len(make_row(Result(entry, {"relax": Outcome("failed", "", deadly=True)}), finished=True)[0]) == 0
+
+
+def test_words_that_databases_refuse_are_written_otherwise(tmp_path):
+    entry = Entry("Cu", Path("caf\udce9.cif"), "")
+    outcome = Outcome("failed", "", reason="it holds \0, \x1b[1m and \udce9\nÅ")
+    store = Store(str(tmp_path / "r.db"))
+    store.write(Result(entry, {"relax": outcome}), finished=True)
+    (row,) = connect(tmp_path / "r.db").select()
+    assert row.error == "it holds \ufffd, \ufffd[1m and \ufffd\nÅ"
+    assert row.data["steps"]["relax"]["reason"] == row.error
+    assert row.data["input"]["file"] == "caf\ufffd.cif"
 
 
 def test_a_row_says_whether_anything_is_left_to_do():

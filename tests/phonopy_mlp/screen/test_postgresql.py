@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -10,10 +11,14 @@ from pathlib import Path
 import pytest
 
 from phonopy_mlp.cli.main import main
+from phonopy_mlp.screen.entries import Entry
+from phonopy_mlp.screen.store import Result, Store
+from phonopy_mlp.screen.task import Outcome
 
-from .conftest import OPTIONS, SETS, make_metals, read_rows, wait_for
+from .conftest import LONG, OPTIONS, RELAX, make_metals, read_rows, wait_for
 
 pytest.importorskip("ase_db_backends")
+psycopg2 = pytest.importorskip("psycopg2")
 SERVER, INITDB = shutil.which("postgres"), shutil.which("initdb")
 
 WORD = "sesame"
@@ -48,21 +53,32 @@ def server():
         subprocess.run(make, check=True, stdout=subprocess.DEVNULL, cwd=name, **other)
         run = [SERVER, "-D", f"{name}/data", "-k", name, "-h", ""]
         process = subprocess.Popen(run, stderr=subprocess.DEVNULL, cwd=name, **other)
-        wait_for((folder / ".s.PGSQL.5432").exists)
-        yield f"postgresql://mof:{WORD}@/postgres?host={name}"
-        process.terminate()
-        process.wait()
+        address = f"postgresql://mof:{WORD}@/postgres?host={name}"
+        try:
+            wait_for(lambda: answers(address))
+            yield address
+        finally:
+            process.send_signal(signal.SIGINT)  # which does not wait for those who are connected
+            process.wait(timeout=LONG)
+
+
+def answers(address):
+    try:
+        psycopg2.connect(address).close()
+    except psycopg2.OperationalError:
+        return False
+    return True
 
 
 def screen_into(database, *more):
-    return main(["screen", "cifs", *OPTIONS, *SETS, "--db", database, "--folder", "r", *more])
+    return main(["screen", "cifs", *OPTIONS, *RELAX, "--db", database, "--folder", "r", *more])
 
 
 def test_the_server_holds_what_a_file_holds(place, server, capsys):
     make_metals(place / "cifs", "Cu", "Ni")
     assert screen_into(server) == 1
     found = read_rows(server)
-    assert main(["screen", "cifs", *OPTIONS, *SETS, "--folder", "r"]) == 1
+    assert main(["screen", "cifs", *OPTIONS, *RELAX, "--folder", "r"]) == 1
     expected = read_rows()
     assert set(found) == set(expected) == {"Cu", "Ni"}
     for name, (atoms, values, data) in expected.items():
@@ -70,9 +86,13 @@ def test_the_server_holds_what_a_file_holds(place, server, capsys):
         assert found[name][1] == values
         assert found[name][2]["input"] == data["input"]
         assert found[name][2]["steps"] == data["steps"]
+    # A reason may hold what a server refuses.
+    outcome = Outcome("failed", "", reason="a \0 and a \udce9")
+    Store(server).write(Result(Entry("odd", Path("odd\udce9.cif"), ""), {"relax": outcome}), finished=True)
+    assert read_rows(server)["odd"][1]["error"] == "a \ufffd and a \ufffd"
     # Once more, and nothing is written twice; other settings are not mixed in.
     assert screen_into(server) == 1
-    assert len(read_rows(server)) == 2
+    assert len(read_rows(server)) == 3
     capsys.readouterr()
     assert screen_into(server, "--set", "relax", "--relax-fmax 1e-4") == 2
     said = capsys.readouterr().err
@@ -92,7 +112,7 @@ def test_the_server_holds_what_a_file_holds(place, server, capsys):
 )
 def test_what_is_no_database_is_said(database, message, place, capsys):
     make_metals(place / "cifs", "Cu")
-    assert main(["screen", "cifs", *OPTIONS, *SETS, "--db", database]) == 2
+    assert main(["screen", "cifs", *OPTIONS, *RELAX, "--db", database]) == 2
     said = capsys.readouterr().err
     assert message in said
     assert WORD not in said

@@ -1,20 +1,22 @@
 """Processes that are kept for tasks."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import psutil
 import pytest
+from pebble import ProcessPool
 from pebble.pool.process import TaskManager
 
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.screen import isolation
 from phonopy_mlp.screen.entries import Entry
-from phonopy_mlp.screen.isolation import Limits, run_isolated, stop_processes
+from phonopy_mlp.screen.isolation import Limits, processes, run_isolated
 from phonopy_mlp.screen.plan import Model, make_plan
 
 from .conftest import make_metals, wait_for
@@ -28,8 +30,8 @@ def tasks(place):
     make_metals(place / "cifs", "Cu", "Al")
     plan = make_plan(["relax"], {"relax": "--relax-fmax 1e-3"}, Model("moody", "cpu"))
     paths = {name: place / "cifs" / f"{name}.cif" for name in ("Cu", "Al")}
-    yield [plan.task(Entry(name, path, ""), "relax", path, place / "r") for name, path in paths.items()]
-    stop_processes()
+    with processes():
+        yield [plan.task(Entry(name, path, ""), "relax", path, place / "r") for name, path in paths.items()]
 
 
 def test_a_process_is_kept(tasks, place, monkeypatch):
@@ -72,15 +74,68 @@ def test_what_was_done_before_its_process_died_is_done(tasks, monkeypatch):
     ids=["limit", "network", "file system", "memory", "its own"],
 )
 def test_what_an_error_says_of_a_task(error, state, reason, tasks, monkeypatch):
-    def fail(*_):
-        raise error
-
-    monkeypatch.setattr(isolation, "_do", fail)
-    tasks[0].path.parent.mkdir(parents=True)
+    end_with(error, monkeypatch)
     outcome = run_isolated(tasks[0], LIMITS, {})
     assert outcome.state == state
     assert reason in outcome.reason
     assert tasks[0].path.exists() is (state == "failed")
+
+
+def end_with(error, monkeypatch):
+    """Have tasks end with an error, and no processes started for them."""
+
+    def fail(*_):
+        raise error
+
+    def start(limits, environment):
+        identity = Future()
+        identity.set_result(os.getpid())
+        worker = isolation._workers[isolation._key(limits)] = isolation._Worker(ProcessPool(1), identity)
+        return worker
+
+    monkeypatch.setattr(isolation, "_do", fail)
+    monkeypatch.setattr(isolation, "_start_worker", start)
+
+
+def test_what_another_process_works_at_is_lost_and_not_failed(tasks, monkeypatch):
+    end_with(TimeoutError("Task timeout", 60), monkeypatch)
+    tasks[0].path.parent.mkdir(parents=True)
+    code = (
+        "import sys; from pathlib import Path; from phonopy_mlp.files import alone\n"
+        f"with alone(Path({tasks[0].folder!r}), 'task'): print(flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    other.stdout.readline()
+    outcome = run_isolated(tasks[0], LIMITS, {})
+    other.communicate()
+    assert (outcome.state, tasks[0].path.exists()) == ("lost", False)
+    assert "took longer than 60 s; Another run is at work" in outcome.reason
+
+
+def test_no_process_is_started_for_a_screening_that_ends(tasks, monkeypatch):
+    isolation._ended.set()
+    monkeypatch.setattr(isolation, "_start_worker", None)
+    assert run_isolated(tasks[0], LIMITS, {}).reason == "its process was ended with the screening"
+
+
+def test_an_error_whose_class_does_not_come_through_is_told(tasks, monkeypatch):
+    class OwnError(Exception):
+        def __init__(self, first, second):
+            super().__init__(f"{first} and {second}")
+
+    def fail(_):
+        raise OwnError("this", "that")
+
+    monkeypatch.setattr(isolation, "execute", fail)
+    with pytest.raises(isolation._StepError) as caught:
+        isolation._execute(tasks[0])
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert isolation._explain(error, LIMITS) == ("failed", "OwnError: this and that")
+
+
+def test_a_status_that_means_memory_says_so_where_memory_is_limited():
+    assert isolation._explain_status(77, LIMITS) == ("failed", "took more than 4 GiB of memory")
+    assert isolation._explain_status(77, Limits()) == ("failed", "its process ended with status 77")
 
 
 STARTS = """
@@ -108,7 +163,7 @@ def test_what_was_ended_with_its_screening_has_not_failed(known, tasks, monkeypa
         wait_for(tasks[0].path.parent.is_dir)
         if not known:
             isolation._running.clear()
-        stop_processes()
+        isolation._stop_all()
         assert found.result().state == "lost"
     assert not tasks[0].path.exists()
 

@@ -1,0 +1,120 @@
+"""A task in its folder: what is kept, what is done again, and what is no answer."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ase.build import bulk
+from ase.io import write
+
+from phonopy_mlp.errors import OutputError
+from phonopy_mlp.screen import execution
+from phonopy_mlp.screen.entries import read_entries
+from phonopy_mlp.screen.execution import execute, read_outcome
+from phonopy_mlp.screen.plan import Model, make_plan
+
+from .conftest import make_metals
+
+
+@pytest.fixture
+def task(place):
+    """Relaxation of copper, of a plan that names a file."""
+    make_metals(place / "cifs", "Cu")
+    (place / "own.yaml").write_text("relax-fmax: 0.001\n")
+    plan = make_plan(["relax"], {"relax": "--fix-atoms 1 --mlp-config own.yaml"}, Model("moody", "cpu"))
+    (entry,) = read_entries({"Cu": place / "cifs" / "Cu.cif"})
+    return plan.task(entry, "relax", entry.path, place / "r")
+
+
+def test_a_task_is_done_once(task):
+    first = execute(task)
+    assert first.state == "done"
+    written = task.path.stat().st_mtime_ns
+    assert execute(task) == read_outcome(task) == first
+    assert task.path.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_structure_that_changes_gives_no_answer(task, when, monkeypatch):
+    def change():
+        write(task.structure, bulk("Cu", cubic=True, a=3.7))
+
+    if when == "before":
+        change()
+    else:
+        original = execution.redirect_stdout
+
+        def redirect(*words):
+            change()
+            return original(*words)
+
+        monkeypatch.setattr(execution, "redirect_stdout", redirect)
+    outcome = execute(task)
+    assert (outcome.state, task.path.exists()) == ("lost", False)
+    assert outcome.reason == f"'{task.structure}' has changed since the screening began"
+
+
+def test_a_file_that_is_gone_has_changed(task):
+    Path(task.stamps[0].path).unlink()
+    assert execute(task).state == "lost"
+
+
+def test_what_answers_another_question_is_no_part_of_the_answer(task, place):
+    assert execute(task).state == "done"
+    (Path(task.folder) / "report.html").touch()
+    (Path(task.folder) / "more").mkdir()
+    other = replace(task, question="sha256:another")
+    assert execute(other).state == "done"
+    assert {path.name for path in Path(task.folder).iterdir()} == {
+        "log.txt",
+        "phonopy_mlp-relax.yaml",
+        "relaxed.cif",
+        "task.json",
+    }
+    assert read_outcome(task) is None
+
+
+def test_a_damaged_result_is_made_again(task):
+    expected = execute(task)
+    Path(expected.structure).write_text(Path(expected.structure).read_text().replace("Cu", "Al"))
+    assert read_outcome(task) is None
+    assert execute(task).files == expected.files
+
+
+def test_too_little_memory_is_no_answer(task, monkeypatch):
+    def run_out(words, **_):
+        print("phonopy-mlp: error: The calculator failed on Cu4: OutOfMemoryError: CUDA out of memory. Check")
+        return 2
+
+    monkeypatch.setattr("phonopy_mlp.cli.main.main", run_out)
+    with pytest.raises(MemoryError, match="CUDA out of memory"):
+        execute(task)
+    assert not task.path.exists()
+
+
+def test_a_folder_that_another_process_does_not_leave(task, monkeypatch):
+    monkeypatch.setattr(execution, "_PATIENCE", 0.2)
+    Path(task.folder).mkdir(parents=True)
+    code = (
+        "import sys; from pathlib import Path; from phonopy_mlp.files import alone\n"
+        f"with alone(Path({task.folder!r}), 'task'): print(flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    other.stdout.readline()
+    with pytest.raises(OutputError, match="Another run is at work"):
+        execute(task)
+    other.communicate()
+    assert execute(task).state == "done"
+
+
+def test_an_order_of_words_changes_no_question(place):
+    make_metals(place / "cifs", "Cu")
+    (entry,) = read_entries({"Cu": place / "cifs" / "Cu.cif"})
+
+    def ask(**description):
+        plan = make_plan(["relax"], {}, Model("moody", "cpu", description=description))
+        return plan.task(entry, "relax", entry.path, place / "r").question
+
+    assert ask(a=1, b=2) == ask(b=2, a=1) != ask(a=2, b=1)
