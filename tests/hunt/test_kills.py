@@ -57,6 +57,7 @@ def test_a_kill_leaves_whole_files_and_the_command_goes_on(name, tmp_path, monke
     with watching(folder, tmp_path / "killed") as moments:
         assert command.run()[0] == 0
     expected = read_files(folder)
+    assert moments
     for moment in moments:
         for path, content in read_visible(moment).items():
             assert is_resumable(path) or content in (expected.get(path), earlier.get(path)), f"{path} in {moment}"
