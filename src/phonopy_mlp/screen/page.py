@@ -132,6 +132,8 @@ def _cell(row: Mapping[str, Any], name: str) -> str:
 def _draw(plot: Plot, rows: Sequence[Mapping[str, Any]]) -> str:
     """Return a plot as SVG, whose points are links where there are reports."""
     known = [row for row in rows if row.get(plot.x) is not None and row.get(plot.y) is not None]
+    if plot.log:
+        known = [row for row in known if row[plot.x] > 0 and row[plot.y] > 0]
     if not known:
         return ""
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": plot.y}):

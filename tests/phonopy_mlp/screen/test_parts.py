@@ -1,4 +1,4 @@
-"""What is screened, what is asked of it, and the page on it."""
+"""What is screened, what is asked of it, and its row."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from phonopy_mlp.screen.store import Result, Store, make_row
 from phonopy_mlp.screen.task import Outcome
 from phonopy_mlp.screen.values import find_values
 
-from .conftest import OPTIONS, make_metals, screen
+from .conftest import OPTIONS, make_metals
 
 
 def test_structures_come_from_folders_lists_files_and_databases(tmp_path):
@@ -210,22 +210,3 @@ def test_what_decides_a_result_is_in_its_question():
     assert other["relax"] != first["relax"]
     assert other["phonons"] != first["phonons"]
     assert ask(("relax", "eos", "phonons"))["phonons"] == first["phonons"]
-
-
-def test_a_page_has_a_row_for_each_and_links_to_reports(place, capsys):
-    make_metals(place / "cifs", "Cu", "Al")
-    (place / "cifs" / "<b>.cif").write_text("nonsense")
-    assert screen() == 1
-    (place / "r" / "tasks" / "Cu" / "phonons" / "report.html").touch()
-    capsys.readouterr()
-    assert main(["screen", *OPTIONS, "--report"]) == 0
-    assert "Report: r/screen.html" in capsys.readouterr().out
-    page = (place / "r" / "screen.html").read_text()
-    assert page.count("<tr>") == 4
-    assert page.count('href="tasks/Cu/phonons/report.html"') >= 2  # in the table, and on a point of a plot
-    assert "tasks/Al/phonons/report.html" not in page
-    assert "<span>done</span><b>2</b>" in page
-    assert "<b>.cif" not in page
-    assert page.count("<svg") == 3  # no bulk moduli
-    rows = list(Store("r.db").rows())
-    assert len(rows) == 3
