@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _NO_FOUNDATION = "none"
 
-_WITH = ("steps", "rates", "tighten", "draws")
+_WITH = ("steps", "rates", "tighten", "draws", "elements")
 _WITHOUT = ("replay", "split", "weights", "lr", "ema", "epochs", "patience", "dtype")
 """Options that have a meaning with Hessians alone, and without them alone."""
 
@@ -160,6 +160,13 @@ def _add_schedule(group: Any, default: Schedule) -> None:
         metavar="N",
         help="of a crystal and a batch, computed side by side; a step averages over them (default: %(default)s)",
     )
+    group.add_argument(
+        "--elements",
+        nargs="+",
+        default=default.elements,
+        metavar="SYMBOL",
+        help="train what the network has for these elements alone: structures without them keep their results",
+    )
 
 
 def _add_card(group: Any, default: Description) -> None:
@@ -234,6 +241,7 @@ def _train_with_hessians(arguments: argparse.Namespace, folder: Path) -> Finetun
             batch=arguments.batch,
             draws=arguments.draws,
             seed=arguments.seed,
+            elements=tuple(arguments.elements),
         ),
         description=Description(arguments.level_of_theory, arguments.dispersion),
         device=arguments.device,

@@ -21,13 +21,14 @@ from typing import Any
 import numpy as np
 import torch
 from ase import Atoms
+from ase.data import atomic_numbers
 from torch import Tensor
 
 from ...errors import TrainingError
 from ...files import write_file
 from ..checkpoints import load_checkpoint, save_checkpoint
 from ..finetune.curves import HeadErrors, format_table
-from ..finetune.extend import Blueprint
+from ..finetune.extend import Blueprint, mark_own
 from ..finetune.model import make_trainable
 from ..progress import Track, silently
 from .gradients import PIECES, Gradients
@@ -125,8 +126,10 @@ def train(
             if step % CHECKPOINT_EVERY == 0 or step == schedule.steps:
                 run.validate()
                 run.keep(folder)
-    # Energies of the atoms stay as they are, in double precision.
+    # Energies of the atoms stay as they are, in double precision, and so does what is not trained.
     parameters = {name: tensor.detach().cpu() for name, tensor in run.average.named_parameters()}
+    for name, mark in run.marks.items():
+        parameters[name] = torch.where(mark, parameters[name], model.state[name])
     return Learnt(Blueprint(model.hyperparameters, {**model.state, **parameters}), tuple(run.progress.history))
 
 
@@ -152,6 +155,8 @@ class _Run:
         self.replica = self.module if on_cpu else make_trainable(model, "float32", str(device))
         self.measured = self.average if on_cpu else make_trainable(model, "float32", str(device))
         self.optimiser = SOAP(self.module.named_parameters(), channels=_count_channels(model))
+        marks = mark_own(model, [atomic_numbers[symbol] for symbol in schedule.elements]) if schedule.elements else {}
+        self.marks = {name: marks[name] for name, _ in self.module.named_parameters() if marks}
         energies = model.energies
         network = FastMACE(self.replica)
         titles = [make_title(atoms) for atoms in data.train]
@@ -184,6 +189,7 @@ class _Run:
         _set_gradients(
             self.module, torch.stack([derivatives for _, derivatives in pieces]).sum(0).cpu() / self.schedule.draws
         )
+        before = self._hide_others()
         norm = progress.norm
         gradient = float(torch.nn.utils.clip_grad_norm_(self.module.parameters(), 2.0 * norm if norm else 10.0))
         if not math.isfinite(gradient):
@@ -194,6 +200,11 @@ class _Run:
             )
         progress.norm = min(gradient, 2.0 * norm) * 0.02 + 0.98 * norm if norm else gradient
         self.optimiser.step()
+        with torch.no_grad():
+            for name, parameter in self.module.named_parameters():
+                if name in before:
+                    # The optimiser's rotations are exact to rounding alone.
+                    parameter.copy_(torch.where(self.marks[name], parameter, before[name]))
         _copy_parameters(self.module, self.replica)
         decay = min(DECAY, step / (step + 10.0))
         with torch.no_grad():
@@ -201,6 +212,15 @@ class _Run:
                 average.lerp_(own, 1.0 - decay)
         progress.step += 1
         self.sums += losses.sum(0)
+
+    def _hide_others(self) -> dict[str, Tensor]:
+        """Take the gradients from what is not trained, and return the parameters that it is in, as they are."""
+        kept = {}
+        for name, parameter in self.module.named_parameters():
+            if name in self.marks and parameter.grad is not None:
+                parameter.grad = parameter.grad * self.marks[name]
+                kept[name] = parameter.detach().clone()
+        return kept
 
     def _draw(self, step: int, scale: Scales, draw: int) -> list[tuple[Tensor, ...]]:
         # What is drawn follows from the step alone, so that a restart does not change it.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ase import Atoms
-from ase.data import chemical_symbols
+from ase.data import atomic_numbers, chemical_symbols
 
 from ...backend import import_mace
 from ...devices import resolve_device
@@ -108,6 +108,7 @@ def finetune_with_hessians(
 
     check_model_name(name)
     schedule, architecture = schedule or Schedule(), architecture or USUAL
+    _check_elements(schedule.elements, foundation, recipe)
     recipe = Recipe(energies=(recipe or Recipe()).energies, seed=schedule.seed)
     description = description or Description()
     settings = {
@@ -137,6 +138,7 @@ def finetune_with_hessians(
     own = {part: groups[OWN_HEAD, part] for part in _PARTS}
     try:
         model = _make_model(own, groups[OWN_HEAD, FREE], minima, base, stand_ins, architecture, recipe)
+        _check_known(schedule.elements, model)
     except TrainingError:
         forget_division(folder)
         raise
@@ -153,6 +155,35 @@ def finetune_with_hessians(
     }
     write_file(folder / RESULT, encode_json({"asked": asked, **result}))
     return Finetuned(path, **{**result, "test": (test,)}, dropped=manifest.dropped)
+
+
+def _check_elements(elements: Sequence[str], foundation: str | None, recipe: Recipe | None) -> None:
+    if not elements:
+        return
+    if unknown := [symbol for symbol in elements if symbol not in atomic_numbers]:
+        raise TrainingError(f"There is no element {', '.join(unknown)}", "", "Give symbols, such as N Zn")
+    if foundation is None:
+        raise TrainingError(
+            f"Only {', '.join(elements)} is to be trained, of a network that knows nothing yet",
+            "",
+            "Give a foundation model, or leave the elements out",
+        )
+    if recipe is not None and recipe.energies != "foundation":
+        raise TrainingError(
+            f"Only {', '.join(elements)} is to be trained, and energies of all atoms are to be corrected",
+            "Structures without these elements would not keep their energies",
+            "Leave out one of the two",
+        )
+
+
+def _check_known(elements: Sequence[str], model: Blueprint) -> None:
+    known = model.hyperparameters.atomic_numbers
+    if missing := [symbol for symbol in elements if atomic_numbers[symbol] not in known]:
+        raise TrainingError(
+            f"Only {', '.join(missing)} is to be trained, which is in no frame and not in the foundation model",
+            "",
+            "Give frames with it, or leave it out",
+        )
 
 
 def _read_minima(path: Path) -> dict[str, Atoms]:

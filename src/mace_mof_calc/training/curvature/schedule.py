@@ -37,6 +37,9 @@ class Schedule:
         Draws that a step averages over; computed side by side.
     seed : int
         Of the division, of what is drawn, and of fresh parameters.
+    elements : sequence of str
+        Symbols; only what the network has for these is trained, and structures without them keep their results. None
+        for all of it.
     """
 
     steps: int = 5000
@@ -45,6 +48,7 @@ class Schedule:
     batch: int = 4
     draws: int = 2
     seed: int = 0
+    elements: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Check the ranges."""

@@ -118,6 +118,40 @@ def extend(model: Blueprint, stand_ins: Mapping[int, int]) -> Blueprint:
     return Blueprint(replace(model.hyperparameters, atomic_numbers=numbers), state)
 
 
+def mark_own(model: Blueprint, numbers: Sequence[int]) -> dict[str, torch.Tensor]:
+    """Return which entries of the parameters belong to some elements: nothing else depends on their atoms alone.
+
+    Without atoms of these elements a structure does not depend on them.
+
+    Parameters
+    ----------
+    model : Blueprint
+    numbers : sequence of int
+        Atomic numbers, all of which it knows.
+
+    Returns
+    -------
+    mapping of str to Tensor of bool
+        Of all parameters and buffers, in their shapes.
+    """
+    import torch
+
+    known = model.hyperparameters.atomic_numbers
+    own = torch.tensor([number in numbers for number in known])
+    channels = int(model.hyperparameters.hidden_irreps.partition("x")[0])
+    marks = {}
+    for name, tensor in model.state.items():
+        mark = torch.zeros(tensor.shape, dtype=torch.bool)
+        if _EMBEDDING.fullmatch(name):
+            mark = own[:, None].expand(len(known), tensor.numel() // len(known))
+        elif _SKIP.fullmatch(name):
+            mark = own[:, None].expand(tensor.numel() // (len(known) * channels), len(known), channels)
+        elif _PRODUCT.fullmatch(name):
+            mark = own[:, None, None].expand(tensor.shape)
+        marks[name] = mark.reshape(tensor.shape)
+    return marks
+
+
 def _force_error(frames: Sequence[Atoms], stand_ins: Mapping[int, int], calculator: Calculator) -> float:
     errors = []
     for atoms in frames:

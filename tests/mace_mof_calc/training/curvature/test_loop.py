@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from ase.build import bulk
 from numpy.testing import assert_allclose
 
 from mace_mof_calc.errors import TrainingError
@@ -18,6 +19,7 @@ from mace_mof_calc.training.curvature.network import FastMACE
 from mace_mof_calc.training.curvature.schedule import Schedule
 from mace_mof_calc.training.curvature.start import begin
 from mace_mof_calc.training.curvature.validation import make_title, measure_model
+from mace_mof_calc.training.finetune.extend import mark_own
 from mace_mof_calc.training.finetune.model import make_trainable
 from mace_mof_calc.training.finetune.recipe import Architecture
 
@@ -84,6 +86,19 @@ def test_a_tiny_network_learns(data, minimum, tmp_path, monkeypatch):
     # Energies of atoms are not trained, and keep their precision.
     name = "atomic_energies_fn.atomic_energies"
     assert torch.equal(learnt.model.state[name], model.state[name])
+
+
+def test_only_what_belongs_to_an_element_is_trained(model, data, frames, tmp_path, evaluate_with_mace):
+    learnt = run(model, data, tmp_path, elements=("Cu",)).model
+    marks = mark_own(model, [29])
+    for name, tensor in model.state.items():
+        changed = learnt.state[name] != tensor
+        assert not (changed & ~marks[name]).any()
+    assert all((learnt.state[name] != model.state[name]).any() for name, mark in marks.items() if mark.any())
+    aluminium = bulk("Al", cubic=True)
+    aluminium.rattle(0.05, seed=1)
+    assert (evaluate_with_mace(learnt, aluminium) == evaluate_with_mace(model, aluminium)).all()
+    assert (evaluate_with_mace(learnt, frames[0]) != evaluate_with_mace(model, frames[0])).any()
 
 
 def test_errors_are_those_of_the_model(model, frames, evaluate_with_mace):

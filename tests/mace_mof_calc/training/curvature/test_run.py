@@ -112,12 +112,36 @@ def test_a_head_of_a_foundation_model_is_trained_on(place, workshop, capsys):
         (["--tighten", "0", "2"], "Scales from 0 to 2"),
         (["--draws", "0"], "0 draws"),
         (["--correlation", "4"], "correlation 4, more than 3"),
+        (["--elements", "Cu"], "Only Cu is to be trained, of a network that knows nothing yet"),
+        (["--elements", "Cu", "Xy"], "There is no element Xy"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(more, message, place, workshop, capsys):
     assert run(workshop, *words(place, "wrong", "--channels", "2", "--cutoff", "3.6", *more)) == 2
     assert message in capsys.readouterr().err
     assert not (place / "wrong" / "wrong.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--elements", "Cu", "--energies", "fit"], "energies of all atoms are to be corrected"),
+        (["--elements", "Zr"], "Only Zr is to be trained, which is in no frame and not in the foundation model"),
+    ],
+)
+def test_elements_that_do_not_fit_are_refused(more, message, place, workshop, capsys):
+    asked = words(place, "wrong", "--foundation-head", "pt_head", *more, foundation=MULTIHEAD)
+    assert run(workshop, *asked) == 2
+    assert message in capsys.readouterr().err
+    assert not (place / "wrong" / "frames.extxyz").exists()
+
+
+def test_one_element_is_trained_by_the_command(place, workshop):
+    more = ["--steps", "2", "--batch", "1", "--no-register", "--foundation-head", "pt_head", "--elements", "Cu"]
+    assert run(workshop, *words(place, "copper", *more, foundation=MULTIHEAD)) == 0
+    before = load(MULTIHEAD, head="pt_head").module.products[0].linear.weight.detach()
+    after = read_packed(place / "copper" / "copper.json").state["products.0.linear.weight"]
+    assert after.numpy() == pytest.approx(before.numpy(), rel=1e-7)
 
 
 def test_options_for_hessians_are_refused_without(place, workshop, capsys):

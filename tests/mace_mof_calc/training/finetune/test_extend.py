@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from ase.calculators.calculator import Calculator, all_changes
 
 from mace_mof_calc.frames import Labels, attach_labels
-from mace_mof_calc.training.finetune.extend import choose_stand_ins, extend, substitute
+from mace_mof_calc.training.finetune.extend import Blueprint, choose_stand_ins, extend, mark_own, substitute
 
 ENERGIES = "atomic_energies_fn.atomic_energies"
 STAND_INS = {7: 6, 29: 30, 92: 40}  # first, in the middle, and last of the table
@@ -32,6 +33,23 @@ def test_a_new_element_begins_as_its_stand_in(blueprint, crystal, evaluate_with_
     )
     expected[0] -= sum(free[int(z)] for z in known.numbers if z in (6, 30))
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_what_belongs_to_an_element_does_not_matter_without_it(blueprint, crystal, evaluate_with_mace):
+    def change(number):
+        marks = mark_own(blueprint, [number])
+        assert {name for name, mark in marks.items() if mark.any()} == {
+            name for name in blueprint.state if "embedding.linear" in name or "skip_tp" in name or "symmetric" in name
+        }
+        assert all(mark.sum() * 6 == mark.numel() for mark in marks.values() if mark.any())
+        state = {name: torch.where(marks[name], 1.5 * tensor + 0.1, tensor) for name, tensor in blueprint.state.items()}
+        return evaluate_with_mace(Blueprint(blueprint.hyperparameters, state), crystal)
+
+    before = evaluate_with_mace(blueprint, crystal)
+    assert 13 not in crystal.numbers
+    np.testing.assert_array_equal(change(13), before)
+    for number in set(crystal.numbers):
+        assert np.abs(change(number) - before).max() > 1e-6
 
 
 class Pulls(Calculator):
