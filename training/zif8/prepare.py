@@ -1,11 +1,12 @@
 """What `mini` learns ZIF-8 from, besides what the commands make of it.
 
 ``python training/zif8/prepare.py FOLDER crystals`` writes the crystals, ``zif-8.extxyz`` and ``salem-2.extxyz``, the
-same net of the same family with another linker, which is held out; of the frameworks that `mini` knows,
-``replay.extxyz`` and ``replay-hessians.extxyz``, a sample of what it was trained on, and ``old.extxyz``, frames that it
-never saw. ``... FOLDER minima`` writes where the runs in ``reference`` have relaxed the crystals to,
-``zif-8-minimum.extxyz`` and ``salem-2-minimum.extxyz``. ``... FOLDER labels`` unpacks all that GFN1-xTB has labelled,
-and ``... FOLDER store`` packs it. The same files come out each time, and those that are there already are left alone.
+same net of the same family with another linker, which is held out; of the frameworks that `mini` knows and that have
+nitrogen, ``replay.extxyz`` and ``replay-hessians.extxyz``, a sample of what it was trained on, and of all of them
+``old.extxyz``, frames that it never saw. ``... FOLDER minima`` writes where the runs in ``reference`` have relaxed
+the crystals to, ``zif-8-minimum.extxyz`` and ``salem-2-minimum.extxyz``. ``... FOLDER labels`` unpacks all that
+GFN1-xTB has labelled, and ``... FOLDER store`` packs it. The same files come out each time, and those that are there
+already are left alone.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from crystals import FRAMEWORKS, SALEM2, ZIF8, Framework  # noqa: E402
 
 from mace_mof_calc.frames import read_frames, write_frames  # noqa: E402  (after it)
 
-REPLAYED, KEPT_BACK = 24, 10
+REPLAYED, KEPT_BACK = 48, 10
 """Frames of each framework."""
 
 
@@ -56,10 +57,13 @@ def read_minimum(framework: Framework, run: Path) -> Atoms:
     return atoms
 
 
-def read_known(name: str, count: int) -> Iterator[Atoms]:
+WITH_NITROGEN = tuple(name for name, framework in FRAMEWORKS.items() if "N" in framework.primitive().symbols)
+
+
+def read_known(name: str, count: int, frameworks: Iterable[str]) -> Iterator[Atoms]:
     """Yield so many frames of each framework in a file of the archive, spread over all kinds."""
     frames = archive.LABELS.read(name)
-    for framework in FRAMEWORKS:
+    for framework in frameworks:
         own = [atoms for atoms in frames if atoms.info["source"] == framework]
         for k in np.linspace(0, len(own) - 1, count).round().astype(int):
             yield own[k]
@@ -72,9 +76,9 @@ def list_contents(folder: Path, what: str) -> dict[str, Callable[[], Iterable[At
         return {f"{name}-minimum": lambda name=name: [read_minimum(CRYSTALS[name], runs[name])] for name in CRYSTALS}
     return {
         **{name: lambda framework=framework: [make_crystal(framework)] for name, framework in CRYSTALS.items()},
-        "replay": lambda: read_known("labelled", REPLAYED),
-        "replay-hessians": lambda: archive.LABELS.read("hessians"),
-        "old": lambda: read_known("unseen", KEPT_BACK),
+        "replay": lambda: read_known("labelled", REPLAYED, WITH_NITROGEN),
+        "replay-hessians": lambda: read_known("hessians", 1, WITH_NITROGEN),
+        "old": lambda: read_known("unseen", KEPT_BACK, FRAMEWORKS),
     }
 
 
