@@ -149,6 +149,8 @@ def test_each_command_reads_what_is_there_by_then(script, tmp_path, monkeypatch,
                 models.add(asked.name)
             else:
                 there.add(str(asked.output))
+    with (work / "times.csv").open() as file:
+        assert [row["part"] for row in csv.DictReader(file)] == ["labels", "training", "evaluation"]
     evaluated = {f"{model}-evaluated/{name}" for model in (results.BEFORE, results.AFTER) for name in results.SETS}
     assert evaluated <= there
 

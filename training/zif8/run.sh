@@ -6,7 +6,7 @@
 #
 # The labels lie here; with --relabel GFN1-xTB makes them anew. Stop it at any time and start it again. The commands of
 # this repository must be on the path (. .venv/bin/activate), with the extra training, and xtb for --relabel. The folder's
-# table.csv and table.png are the result. DEVICE=cuda trains on a GPU.
+# table.csv and table.png are the result, and times.csv has what each part of each call took. DEVICE=cuda trains on a GPU.
 set -e
 here=$(cd "$(dirname "$0")" && pwd)
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}"
@@ -18,6 +18,14 @@ if [ "$1" = --relabel ]; then relabel=yes; shift; fi
 folder=${1:-build/zif8}
 python "$here/prepare.py" "$folder" crystals
 cd "$folder"
+[ -e times.csv ] || echo "part,seconds" > times.csv
+begun=$(date +%s)
+# What a part took, which has ended now.
+tell() {
+    now=$(date +%s)
+    echo "$1,$((now - begun))" >> times.csv
+    begun=$now
+}
 
 if [ $relabel = yes ]; then
     # Phonons by the method that is to be learnt. tblite samples the Gamma point alone, and forces converge to 1e-4 eV/A.
@@ -44,6 +52,7 @@ if [ $relabel = yes ]; then
         --rattle-frames 14
     for frames in learnt unseen held-out; do label $frames; done
     python "$here/prepare.py" . store
+    tell labels
 fi
 python "$here/prepare.py" . labels
 cat zif-8-hessian.extxyz replay-hessians.extxyz > hessians.part
@@ -56,6 +65,7 @@ export MACE_MOF_MODELS="$PWD/models"
 OMP_NUM_THREADS=1 mace-mof finetune learnt-labelled.extxyz replay.extxyz --foundation mini --name mini-zif8 \
     --level-of-theory GFN1-xTB --hessians hessians.extxyz --elements N --device "${DEVICE:-cpu}" \
     --steps 2000 --rates 3e-2 1e-4 --tighten 0 0.4
+tell training
 
 for model in mini mini-zif8; do
     mkdir -p $model-evaluated
@@ -66,4 +76,5 @@ for model in mini mini-zif8; do
             --phonons $crystal-minimum.extxyz --reference reference/$crystal --dim 1 1 1 --mesh 1 1 1
     done
 done
+tell evaluation
 python "$here/results.py" .
