@@ -27,7 +27,7 @@ from crystals import FRAMEWORKS, SALEM2, ZIF8, Framework  # noqa: E402
 
 from mace_mof_calc.frames import read_frames, write_frames  # noqa: E402  (after it)
 
-REPLAYED, KEPT_BACK = 48, 10
+REPLAYED, KEPT_BACK = 109, 10
 """Frames of each framework."""
 
 
