@@ -40,7 +40,7 @@ _POINTS = "[phonopy_mlp.calculators]\nemt = emt_calculator:emt\n"
 CASES: dict[str, tuple[tuple[int, int, int], ...]] = {
     "overhead": ((20, 1, 1), (220, 1, 1)),
     "memory": ((10, 2, 2), (100, 2, 2), (1000, 2, 2), (10000, 2, 2)),
-    "workers": ((12, 1, 1), (12, 1, 2), (12, 2, 2)),
+    "workers": ((40, 1, 1), (40, 1, 2), (40, 2, 2)),
 }
 """Structures, workers and cores."""
 
