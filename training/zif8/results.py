@@ -91,10 +91,10 @@ def read_deviations(evaluation: Path) -> dict[str, dict[str, float]]:
 
 def draw(rows: list[dict[str, Any]]) -> Figure:
     """Draw relative errors of forces, and deviations of modes, before and after."""
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(10, 6), layout="constrained")
     panels = {
         "forces RMSE over forces rms": "error of forces, relative to their rms",
-        "RMSD of modes, full range (THz)": "RMSD of modes at Gamma (THz)",
+        "RMSD of modes, full range (THz)": "RMSD of modes (THz)",
     }
     for axes, (quantity, label) in zip(figure.subplots(1, 2, width_ratios=(2, 1)), panels.items(), strict=True):
         own = [row for row in rows if row["quantity"] == quantity]
@@ -103,7 +103,7 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
             axes.bar_label(bars, fmt="%.3g", padding=2, fontsize="small")
             bars.set_label(column)
         axes.set_yticks([i + 0.2 for i in range(len(own))], [row["set"].replace(" (", "\n(") for row in own])
-        axes.set(xlabel=label, xscale="log")
+        axes.set(xlabel=label, xscale="linear" if "modes" in quantity else "log")
         axes.margins(x=0.15)
         axes.invert_yaxis()
         axes.spines[["top", "right"]].set_visible(False)
