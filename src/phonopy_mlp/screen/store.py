@@ -227,7 +227,7 @@ def make_row(result: Result, *, finished: bool) -> tuple[Atoms, dict[str, Value]
 def _read_atoms(result: Result) -> Atoms:
     first = next(iter(result.steps.values()), None)
     if first is not None and first.deadly:
-        # What took its process may take this one, too.
+        # What took the memory of its process may take that of this one, too.
         return Atoms()
     try:
         return bare(parse_structure(result.structure))

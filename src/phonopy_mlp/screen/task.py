@@ -82,7 +82,7 @@ class Outcome:
     files : mapping of str to str
         Digests of its files that others build upon, or are large, by their names in the task's folder.
     deadly : bool
-        Whether it took its process with it, other than by its time.
+        Whether it took all memory, as far as is known: a process that was killed may have, too.
     """
 
     state: State

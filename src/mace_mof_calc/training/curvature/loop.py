@@ -217,8 +217,8 @@ class _Run:
         """Take the gradients from what is not trained, and return the parameters that it is in, as they are."""
         kept = {}
         for name, parameter in self.module.named_parameters():
-            if name in self.marks and parameter.grad is not None:
-                parameter.grad = parameter.grad * self.marks[name]
+            if name in self.marks:
+                parameter.grad *= self.marks[name]
                 kept[name] = parameter.detach().clone()
         return kept
 

@@ -104,12 +104,11 @@ def extend(model: Blueprint, stand_ins: Mapping[int, int]) -> Blueprint:
     channels = int(model.hyperparameters.hidden_irreps.partition("x")[0])
     state = {}
     for name, tensor in model.state.items():
-        if _EMBEDDING.fullmatch(name):
-            state[name] = (tensor.reshape(len(known), -1)[rows] * fan_in).flatten()
-        elif _SKIP.fullmatch(name):
-            state[name] = (tensor.reshape(-1, len(known), channels)[:, rows] * fan_in).flatten()
-        elif _PRODUCT.fullmatch(name):
-            state[name] = tensor[rows]
+        if (shape := _find_rows(name, len(known), channels)) is not None:
+            chosen = tensor.reshape(shape)[:, rows]
+            # Products have an axis of their own for the elements, and are not divided by their number.
+            product = _PRODUCT.fullmatch(name)
+            state[name] = chosen.reshape(-1, *tensor.shape[1:]) if product else (chosen * fan_in).flatten()
         elif name == _ENERGIES:
             is_known = torch.tensor([number in known for number in numbers])
             state[name] = torch.where(is_known, tensor.reshape(-1, len(known))[:, rows], 0.0)
@@ -119,9 +118,7 @@ def extend(model: Blueprint, stand_ins: Mapping[int, int]) -> Blueprint:
 
 
 def mark_own(model: Blueprint, numbers: Sequence[int]) -> dict[str, torch.Tensor]:
-    """Return which entries of the parameters belong to some elements: nothing else depends on their atoms alone.
-
-    Without atoms of these elements a structure does not depend on them.
+    """Return which entries of the parameters belong to some elements; without their atoms nothing depends on these.
 
     Parameters
     ----------
@@ -142,14 +139,17 @@ def mark_own(model: Blueprint, numbers: Sequence[int]) -> dict[str, torch.Tensor
     marks = {}
     for name, tensor in model.state.items():
         mark = torch.zeros(tensor.shape, dtype=torch.bool)
-        if _EMBEDDING.fullmatch(name):
-            mark = own[:, None].expand(len(known), tensor.numel() // len(known))
-        elif _SKIP.fullmatch(name):
-            mark = own[:, None].expand(tensor.numel() // (len(known) * channels), len(known), channels)
-        elif _PRODUCT.fullmatch(name):
-            mark = own[:, None, None].expand(tensor.shape)
-        marks[name] = mark.reshape(tensor.shape)
+        if (shape := _find_rows(name, len(known), channels)) is not None:
+            mark.reshape(shape)[:, own] = True
+        marks[name] = mark
     return marks
+
+
+def _find_rows(name: str, count: int, channels: int) -> tuple[int, int, int] | None:
+    """Return a shape in which a parameter's second axis counts the elements, None where it has no rows of theirs."""
+    if _SKIP.fullmatch(name):
+        return -1, count, channels
+    return (1, count, -1) if _EMBEDDING.fullmatch(name) or _PRODUCT.fullmatch(name) else None
 
 
 def _force_error(frames: Sequence[Atoms], stand_ins: Mapping[int, int], calculator: Calculator) -> float:
