@@ -13,14 +13,14 @@ from phonopy_mlp.cli.arguments import CalculatorOptions, add_calculator_options,
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.files import is_file
 from phonopy_mlp.registry import identify, is_model_file
-from phonopy_mlp.screen.isolation import Limits, describe_calculator
+from phonopy_mlp.screen.isolation import describe_calculator
 from phonopy_mlp.screen.page import PAGE_FILE, write_page
 from phonopy_mlp.screen.plan import STEPS, USUAL_STEPS, Model, make_plan
 from phonopy_mlp.screen.progress import STATUS_FILE, describe_status, read_status
 from phonopy_mlp.screen.run import run_screening
 from phonopy_mlp.screen.stamps import take_stamp
 from phonopy_mlp.screen.store import Store, find_folder
-from phonopy_mlp.screen.task import State
+from phonopy_mlp.screen.task import Limits, State
 
 SUMMARY = "many structures through the workflow, on any number of machines, into a database"
 

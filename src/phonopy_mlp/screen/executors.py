@@ -17,8 +17,8 @@ from queue import SimpleQueue
 from typing import Any
 
 from phonopy_mlp.errors import SettingsError
-from phonopy_mlp.screen.isolation import Limits, processes, run_isolated
-from phonopy_mlp.screen.task import Outcome, Task
+from phonopy_mlp.screen.isolation import processes, run_isolated
+from phonopy_mlp.screen.task import Limits, Outcome, Task
 
 _THREADS = ("MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 

@@ -7,61 +7,29 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import CancelledError, Future, wait
+from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tqdm import tqdm
-
-from phonopy_mlp.errors import CalculatorError, PhonopyMlpError, SettingsError
+from phonopy_mlp.errors import CalculatorError, PhonopyMlpError
 from phonopy_mlp.files import alone, check_folder
-from phonopy_mlp.registry import describe, get_calculator, keep_calculators
-from phonopy_mlp.screen.execution import LOCK, execute, name_signal, read_outcome, write_outcome
-from phonopy_mlp.screen.task import Outcome, State, Task
+from phonopy_mlp.registry import describe, get_calculator
+from phonopy_mlp.screen import child
+from phonopy_mlp.screen.endings import EndedQuietlyError, explain, is_lack_of_memory
+from phonopy_mlp.screen.execution import LOCK, read_outcome, write_outcome
+from phonopy_mlp.screen.task import Limits, Outcome, Task
 
 if TYPE_CHECKING:
-    import psutil
     from pebble import ProcessPool
 
 _Result = TypeVar("_Result")
 
-TOO_MUCH_MEMORY = 77
-"""Exit status of a process that took more than it may."""
-
 _WATCH = 0.5  # s
 _GRACE = 5.0  # s, in which what a process has sent arrives after its end
-_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
-"""Signals that come from outside, and say nothing of the task."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a task may take.
-
-    Attributes
-    ----------
-    seconds : float or None
-    gibibytes : float or None
-        Of memory, with the processes that it starts.
-
-    Raises
-    ------
-    SettingsError
-        One is not above zero.
-    """
-
-    seconds: float | None = None
-    gibibytes: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, value in (("Time", self.seconds), ("Memory", self.gibibytes)):
-            if value is not None and not value > 0:
-                raise SettingsError(f"{name} limit of {value:g}", "nothing can be done in that", "Give more, or none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +46,6 @@ class _Worker:
 
     pool: ProcessPool
     identity: Future[int]
-
-
-class _EndedQuietlyError(Exception):
-    """A process ended as if all were well, in the middle of a task."""
-
-
-class _StepError(Exception):
-    """An error of anybody's code, as text: its own class may not come through to another process."""
 
 
 def run_isolated(task: Task, limits: Limits, environment: Mapping[str, str]) -> Outcome:
@@ -121,11 +81,11 @@ def run_isolated(task: Task, limits: Limits, environment: Mapping[str, str]) -> 
             return _tell_ended(task)
         # Who knows in what state it is, if it still is.
         _stop(_key(limits))
-        if _is_lack_of_memory(error) and not fresh:
+        if is_lack_of_memory(error) and not fresh:
             # Some of that memory was of other tasks.
             return run_isolated(task, limits, environment)
-        state, reason = _explain(error, limits)
-        deadly = _is_lack_of_memory(error) or getattr(error, "exitcode", None) == -signal.SIGKILL
+        state, reason = explain(error, limits)
+        deadly = is_lack_of_memory(error) or getattr(error, "exitcode", None) == -signal.SIGKILL
     outcome = Outcome(state, task.question, reason=reason, seconds=time.perf_counter() - started, deadly=deadly)
     return _keep(task, outcome)
 
@@ -175,21 +135,10 @@ def _describe(name: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _do(task: Task, worker: _Worker, process: int, limits: Limits) -> Outcome:
     try:
-        future: Future[Outcome] = worker.pool.schedule(_execute, (task,), timeout=limits.seconds)
+        future: Future[Outcome] = worker.pool.schedule(child.do, (task,), timeout=limits.seconds)
     except RuntimeError as error:
         raise BrokenProcessPool(str(error)) from error
     return _wait(future, process)
-
-
-def _execute(task: Task) -> Outcome:
-    try:
-        return execute(task)
-    except (PhonopyMlpError, OSError, MemoryError):
-        raise
-    except Exception as error:  # of anybody's code
-        said = f"{type(error).__name__}: {error}".rstrip(": ")
-    # Out here, for some engines send what an error came from with it.
-    raise _StepError(said)
 
 
 def _wait(future: Future[_Result], process: int | None = None) -> _Result:
@@ -203,53 +152,10 @@ def _wait(future: Future[_Result], process: int | None = None) -> _Result:
             # Nobody else takes notice of one that ends with status 0; what it has sent before may be on its way.
             gone = process is not None and not psutil.pid_exists(process)
             if gone and not wait([future], timeout=_GRACE).done:
-                raise _EndedQuietlyError
+                raise EndedQuietlyError
         return future.result()
     finally:
         _running.discard(future)
-
-
-def _explain(error: Exception, limits: Limits) -> tuple[State, str]:
-    from pebble import ProcessExpired
-
-    said = f"{type(error).__name__}: {error}".rstrip(": ")
-    match error:
-        case TimeoutError(args=("Task timeout", *_)):
-            return "failed", f"took longer than {limits.seconds:g} s"
-        case ProcessExpired():
-            return _explain_status(error.exitcode, limits)
-        case _EndedQuietlyError():
-            return "failed", "its process ended with status 0"
-        case CancelledError() | BrokenProcessPool():
-            # Ended from outside, or never begun.
-            return "lost", said
-        case MemoryError():
-            return "failed", str(error) or "out of memory"
-        case _StepError():
-            return "failed", str(error)
-        case PhonopyMlpError():
-            # Not of the structure: those are the command's, and have a status.
-            return "lost", str(error)
-        case OSError():
-            # Of the machine, or of its disks.
-            return "lost", said
-        case _:
-            return "failed", said
-
-
-def _explain_status(status: int | None, limits: Limits) -> tuple[State, str]:
-    if status == TOO_MUCH_MEMORY and limits.gibibytes is not None:
-        return "failed", f"took more than {limits.gibibytes:g} GiB of memory"
-    if status is None or status >= 0:
-        return "failed", f"its process ended with status {status}"
-    name = name_signal(-status)
-    if name in _OUTSIDE:
-        return "lost", f"its process was killed ({name}), by lack of memory perhaps"
-    return "failed", f"its process crashed ({name})"
-
-
-def _is_lack_of_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError) or getattr(error, "exitcode", None) == TOO_MUCH_MEMORY
 
 
 _ended = threading.Event()
@@ -265,7 +171,7 @@ def _start_worker(limits: Limits, environment: Mapping[str, str]) -> _Worker:
 
     pool = ProcessPool(
         max_workers=1,
-        initializer=_start,
+        initializer=child.begin,
         initargs=(os.getpid(), limits.gibibytes, dict(environment)),
         context=get_context("spawn"),
     )
@@ -300,54 +206,3 @@ def _stop_all() -> None:
         future.cancel()
     for key in list(_workers):
         _stop(key)
-
-
-def _start(parent: int, gibibytes: float | None, environment: Mapping[str, str]) -> None:
-    os.environ.update(environment)
-    keep_calculators()
-    # A lock between processes, which it makes otherwise, outlives a process that crashes.
-    tqdm.set_lock(threading.RLock())
-    # pebble's ends with a status as that of a task, and leaves the processes of this one behind.
-    signal.signal(signal.SIGTERM, _end)
-    threading.Thread(target=_watch, args=(parent, gibibytes), daemon=True).start()
-
-
-def _end(number: int, _frame: FrameType | None) -> None:
-    import psutil
-
-    _kill_children(psutil.Process())
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
-
-
-def _watch(parent: int, gibibytes: float | None) -> None:
-    """End this process where it takes too much memory, or nobody waits for it any more."""
-    import psutil
-
-    own, status = psutil.Process(), 0
-    while os.getppid() == parent and psutil.pid_exists(parent):
-        if gibibytes is not None and _measure_memory(own) > gibibytes * 2**30:
-            status = TOO_MUCH_MEMORY
-            break
-        time.sleep(_WATCH)
-    _kill_children(own)
-    os._exit(status)
-
-
-def _measure_memory(own: psutil.Process) -> int:
-    """Return what a process and all that it has started take, in bytes."""
-    import psutil
-
-    total = 0
-    for process in (own, *own.children(recursive=True)):
-        with suppress(psutil.NoSuchProcess):
-            total += process.memory_info().rss
-    return total
-
-
-def _kill_children(own: psutil.Process) -> None:
-    import psutil
-
-    for process in own.children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            process.kill()

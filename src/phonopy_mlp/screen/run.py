@@ -11,11 +11,10 @@ from phonopy_mlp.screen.agreement import agree
 from phonopy_mlp.screen.driver import screen
 from phonopy_mlp.screen.entries import TASKS, find_structures, read_entries
 from phonopy_mlp.screen.executors import open_executor
-from phonopy_mlp.screen.isolation import Limits
 from phonopy_mlp.screen.plan import Plan
 from phonopy_mlp.screen.progress import STATUS_FILE, Progress
 from phonopy_mlp.screen.store import Result, Store
-from phonopy_mlp.screen.task import State
+from phonopy_mlp.screen.task import Limits, State
 
 LOCK = "screen"
 

@@ -1,4 +1,4 @@
-"""What goes to a worker, and what comes back."""
+"""What goes to a worker, what it may take, and what comes back."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.screen.stamps import Stamp
 
 State = Literal["done", "failed", "lost"]
@@ -94,6 +95,31 @@ class Outcome:
     record: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     deadly: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a task may take.
+
+    Attributes
+    ----------
+    seconds : float or None
+    gibibytes : float or None
+        Of memory, with the processes that it starts.
+
+    Raises
+    ------
+    SettingsError
+        One is not above zero.
+    """
+
+    seconds: float | None = None
+    gibibytes: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("Time", self.seconds), ("Memory", self.gibibytes)):
+            if value is not None and not value > 0:
+                raise SettingsError(f"{name} limit of {value:g}", "nothing can be done in that", "Give more, or none")
 
 
 def check_outcome(outcome: Outcome) -> None:

@@ -13,8 +13,7 @@ from ase.io import write
 from distributed import Client
 
 from phonopy_mlp.screen.executors import Place, open_executor
-from phonopy_mlp.screen.isolation import Limits
-from phonopy_mlp.screen.task import Outcome
+from phonopy_mlp.screen.task import Limits, Outcome
 
 from .conftest import LONG, OPTIONS, RELAX, assert_same, make_metals, read_rows, relax, wait_for
 

@@ -14,10 +14,11 @@ from pebble import ProcessPool
 from pebble.pool.process import TaskManager
 
 from phonopy_mlp.errors import SettingsError
-from phonopy_mlp.screen import isolation
+from phonopy_mlp.screen import child, endings, isolation
 from phonopy_mlp.screen.entries import Entry
-from phonopy_mlp.screen.isolation import Limits, processes, run_isolated
+from phonopy_mlp.screen.isolation import processes, run_isolated
 from phonopy_mlp.screen.plan import Model, make_plan
+from phonopy_mlp.screen.task import Limits
 
 from .conftest import make_metals, wait_for
 
@@ -126,21 +127,21 @@ def test_an_error_whose_class_does_not_come_through_is_told(tasks, monkeypatch):
     def fail(_):
         raise OwnError("this", "that")
 
-    monkeypatch.setattr(isolation, "execute", fail)
-    with pytest.raises(isolation._StepError) as caught:
-        isolation._execute(tasks[0])
+    monkeypatch.setattr(child, "execute", fail)
+    with pytest.raises(endings.StepError) as caught:
+        child.do(tasks[0])
     error = pickle.loads(pickle.dumps(caught.value))
-    assert isolation._explain(error, LIMITS) == ("failed", "OwnError: this and that")
+    assert endings.explain(error, LIMITS) == ("failed", "OwnError: this and that")
 
 
 def test_a_status_that_means_memory_says_so_where_memory_is_limited():
-    assert isolation._explain_status(77, LIMITS) == ("failed", "took more than 4 GiB of memory")
-    assert isolation._explain_status(77, Limits()) == ("failed", "its process ended with status 77")
+    assert endings._explain_status(77, LIMITS) == ("failed", "took more than 4 GiB of memory")
+    assert endings._explain_status(77, Limits()) == ("failed", "its process ended with status 77")
 
 
 STARTS = """
 import subprocess, sys, psutil
-from phonopy_mlp.screen.isolation import _kill_children, _measure_memory
+from phonopy_mlp.screen.child import _kill_children, _measure_memory
 
 code = "import time; hoard = bytearray(b'1') * 2**28; print(flush=True); time.sleep(600)"
 child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
@@ -182,7 +183,7 @@ def test_memory_of_other_tasks_does_not_count(tasks, monkeypatch):
     do, tried = isolation._do, []
 
     class FullError(Exception):
-        exitcode = isolation.TOO_MUCH_MEMORY
+        exitcode = endings.TOO_MUCH_MEMORY
 
     def once(task, worker, process, limits):
         tried.append(process)
@@ -203,7 +204,7 @@ def test_limits_that_allow_nothing(limits):
 
 def test_a_process_ends_with_its_parent(place):
     code = (
-        "import os; from phonopy_mlp.screen import isolation; from phonopy_mlp.screen.isolation import Limits\n"
+        "import os; from phonopy_mlp.screen import isolation; from phonopy_mlp.screen.task import Limits\n"
         "if __name__ == '__main__':\n"
         "    print(isolation._start_worker(Limits(), {}).identity.result(), flush=True); os.kill(os.getpid(), 9)"
     )
