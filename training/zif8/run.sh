@@ -64,7 +64,7 @@ mv hessians.part hessians.extxyz
 export MACE_MOF_MODELS="$PWD/models"
 OMP_NUM_THREADS=1 mace-mof finetune learnt-labelled.extxyz replay.extxyz --foundation mini --name mini-zif8 \
     --level-of-theory GFN1-xTB --hessians hessians.extxyz --elements N --device "${DEVICE:-cpu}" \
-    --steps 2400 --rates 3e-2 1e-5 --tighten 0 0.5
+    --steps 1500 --rates 3e-2 1e-5 --tighten 0 0.5
 tell training
 
 for model in mini mini-zif8; do

@@ -36,7 +36,7 @@ class Gradients:
         self, network: FastMACE, minimum: Minimum, targets: Targets, lanes: Mapping[str, Lane] | None = None
     ) -> None:
         self._network, self._minimum, self._targets, self._lanes = network, minimum, targets, lanes
-        self._parameters = list(network.model.parameters())
+        self._parameters = [each for each in network.model.parameters() if each.requires_grad]
         self._recorded: dict[str, Recorded] = {}
 
     def __call__(self, amplitudes: Tensor, chosen: Sequence[int], scale: Scales) -> list[tuple[Tensor, ...]]:

@@ -154,9 +154,12 @@ class _Run:
         on_cpu = device.type == "cpu"
         self.replica = self.module if on_cpu else make_trainable(model, "float32", str(device))
         self.measured = self.average if on_cpu else make_trainable(model, "float32", str(device))
-        self.optimiser = SOAP(self.module.named_parameters(), channels=_count_channels(model))
         marks = mark_own(model, [atomic_numbers[symbol] for symbol in schedule.elements]) if schedule.elements else {}
         self.marks = {name: marks[name] for name, _ in self.module.named_parameters() if marks}
+        for module in (self.module, self.replica):
+            for name, parameter in module.named_parameters():
+                parameter.requires_grad_(name not in self.marks or bool(self.marks[name].any()))
+        self.optimiser = SOAP(self.module.named_parameters(), channels=_count_channels(model))
         energies = model.energies
         network = FastMACE(self.replica)
         titles = [make_title(atoms) for atoms in data.train]
@@ -217,7 +220,7 @@ class _Run:
         """Take the gradients from what is not trained, and return the parameters that it is in, as they are."""
         kept = {}
         for name, parameter in self.module.named_parameters():
-            if name in self.marks:
+            if name in self.marks and parameter.requires_grad:
                 parameter.grad *= self.marks[name]
                 kept[name] = parameter.detach().clone()
         return kept
@@ -297,7 +300,7 @@ def _count_channels(model: Blueprint) -> int:
 
 def _set_gradients(model: torch.nn.Module, flat: Tensor) -> None:
     k = 0
-    for p in model.parameters():
+    for p in filter(lambda each: each.requires_grad, model.parameters()):
         p.grad = flat[k : k + p.numel()].view_as(p)
         k += p.numel()
 

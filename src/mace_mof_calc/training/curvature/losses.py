@@ -76,14 +76,17 @@ class Labels:
         eV/A.
     stress : Tensor, shape=(ncell, 3, 3)
         eV/A^3; not a number where there is none.
+    excess : Tensor, shape=(ncell,)
+        Of the energy over that of the lowest of the frames with the same title, eV.
     """
 
     energy: Tensor
     forces: Tensor
     stress: Tensor
+    excess: Tensor
 
 
-def read_labels(atoms: Atoms, graph: Graph, energies: Mapping[int, float]) -> Labels:
+def _read_labels(atoms: Atoms, graph: Graph, energies: Mapping[int, float], lowest: float) -> Labels:
     """Return the labels of a frame.
 
     Parameters
@@ -94,6 +97,8 @@ def read_labels(atoms: Atoms, graph: Graph, energies: Mapping[int, float]) -> La
         Of the same.
     energies : mapping of int to float
         The atoms' own energies by atomic number, eV.
+    lowest : float
+        Energy of the lowest of the frames with the same title, eV.
     """
     found = get_labels(atoms)
     stress = np.full((3, 3), np.nan) if found.stress is None else voigt_6_to_full_3x3_stress(found.stress)
@@ -101,6 +106,7 @@ def read_labels(atoms: Atoms, graph: Graph, energies: Mapping[int, float]) -> La
         torch.tensor([found.energy - add_up(atoms, energies)], dtype=torch.float64).to(graph.edges),
         torch.as_tensor(found.forces[graph.order.numpy(force=True)]).to(graph.edges),
         torch.as_tensor(stress[None]).to(graph.edges),
+        torch.tensor([found.energy - lowest], dtype=torch.float64).to(graph.edges),
     )
 
 
@@ -120,7 +126,7 @@ class Minimum:
     def __init__(self, atoms: Atoms, energies: Mapping[int, float], network: FastMACE) -> None:
         modes = make_modes(get_hessian(atoms), atoms.get_masses())
         self.graph = network.graph(network.neighbours(atoms), curvature=True)
-        self.labels = read_labels(atoms, self.graph, energies)
+        self.labels = _read_labels(atoms, self.graph, energies, get_labels(atoms).energy)
         order = self.graph.order.numpy(force=True)
         displacements = modes.vectors / np.sqrt(atoms.get_masses())[:, None]
         self.to_cartesian = torch.as_tensor(displacements[:, order].reshape(len(displacements), -1).T).to(
@@ -190,7 +196,12 @@ class Targets:
             self.graphs = list(
                 pool.map(lambda k: network.graph(found[k], widths=widths[self.titles[k]]), range(len(frames)))
             )
-        self.labels = [read_labels(atoms, graph, energies) for atoms, graph in zip(frames, self.graphs, strict=True)]
+        own = np.array([get_labels(atoms).energy for atoms in frames])
+        lowest = [float(own[self.titles == title].min()) for title in titles]
+        self.labels = [
+            _read_labels(atoms, graph, energies, least)
+            for atoms, graph, least in zip(frames, self.graphs, lowest, strict=True)
+        ]
 
     def joined(self, chosen: Sequence[int]) -> tuple[Graph, Labels]:
         """Join frames of one title."""
@@ -199,6 +210,7 @@ class Targets:
             torch.cat([each.energy for each in labels]),
             join_atoms(graphs[0].groups, [each.forces for each in labels]),
             torch.cat([each.stress for each in labels]),
+            torch.cat([each.excess for each in labels]),
         )
 
 
@@ -206,7 +218,7 @@ def errors(network: FastMACE, graph: Graph, labels: Labels, scale: Scales, train
     """Compute the squared errors per cell, over their scales; forces over their mean square."""
     found = network.evaluate(graph, train)
     atoms = len(graph.onehot) // len(graph.volume)
-    own = labels.energy / atoms
+    excess, deviation = labels.excess / atoms, (found.energy - labels.energy) / atoms
 
     def mean_forces(values: Tensor) -> Tensor:
         return graph.total(values.square()).mean(1) / atoms
@@ -214,7 +226,7 @@ def errors(network: FastMACE, graph: Graph, labels: Labels, scale: Scales, train
     mean_stress = labels.stress.nan_to_num().square().mean((1, 2))
     return {
         "forces": mean_forces(found.gradient + labels.forces) / (mean_forces(labels.forces) + scale.force**2),
-        "energy": (found.energy / atoms - own) ** 2 / (scale.energy**2 + (LENIENCE * own) ** 2),
+        "energy": deviation**2 / (scale.energy**2 + (LENIENCE * excess) ** 2),
         "stress": _deviation(found.stress, labels.stress).square().mean((1, 2))
         / (scale.stress**2 + LENIENCE**2 * mean_stress),
     }
@@ -234,8 +246,8 @@ WEIGHTS = {
     "energy": 0.01,
     "stress": 0.02,
 }
-#: Part of a configuration's own energy and stress that is added in quadrature to their scales
 LENIENCE = 0.1
+"""Part of the energy over the lowest frame's, and of the stress, that is added in quadrature to their scales."""
 
 
 def tempered(x: Tensor) -> Tensor:
