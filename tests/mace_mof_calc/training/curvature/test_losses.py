@@ -67,6 +67,21 @@ def test_a_frame_without_stress_has_no_loss_of_stress(network, own):
     assert Minimum(own, NONE, network).losses(network, draw(), TIGHT)["tension"].item() == 0
 
 
+def test_energies_are_lenient_by_their_height_over_the_lowest_frame(network, own):
+    """Energies of atoms that fit other crystals do not make them so."""
+    higher = own.copy()
+    higher.info["REF_energy"] += 0.4
+    elsewhere = own.copy()
+    elsewhere.info["REF_energy"] -= 40.0
+    for energies in (NONE, dict.fromkeys(TINY.atomic_numbers, -7.0)):
+        targets = Targets([own, higher, elsewhere], ["a", "a", "b"], energies, network)
+        graph, labels = targets.joined([0, 1])
+        found = network.evaluate(graph)
+        missed = (found.energy - labels.energy) / 4
+        expected = missed**2 / torch.tensor([0.001**2, 0.001**2 + (0.1 * 0.1) ** 2])
+        assert torch.allclose(errors(network, graph, labels, TIGHT)["energy"], expected)
+
+
 def test_scales_tighten_geometrically():
     assert scales(-1.0) == LOOSE == scales(0.0)
     assert scales(2.0) == TIGHT
