@@ -6,7 +6,6 @@ import gc
 import io
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from pathlib import Path
 import pytest
 from ase.build import bulk
 from ase.io import write
-from distributions import write_distribution
 from metals import make_metals
 from tiny_models import pack_variant
 
@@ -28,40 +26,8 @@ from mace_mof_calc.training.curate.pores import PoreDiameters
 from phonopy_mlp.cli.main import main as phonopy_mlp
 from phonopy_mlp.unfinished import UNFINISHED_FOLDER
 
+from .calculators import register
 from .conftest import FACTOR
-
-CALCULATORS = '''
-import os
-import time
-
-from ase.calculators.calculator import all_changes
-from ase.calculators.emt import EMT
-
-
-class Forgetful(EMT):
-    """Sums in the same order whatever it was asked before, so that what goes on gives the same to the last digit."""
-
-    def calculate(self, atoms=None, properties=("energy",), system_changes=()):
-        time.sleep(float(os.environ.get("HUNT_SECONDS", "0")))
-        super().calculate(atoms, properties, all_changes)
-
-
-class Stiff(Forgetful):
-    def calculate(self, *words, **options):
-        super().calculate(*words, **options)
-        for name in {"energy", "free_energy", "forces", "stress"} & self.results.keys():
-            self.results[name] = 1.1 * self.results[name]
-
-
-def slow(*, device, dtype):
-    return Forgetful()
-
-
-def stiff(*, device, dtype):
-    return Stiff()
-'''
-
-POINTS = "[phonopy_mlp.calculators]\nhunt = hunt_calculators:slow\nhunt-stiff = hunt_calculators:stiff\n"
 
 _STAMPS = (
     rb"(?m)^ *(seconds|started|date|time): .*\n",
@@ -157,9 +123,7 @@ def assert_same(found: Mapping[str, bytes], expected: Mapping[str, bytes]) -> No
 def get_ready(folder: Path, patch: pytest.MonkeyPatch) -> None:
     """Make the calculators known to this process and to its children, and what is slow quick."""
     folder.mkdir()
-    write_distribution(folder, "hunt_calculators", CALCULATORS, POINTS)
-    patch.syspath_prepend(str(folder))
-    patch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *sys.path]))
+    register(folder, patch)
     patch.setenv(MODELS_VARIABLE, "models")
     patch.setattr(curation, "compute_pore_diameters", lambda atoms: PoreDiameters(9.0, 11.0))
 

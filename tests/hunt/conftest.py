@@ -5,12 +5,15 @@
 
 import csv
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from .calculators import register
 
 FACTOR = int(os.environ.get("HUNT", "1"))
 
@@ -41,6 +44,20 @@ def tally(request) -> Callable[[str, str], None]:
         request.config.stash[_COUNTS][kind, subject] += 1
 
     return count
+
+
+@pytest.fixture(scope="module")
+def calculators(tmp_path_factory):
+    """Let commands know effective medium theory, and one that is stiffer."""
+    with pytest.MonkeyPatch.context() as patch:
+        register(tmp_path_factory.mktemp("site"), patch)
+        yield
+
+
+@pytest.fixture
+def fresh(tmp_path) -> Callable[[], Path]:
+    """Return what makes an empty folder, for each example its own."""
+    return lambda: Path(tempfile.mkdtemp(dir=tmp_path))
 
 
 def pytest_sessionfinish(session, exitstatus):

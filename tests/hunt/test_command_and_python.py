@@ -1,15 +1,15 @@
 """A command and the functions behind it give the same numbers, whatever the options."""
 
-import tempfile
 from contextlib import chdir
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from ase import Atoms
+from ase.build import bulk
 from ase.calculators.emt import EMT
-from distributions import write_distribution
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -17,6 +17,8 @@ from phonopy.file_IO import read_force_constants_hdf5
 
 from phonopy_mlp.anharmonic import run_sscha
 from phonopy_mlp.cli.main import main
+from phonopy_mlp.committee.compute import run_committee
+from phonopy_mlp.compare.frequencies import CUT, compare_frequencies
 from phonopy_mlp.elasticity import elastic_from_phonons, run_elasticity
 from phonopy_mlp.eos import run_eos
 from phonopy_mlp.files import write_yaml
@@ -26,31 +28,19 @@ from phonopy_mlp.output import write_cif
 from phonopy_mlp.phonons import compute_phonons
 from phonopy_mlp.provenance import plain, read_record
 from phonopy_mlp.qha.volumes import run_mlp_qha
+from phonopy_mlp.registry import get_calculator
 from phonopy_mlp.relax import relax
 from phonopy_mlp.screen.entries import find_structures, read_entries
 from phonopy_mlp.screen.execution import execute
 from phonopy_mlp.screen.plan import Model, make_plan
+from phonopy_mlp.stability.stabilise import stabilise
 from phonopy_mlp.structures import read_structure
 from phonopy_mlp.supercell import auto_supercell
 from phonopy_mlp.symmetry import symmetrise
 
 from .crystals import PROTOTYPES, fewer, floats, rewritings
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _registered(tmp_path_factory):
-    """Let commands know ASE's effective medium theory."""
-    points = "[phonopy_mlp.calculators]\nemt = toys:emt\n"
-    folder = write_distribution(tmp_path_factory.mktemp("site"), "hunted_calculators", "", points)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(folder))
-        yield
-
-
-@pytest.fixture
-def fresh(tmp_path):
-    """Return what makes an empty folder, for each example its own."""
-    return lambda: Path(tempfile.mkdtemp(dir=tmp_path))
+pytestmark = pytest.mark.usefixtures("calculators")
 
 
 @st.composite
@@ -61,12 +51,12 @@ def metals(draw, names=tuple(PROTOTYPES), away: float = 0.02) -> Atoms:
     return draw(rewritings(atoms, most=1))(atoms)
 
 
-def command(folder: Path, atoms: Atoms, *words) -> Atoms:
+def command(folder: Path, atoms: Atoms, *words, mlp: str = "emt") -> Atoms:
     """Run a command on a file, and return what the file holds; its numbers are those of the structure."""
     write_cif(atoms, folder / "metal.cif")
     name, *rest = map(str, words)
     with chdir(folder):
-        assert main([name, "--mlp", "emt", "metal.cif", "-q", *rest]) == 0
+        assert main([name, "--mlp", mlp, "metal.cif", "-q", *rest]) == 0
     return read_structure(folder / "metal.cif")
 
 
@@ -347,3 +337,88 @@ def test_a_screening_finds_what_the_functions_do(atoms, fmax, strain, tally, fre
     expected = run_eos(read_structure(structure), EMT(), strain=strain).primitive_fit
     assert values["bulk_modulus"] == pytest.approx(expected.bulk_modulus, rel=1e-6)
     assert values["eos_volume"] == pytest.approx(expected.volume, rel=1e-6)
+
+
+@fewer(5)
+@given(
+    atoms=metals(("fcc", "L1_2", "hcp"), away=0.05) | st.just(bulk("Cu", "bcc", a=2.9)),
+    methods=st.sampled_from(["follow", "rattle", "follow,rattle"]),
+    rounds=st.integers(0, 3),
+    seed=st.integers(0, 99),
+    tolerance=st.sampled_from([None, 1e-3, 0.05]),
+)
+def test_a_stabilised_crystal_is_that_of_the_function(atoms, methods, rounds, seed, tolerance, tally, fresh):
+    tally("command and Python", "stabilise")
+    folder = fresh()
+    words = ["--dim", 2, 2, 2, "--stabilise-methods", methods, "--stabilise-rounds", rounds, "--stabilise-seed", seed]
+    words += ["--symmetrise", tolerance] if tolerance else []
+    expected = stabilise(
+        command(folder, atoms, "stabilise", *words),
+        EMT(),
+        supercell_matrix=np.diag([2, 2, 2]),
+        methods=methods.split(","),
+        max_rounds=rounds,
+        seed=seed,
+        symmetrise=tolerance,
+    )
+    assert_alike(read_yaml(folder / "stabilised.yaml"), plain(expected.describe()))
+    found = read_structure(folder / "stabilised.cif")
+    assert_allclose(found.cell.cellpar(), expected.atoms.cell.cellpar(), rtol=1e-6)
+    assert_allclose(found.get_all_distances(mic=True), expected.atoms.get_all_distances(mic=True), atol=1e-5)
+
+
+@fewer(5)
+@given(
+    atoms=metals(("fcc", "L1_0"), away=0.0),
+    mesh=st.integers(2, 4),
+    high=st.integers(50, 300),
+    eos=st.booleans(),
+    qha=st.booleans(),
+)
+def test_a_committee_says_what_the_function_does(atoms, mesh, high, eos, qha, tally, fresh):
+    tally("command and Python", "committee")
+    folder = fresh()
+    words = ["--dim", 2, 2, 2, "--mesh", *[mesh] * 3, "--tmax", high, "--tstep", 25, "--committee", "hunt-stiff"]
+    words += ["--committee-eos"] if eos else []
+    words += ["--committee-qha"] if qha else []
+    expected = run_committee(
+        command(folder, atoms, "committee", *words),
+        [get_calculator(name) for name in ("emt", "hunt-stiff")],
+        supercell_matrix=np.diag([2, 2, 2]),
+        mesh=(mesh,) * 3,
+        temperatures=np.arange(0, high + 12.5, 25),
+        eos=eos,
+        qha=qha,
+    )
+    assert_alike(read_yaml(folder / "committee.yaml"), plain(expected.describe()))
+    assert (folder / "committee_expansion.dat").exists() is qha
+
+
+@fewer(3)
+@given(
+    atoms=metals(),
+    dim=st.sampled_from([2, 3]),
+    mesh=st.tuples(*[st.integers(1, 4)] * 3),
+    cut=st.none() | floats(1.0, 8.0),
+)
+def test_a_comparison_is_that_of_the_function(atoms, dim, mesh, cut, tally, fresh, monkeypatch):
+    monkeypatch.setattr("phonopy_mlp.cli.run.run_phonopy", lambda *_, **__: 0)
+    tally("command and Python", "compare")
+    folder = fresh()
+    phonons = []
+    for name, calculator, size in (("a", "emt", 2), ("b", "hunt-stiff", dim)):
+        (folder / name).mkdir()
+        given_atoms = command(folder / name, atoms, "run", "--dim", *[size] * 3, mlp=calculator)
+        phonon = make_phonopy(given_atoms, np.diag([size] * 3))
+        phonons.append(compute_force_constants(phonon, get_calculator(calculator)).phonon)
+    words = ["--mesh", *mesh, *(["--cut", cut] if cut else [])]
+    with chdir(folder):
+        assert main(["compare", "a", "b", *map(str, words)]) == 0
+    expected = compare_frequencies(*phonons, mesh=mesh, cut=cut or CUT)
+    found = read_yaml(folder / "compare.yaml")["frequencies"]
+    for pairing, below in product(("order", "overlap"), (None, expected.cut)):
+        name = "full_range" if below is None else f"below_{below:g}_THz"
+        deviation = expected.deviation(pairing, below=below)
+        assert (found[f"by_{pairing}"][name] is None) == (deviation is None)
+        if deviation is not None:
+            assert_alike(found[f"by_{pairing}"][name], plain(deviation.describe()))
