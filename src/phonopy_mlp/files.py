@@ -9,6 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +23,9 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 _DEEPEST = 100
 """Levels of YAML; what is written here and by phonopy has about ten."""
+
+
+_noted: ContextVar[list[Path] | None] = ContextVar("noted", default=None)
 
 
 @contextmanager
@@ -41,7 +45,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary = Path(name)
         yield temporary
         temporary.chmod(0o666 & ~_UMASK)
-        temporary.replace(path)
+        put(temporary, path)
     except OutputError:
         raise
     except OSError as error:
@@ -49,6 +53,25 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def put(temporary: Path, path: Path) -> None:
+    """Put a complete file in its place."""
+    temporary.replace(path)
+    noted = _noted.get()
+    if noted is not None:
+        noted.append(path)
+
+
+@contextmanager
+def noting() -> Iterator[list[Path]]:
+    """Note which files come to their places meanwhile."""
+    noted: list[Path] = []
+    token = _noted.set(noted)
+    try:
+        yield noted
+    finally:
+        _noted.reset(token)
 
 
 def explain(error: OSError, what: str) -> OutputError:

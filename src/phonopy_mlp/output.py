@@ -12,7 +12,6 @@ from phonopy.file_IO import write_force_constants_to_hdf5
 
 from phonopy_mlp.files import replacing
 from phonopy_mlp.force_constants import ForceConstantsResult
-from phonopy_mlp.inputs import file_digest
 
 PARAMS_FILE = "phonopy_params.yaml"
 FORCE_CONSTANTS_FILE = "force_constants.hdf5"
@@ -24,11 +23,10 @@ ELASTIC_FILE = "elastic.yaml"
 REPORT_FILE = "report.html"
 
 
-def write_cif(atoms: Atoms, path: Path) -> str:
-    """Write a structure, and return the file's digest, by which a record knows it from another calculation's."""
+def write_cif(atoms: Atoms, path: Path) -> None:
+    """Write a structure."""
     with replacing(path) as temporary:
         write(temporary, atoms, format="cif")
-    return file_digest(path)
 
 
 def write_force_constants(result: ForceConstantsResult, folder: Path, *, keep_params: bool = False) -> None:

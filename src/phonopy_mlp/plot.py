@@ -195,11 +195,15 @@ def check_figure(path: Path) -> None:
         )
 
 
-def write_figure(figure: Figure, path: Path, *, metadata: Mapping[str, Any] | None = None) -> None:
+_TIMES = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+"""What says when a figure was drawn: the same figure is to be the same file."""
+
+
+def write_figure(figure: Figure, path: Path) -> None:
     """Write a figure, the suffix giving the format."""
     # Drawn in memory: where a disk is full, matplotlib's PDF fails in a way of its own.
-    content = BytesIO()
-    figure.savefig(content, dpi=150, format=path.suffix.removeprefix("."), metadata=metadata)
+    content, form = BytesIO(), path.suffix.removeprefix(".")
+    figure.savefig(content, dpi=150, format=form, metadata=_TIMES.get(form))
     with replacing(path) as temporary:
         temporary.write_bytes(content.getvalue())
 

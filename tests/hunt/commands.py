@@ -24,6 +24,7 @@ from mace_mof_calc.models.own import MODELS_VARIABLE
 from mace_mof_calc.training.curate import curation
 from mace_mof_calc.training.curate.pores import PoreDiameters
 from phonopy_mlp.cli.main import main as phonopy_mlp
+from phonopy_mlp.report.folder import SHOWN, is_shown, read_records
 from phonopy_mlp.unfinished import UNFINISHED_FOLDER
 
 from .calculators import register
@@ -31,7 +32,6 @@ from .conftest import FACTOR
 
 _STAMPS = (
     rb"(?m)^ *(seconds|started|date|time): .*\n",
-    rb"/CreationDate \([^)]*\)",
     rb"(?m)^ *- (phonopy-mlp|run)\n",
 )
 """What differs between two runs that are the same."""
@@ -111,6 +111,17 @@ def _plain(path: Path) -> bytes:
 def is_resumable(name: str) -> bool:
     """Return whether a file is of what a command goes on from."""
     return name.startswith(f"{UNFINISHED_FOLDER}/") or ".parts/" in name or name.endswith((".pt", "curves.csv"))
+
+
+def assert_not_mixed(folder: Path, *states: Mapping[str, bytes]) -> None:
+    """Check that a report on a folder shows of each step the files of one run."""
+    if not list(folder.glob("phonopy_mlp*.yaml")):
+        return
+    found = read_files(folder)
+    for name, record in read_records(folder).items():
+        for step, entry in record["steps"].items():
+            files = [file for file in entry.get("files", ()) if step.startswith(SHOWN) and is_shown(file)]
+            assert any(all(found[file] == state.get(file) for file in files) for state in states), f"{name}: {step}"
 
 
 def assert_same(found: Mapping[str, bytes], expected: Mapping[str, bytes]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .commands import CHOSEN, COMMANDS, assert_same, get_ready, is_resumable, read_files
+from .commands import CHOSEN, COMMANDS, assert_not_mixed, assert_same, get_ready, is_resumable, read_files
 from .conftest import FACTOR
 
 KILLS = 2
@@ -19,7 +19,7 @@ KILLS = 2
 
 @contextmanager
 def watching(folder: Path, target: Path) -> Iterator[list[Path]]:
-    """Copy a folder just before each file of it is put in its place, the file half-written, and just after.
+    """Copy a folder before each file is put in its place, the file half-written, and after, and before any goes.
 
     A run that is killed has no part in what it leaves: these are the folders that it could leave, though it goes on.
     """
@@ -35,8 +35,14 @@ def watching(folder: Path, target: Path) -> Iterator[list[Path]]:
         replace(source, place)
         copy()
 
+    def unlink(path, *, unlink=os.unlink, **options):
+        if not options and Path(path).absolute().is_relative_to(folder) and Path(path).exists():
+            copy()
+        unlink(path, **options)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "replace", replace)
+        patch.setattr(os, "unlink", unlink)
         yield moments
 
 
@@ -61,6 +67,7 @@ def test_a_kill_leaves_whole_files_and_the_command_goes_on(name, tmp_path, monke
     for moment in moments:
         for path, content in read_visible(moment).items():
             assert is_resumable(path) or content in (expected.get(path), earlier.get(path)), f"{path} in {moment}"
+        assert_not_mixed(moment, expected, earlier)
     count = min(len(moments), KILLS * FACTOR)
     for k in sorted({round((k + 0.5) * len(moments) / count) for k in range(count)} - {len(moments)}):
         monkeypatch.chdir(moments[k])

@@ -22,6 +22,7 @@ from rewriting import TURN, rewritten
 from phonopy_mlp.cli.main import main
 from phonopy_mlp.elasticity import tensor
 from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.files import alone
 from phonopy_mlp.report import assets
 from phonopy_mlp.report.chart import Curve, draw_chart
 from phonopy_mlp.report.markup import details, facts, nested, table
@@ -264,6 +265,36 @@ def test_what_the_run_that_computed_the_forces_did_is_shown(registered, workdir)
         assert text in page
 
 
+def test_a_step_whose_file_another_command_has_replaced_is_left_out(registered, workdir):
+    sampling = "--dim 2 2 2 --mesh 3 3 3 -q"
+    write("Cu.cif", bulk("Cu"))
+    assert command(f"run --mlp emt Cu.cif --relax {sampling} -t --eos --qha --qha-volumes 5 --tmax 100") == 0
+    thermal = page_of(write_report(workdir).parent)
+    assert {"eos", "qha"} < {*sections_of(thermal)}
+    Path("eos.png").write_bytes(b"drawn anew")
+    assert page_of(write_report(workdir).parent) == thermal
+    # Both ways write volume-temperature.dat.
+    lengths = "-0.01 -0.005 0 0.005 0.01 0.015 0.02"
+    assert command(f"qha --mlp emt Cu.cif --relax {sampling} --tmax 100 --qha-lengths {lengths}") == 0
+    page = html.unescape(page_of(write_report(workdir).parent))
+    assert "Another command has replaced" in page
+    assert "qha in phonopy_mlp.yaml is left out." in page
+    figures = data_of(page)["figures"]
+    assert "lengths" in figures
+    assert "helmholtz_volume" not in figures
+    Path("eos.yaml").write_text(f"{Path('eos.yaml').read_text()}\n")
+    assert "eos" not in sections_of(page_of(write_report(workdir).parent))
+    # What phonopy has made is made from the force constants where it was replaced.
+    Path("thermal_properties.yaml").write_text("a: [")
+    assert "From the force constants" in page_of(write_report(workdir).parent)
+
+
+def test_no_report_while_a_run_is_at_work(runs, capsys):
+    with alone(runs[0]):
+        assert main(["report", str(runs[0])]) == 2
+    assert "Another run is at work in" in capsys.readouterr().err
+
+
 def structures_of(folder: Path) -> list[str]:
     return [each["label"] for each in data_of(page_of(write_report(folder).parent))["structures"]]
 
@@ -337,7 +368,7 @@ def test_health_and_domain_of_a_record_are_tables(registered, workdir):
     assert "<b>" not in page.partition("<section")[2]
 
 
-STEPS = {"eos": {}, "elastic_stress_strain": {}, "sscha": {}, "committee": {}}
+STEPS = {"eos": {}, "phonopy": {}, "elastic_stress_strain": {}, "sscha": {}, "committee": {}}
 WAYS = {"expansion_tensor.yaml": {"T (K)": []}, "axial_thermal_expansion.dat": {"a (A)": []}}
 EOS = {
     "points": [{"volume": 10.0 + k, "energy": (k - 3) ** 2, "energy_minus_fit": 0.0} for k in range(7)],
@@ -392,7 +423,8 @@ def fails_in_a_sentence(folder: Path, message: str, capsys) -> None:
 @pytest.mark.parametrize(("name", "content"), [(name, text) for name, texts in DAMAGED.items() for text in texts])
 def test_a_damaged_file_is_one_sentence_that_names_it_and_leaves_nothing(workdir, capsys, name, content):
     steps = {**STEPS, "qha": WAYS.get(name, {"V (A^3)": []})}
-    Path("phonopy_mlp.yaml").write_text(yaml.safe_dump({"phonopy_mlp": {"steps": steps}}))
+    record = {"steps": steps, "settings": {"phonopy_tags": {"tprop": "true"}}}
+    Path("phonopy_mlp.yaml").write_text(yaml.safe_dump({"phonopy_mlp": record}))
     if name == "committee_dos.dat":
         sound = {"members": MEMBERS, "spread": "difference", **VOLUME, **FREQUENCIES}
         Path("committee.yaml").write_text(yaml.safe_dump(sound))

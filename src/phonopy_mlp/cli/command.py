@@ -143,7 +143,7 @@ def run(name: str, argv: Sequence[str]) -> int:
     folder = working_folder()
     unfinished = Unfinished(folder / UNFINISHED_FOLDER, **identify(options.calculator.name))
     record = RunRecord(["phonopy-mlp", name, *words], folder, unfinished, options.quiet)
-    with alone(folder), record.collecting_warnings():
+    with alone(folder), record.keeping():
         stabilises = isinstance(options.step, stabilise.StabiliseStep)
         check_overwriting(options.structure, options.structures_written(stabilised=stabilises))
         options.supercell.check()

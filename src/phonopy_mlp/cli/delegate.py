@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from phonopy_mlp.cli.options import OTHER_MESH_OPTIONS, THERMAL_OPTIONS, Options, drop
-from phonopy_mlp.files import explain
+from phonopy_mlp.files import explain, put
 from phonopy_mlp.output import FORCE_CONSTANTS_FILE, PARAMS_FILE
 from phonopy_mlp.phonons import MESH
 
@@ -142,7 +142,7 @@ def _run_apart(apart: Path, folder: Path, options: Options, own_force_constants:
             return status
     for path in sorted(apart.iterdir()):
         if given.get(path.name) != path.stat().st_mtime_ns:
-            path.replace(folder / path.name)
+            put(path, folder / path.name)
     return 0
 
 

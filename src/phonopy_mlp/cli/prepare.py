@@ -33,8 +33,8 @@ def prepare(
     if tolerance is not None:
         group = find_space_group(atoms, tolerance)
         atoms = symmetrise(atoms, tolerance)
-        digest = _write(atoms, record)
-        record.add("symmetrise", {"tolerance": tolerance, "space_group": str(group), "file_digest": digest})
+        write_cif(atoms, record.folder / RELAXED_FILE)
+        record.add("symmetrise", {"tolerance": tolerance, "space_group": str(group)})
         record.say(f"Symmetrised to {group}.")
         if relaxation is not None:
             within = replace(relaxation, fix_symmetry=tolerance)
@@ -47,10 +47,7 @@ def _relax(atoms: Atoms, calculator: BaseCalculator, relaxation: RelaxOptions, n
     with RelaxationBar(relaxation.fmax) as show:
         result = relax(atoms, calculator, **relaxation.keywords(), on_step=show, unfinished=record.unfinished)
     seconds = time.perf_counter() - started
-    record.add_relaxation(name, result, seconds, _write(result.atoms, record))
+    write_cif(result.atoms, record.folder / RELAXED_FILE)
+    record.add_relaxation(name, result, seconds)
     record.say(describe_relaxation(result))
     return result.atoms
-
-
-def _write(atoms: Atoms, record: RunRecord) -> str:
-    return write_cif(atoms, record.folder / RELAXED_FILE)

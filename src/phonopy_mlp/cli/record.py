@@ -14,10 +14,11 @@ from typing import Any
 from ase import Atoms
 
 from phonopy_mlp.cli.progress import print_line
+from phonopy_mlp.files import noting
 from phonopy_mlp.force_constants import ForceConstantsResult
 from phonopy_mlp.health import Health
 from phonopy_mlp.imaginary import CommensurateModes
-from phonopy_mlp.inputs import RunInput
+from phonopy_mlp.inputs import RunInput, file_digest
 from phonopy_mlp.provenance import PROVENANCE_FILE, Provenance, write_provenance
 from phonopy_mlp.relax import RelaxResult
 from phonopy_mlp.structures import structure_digest
@@ -71,6 +72,8 @@ class RunRecord:
         When the command began, in UTC.
     about : About or None
         What else the provenance file says; None where there is to be none yet.
+    written : list of Path
+        Files since the last step.
 
     """
 
@@ -83,11 +86,12 @@ class RunRecord:
     domain: dict[str, Any] | None = None
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     about: About | None = None
+    written: list[Path] = field(default_factory=list)
 
     @contextmanager
-    def collecting_warnings(self) -> Iterator[None]:
-        """Print each warning once, in a line of its own, and keep it."""
-        with warnings.catch_warnings():
+    def keeping(self) -> Iterator[None]:
+        """Keep which files are written, and each warning, which is printed once, in a line of its own."""
+        with warnings.catch_warnings(), noting() as self.written:
             warnings.showwarning = self._show
             for shown in (UserWarning, RuntimeWarning):
                 warnings.simplefilter("always", shown)
@@ -107,12 +111,19 @@ class RunRecord:
             print_line(f"Warning: {text}", sys.stderr)
 
     def add(self, name: str, result: Mapping[str, Any], seconds: float | None = None) -> None:
-        """Record a finished step, at once also in the provenance file: what comes later may fail."""
-        self.steps[name] = {**result, **({} if seconds is None else {"seconds": round(seconds, 2)})}
+        """Record a finished step, at once also in the provenance file: what comes later may fail.
+
+        The files that were written since the step before are its own, and their digests tell them from others.
+        """
+        own = None if self.about is None else self.about.name
+        names = sorted({path.name for path in self.written if path.parent == self.folder and path.is_file()} - {own})
+        self.written.clear()
+        files = {"files": {each: file_digest(self.folder / each) for each in names}} if names else {}
+        self.steps[name] = {**result, **files, **({} if seconds is None else {"seconds": round(seconds, 2)})}
         self.write()
 
-    def add_relaxation(self, name: str, result: RelaxResult, seconds: float, file_digest: str) -> None:
-        """Record a relaxation, with the digest of the file that it was written to."""
+    def add_relaxation(self, name: str, result: RelaxResult, seconds: float) -> None:
+        """Record a relaxation."""
         found = {
             "fmax": result.fmax,
             "cell": result.cell,
@@ -126,7 +137,6 @@ class RunRecord:
             "residual_stress": result.residual_stress,
             "space_groups_before": [str(found) for found in result.initial_groups],
             "space_groups_after": [str(found) for found in result.final_groups],
-            "file_digest": file_digest,
         }
         self.add(name, found, seconds)
 

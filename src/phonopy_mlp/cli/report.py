@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from phonopy_mlp.errors import SettingsError
-from phonopy_mlp.files import exists
+from phonopy_mlp.files import alone, exists
 from phonopy_mlp.output import REPORT_FILE
 from phonopy_mlp.report.page import FIGURES_FOLDER, write_report
 
@@ -25,7 +25,8 @@ def run(argv: Sequence[str]) -> int:
     for folder in own.folders:
         if not (exists(folder) and folder.is_dir()):
             raise SettingsError(f"Folder '{folder}' was not found", "there is no such folder", "Check the name")
-        report = write_report(folder)
+        with alone(folder):
+            report = write_report(folder)
         if not own.quiet:
             print(f"Report: {report}", flush=True)
     return 0

@@ -81,7 +81,7 @@ def run(options: Options, command: Sequence[str]) -> int:
     folder = working_folder()
     unfinished = Unfinished(folder / UNFINISHED_FOLDER, **identify(options.calculator.name))
     record = RunRecord(command, folder, unfinished, options.quiet)
-    with nullcontext() if options.dry_run else alone(folder), record.collecting_warnings():
+    with nullcontext() if options.dry_run else alone(folder), record.keeping():
         check_options(options)
         earlier = check_surroundings(options, folder)
         given = read_input(options.structure)
@@ -98,6 +98,8 @@ def run(options: Options, command: Sequence[str]) -> int:
         status = _finish(made, options, folder)
         if status != 0:
             return status
+        if record.written:
+            record.add("phonopy", {})
         if made.start is not None:
             for step in options.steps:
                 step.run(made.start, record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,15 @@ from phonopy import Phonopy
 from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.files import check_yaml, parse_yaml
 from phonopy_mlp.imaginary import CommensurateModes, compute_commensurate_modes
+from phonopy_mlp.inputs import file_digest
 from phonopy_mlp.output import FORCE_CONSTANTS_FILE, PARAMS_FILE
 from phonopy_mlp.phonons import MESH, PhononResult, compute_phonons
 from phonopy_mlp.provenance import PROVENANCE_FILE, read_record
 
 Array = np.ndarray[Any, Any]
+
+SHOWN = ("committee", "elastic", "eos", "phonopy", "qha", "sscha")
+"""Beginnings of the names of steps that the page shows from files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,11 @@ class FinishedRun:
     def did(self, step: str) -> bool:
         """Return whether any command did a step: files of that step without a record are another calculation's."""
         return any(name.startswith(step) for name in self.steps())
+
+    def digests(self) -> Iterator[Mapping[str, str]]:
+        """Yield of each record the digests of the files that its command wrote."""
+        for record in self.records.values():
+            yield _digests(record["steps"])
 
     def read_text(self, name: str) -> str | None:
         """Return what a file holds, or None where there is no such file.
@@ -167,6 +176,19 @@ def read_folder(folder: Path) -> FinishedRun:
         There is no record in the folder, or a file is not what its name says.
 
     """
+    records = read_records(folder)
+    return FinishedRun(folder, records, _read_harmonic(folder, records.get(PROVENANCE_FILE, {})))
+
+
+def read_records(folder: Path) -> dict[str, Mapping[str, Any]]:
+    """Read what the commands say that ran in a folder, without steps whose files are not theirs any more.
+
+    Raises
+    ------
+    SettingsError
+        There is no record in the folder, or it cannot be read.
+
+    """
     names = sorted(path.name for path in folder.glob("phonopy_mlp-*.yaml"))
     if (folder / PROVENANCE_FILE).is_file():
         names.insert(0, PROVENANCE_FILE)
@@ -181,10 +203,48 @@ def read_folder(folder: Path) -> FinishedRun:
         record = _checked(read_record(folder / name), folder / name)
         steps = dict(record["steps"])
         origin = steps.pop("forces_from", None)
-        records[name] = {**record, "steps": steps}
+        records[name] = _without_replaced({**record, "steps": steps}, name, folder)
         if origin:
-            records[f"{name}, where its forces came from"] = _checked(origin, folder / name)
-    return FinishedRun(folder, records, _read_harmonic(folder, records.get(PROVENANCE_FILE, {})))
+            whole = f"{name}, where its forces came from"
+            records[whole] = _without_replaced(_checked(origin, folder / name), whole, folder)
+    return records
+
+
+def _without_replaced(record: Mapping[str, Any], name: str, folder: Path) -> dict[str, Any]:
+    """Return a record without steps of which a file is not theirs any more, and with warnings that tell of them."""
+    steps, warned = dict(record["steps"]), list(record["warnings"])
+    for step, file in _find_replaced(steps, folder).items():
+        del steps[step]
+        # Without its files, what phonopy makes is computed from the force constants.
+        if step != "phonopy":
+            warned.append(f"Another command has replaced {file}, or was interrupted: {step} in {name} is left out.")
+    return {**record, "steps": steps, "warnings": warned}
+
+
+def is_shown(name: str) -> bool:
+    """Return whether the page shows what is in a file: it draws its own figures, and anybody may draw others."""
+    return Path(name).suffix not in (".pdf", ".png", ".svg")
+
+
+def _find_replaced(steps: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[str, str]:
+    """Return the steps that the page shows from files of which one is not theirs any more, and that file."""
+    digests, found = _digests(steps), {}
+    for step in steps:
+        if step.startswith(SHOWN):
+            for name in _digests({step: steps[step]}):
+                path = folder / name
+                if is_shown(name) and not (path.is_file() and file_digest(path) == digests[name]):
+                    found[step] = name
+    return found
+
+
+def _digests(steps: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return digests of files by their names, of each the last: a step may go on with the file of one before."""
+    found: dict[str, str] = {}
+    for step in steps.values():
+        files = step.get("files")
+        found |= files if isinstance(files, Mapping) else {}
+    return found
 
 
 def _checked(record: Mapping[str, Any], path: Path) -> dict[str, Any]:

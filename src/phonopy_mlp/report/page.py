@@ -174,9 +174,8 @@ def _write_figures(figures: Sequence[Figure], folder: Path) -> None:
 
 def _write_figure(figure: Figure, folder: Path) -> None:
     drawn = figure.draw()
-    # Searchable text in SVG, and no time of writing: the same run gives the same files.
+    # Searchable text in SVG: the same run gives the same files.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": figure.name}), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for suffix in FORMATS:
-            metadata = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[suffix]
-            write_figure(drawn, folder / f"{figure.name}.{suffix}", metadata=metadata)
+            write_figure(drawn, folder / f"{figure.name}.{suffix}")

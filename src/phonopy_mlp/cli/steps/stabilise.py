@@ -106,10 +106,10 @@ class StabiliseStep:
         fixed = tuple(find_images(relaxation.fixed, start.atoms, result.atoms).tolist())
         start.relaxation = replace(start.relaxation, fixed=fixed)
         start.atoms, start.supercell_matrix = result.atoms, result.supercell_matrix
-        digest = write_cif(result.atoms, record.folder / STABILISED_FILE)
+        write_cif(result.atoms, record.folder / STABILISED_FILE)
         write_yaml(record.folder / TRAIL_FILE, result.describe())
         health = assess_health(result.check.force_constants, None, describe(start.calculator))
-        found = {**result.describe(), "health": health.describe(), "file_digest": digest}
+        found = {**result.describe(), "health": health.describe()}
         record.add("stabilise", found, seconds)
         record.say(f"{_describe(result)}\n{health.summary}")
         for message in health.warnings:

@@ -68,10 +68,8 @@ def viewed(atoms: Atoms) -> Mapping[str, Any]:
 def _structures(run: FinishedRun) -> Iterator[tuple[str, Atoms]]:
     if run.harmonic is not None:
         yield "phonons", from_phonopy(run.harmonic.phonon.unitcell)
-    steps = [step for record in run.records.values() for step in (record.get("steps") or {}).values()]
-    written = {step.get("file_digest") for step in steps}
     for path in (run.folder / RELAXED_FILE, run.folder / STABILISED_FILE):
-        if path.is_file() and file_digest(path) in written:
+        if path.is_file() and any(digests.get(path.name) == file_digest(path) for digests in run.digests()):
             yield path.stem, _read(path)
     for record in run.records.values():
         given = record.get("input") or {}

@@ -17,7 +17,7 @@ _ROWS = 6
 def make(run: FinishedRun) -> Section | None:
     """Return free energy, entropy and heat capacity: phonopy's own if the run had it compute them, or else ours."""
     tags = (run.main.get("settings") or {}).get("phonopy_tags") or {}
-    found = _from_file(run) if "tprop" in tags or run.harmonic is None else None
+    found = _from_file(run) if "tprop" in tags and run.did("phonopy") else None
     source = f"From {THERMAL_FILE}."
     if found is None and run.harmonic is not None:
         phonons = run.harmonic.phonons
