@@ -15,6 +15,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+REMEDY = "Make room or name another place; the same command goes on"
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those that it is in, where there is none.
+
+    Raises
+    ------
+    OutputError
+        It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Folder {path} cannot be made", str(error), REMEDY) from error
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Write a file so that it appears complete or not at all.
 
@@ -33,9 +50,7 @@ def write_file(path: Path, content: bytes) -> None:
         temporary.replace(path)
         temporary = None
     except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written", str(error), "Make room or name another place; the same command goes on"
-        ) from error
+        raise OutputError(f"{path} cannot be written", str(error), REMEDY) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -31,13 +31,14 @@ def add_parser(commands: Any) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from ..errors import TrainingError
+    from ..files import make_folder
     from ..training.evaluate.phonons import compare_phonons
     from ..training.evaluate.run import evaluate
     from ..training.evaluate.table import format_text, make_rows
 
     if (arguments.phonons is None) != (arguments.reference is None):
         raise TrainingError("One of --phonons and --reference is missing", "Phonons are compared", "Give both")
-    arguments.output.mkdir(parents=True, exist_ok=True)
+    make_folder(arguments.output)
     found = evaluate(
         arguments.frames,
         arguments.output,

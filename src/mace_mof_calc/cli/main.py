@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
-from ..errors import MaceMofError
+from ..errors import MaceMofError, OutputError
 from . import curate, evaluate, finetune, label, models, sample
 
 __all__ = ["main"]
@@ -37,8 +37,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.debug:
             traceback.print_exc()
         else:
-            print(f"mace-mof: error: {error}", file=sys.stderr)
+            print(f"mace-mof: error: {_explain(error)}", file=sys.stderr)
         return _FAILED
+
+
+def _explain(error: MaceMofError | OSError) -> MaceMofError:
+    if isinstance(error, MaceMofError):
+        return error
+    name, why = error.filename or "A file", error.strerror or str(error)
+    return OutputError(f"{name} cannot be read or written", why, "Check its name, its rights, and the room there is")
 
 
 def _make_parser() -> argparse.ArgumentParser:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import TrainingError
 from ..files import write_file
+from ..lock import holding
 
 __all__ = ["MODELS_VARIABLE", "check_free", "check_name", "find_own", "list_own", "own_directory", "register"]
 
@@ -110,18 +111,20 @@ def register(path: Path, name: str, *, replace: bool = False) -> Path:
     Raises
     ------
     TrainingError
-        See `check_free`.
+        See `check_free`; or another process registers one of that name.
+    OutputError
+        The folder cannot be written.
     """
     from ..domain.reference import SUFFIX as DOMAIN_SUFFIX
 
     target = own_directory() / f"{name}.json"
     if target.is_file() and target.read_bytes() == path.read_bytes():
         return target
-    check_free(name, replace=replace)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)  # what is written next belongs to the new one
-    target.with_suffix(DOMAIN_SUFFIX).unlink(missing_ok=True)
-    for suffix in (".safetensors", DOMAIN_SUFFIX, ".json"):
-        if path.with_suffix(suffix).is_file():
-            write_file(target.with_suffix(suffix), path.with_suffix(suffix).read_bytes())
+    with holding(target.with_suffix(".lock")):
+        check_free(name, replace=replace)
+        target.unlink(missing_ok=True)  # what is written next belongs to the new one
+        target.with_suffix(DOMAIN_SUFFIX).unlink(missing_ok=True)
+        for suffix in (".safetensors", DOMAIN_SUFFIX, ".json"):
+            if path.with_suffix(suffix).is_file():
+                write_file(target.with_suffix(suffix), path.with_suffix(suffix).read_bytes())
     return target

@@ -18,10 +18,10 @@ from typing import Any
 from ase import Atoms
 
 from ..errors import FramesError, TrainingError
-from ..files import encode_json, parse_json, write_file
+from ..files import encode_json, make_folder, parse_json, write_file
 from ..frames import encode_frames, read_frames, write_frames
+from ..lock import hold
 from ..models.weights import compute_digest
-from .lock import hold
 from .manifest import Dropped, Manifest, check_mappings, list_versions, read_dropped, read_manifest, write_manifest
 
 _IDENTITY = "job.json"
@@ -96,7 +96,7 @@ class Job:
     def keep(self, name: str, part: Part) -> None:
         """Keep a finished part."""
         if not (self._parts / _IDENTITY).is_file():
-            self._parts.mkdir(exist_ok=True)
+            make_folder(self._parts)
             write_file(self._parts / _IDENTITY, encode_json(self._identity()))
         path = self._path(name)
         path.unlink(missing_ok=True)  # a kill leaves no part of which one half is older

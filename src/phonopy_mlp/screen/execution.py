@@ -30,6 +30,9 @@ _LACK_OF_MEMORY = re.compile(r"\b(MemoryError|OutOfMemoryError)\b")
 LARGE_FILES = (FORCE_CONSTANTS_FILE, PARAMS_FILE, "total_dos.dat", "thermal_properties.yaml", "stabilised.yaml")
 """Of which the database has the digest."""
 
+QUESTION_FILE = "question.txt"
+"""There before all others, and of the same question as they: what an interrupted task has left is not another's."""
+
 
 def execute(task: Task) -> Outcome:
     """Do a task, or return what came of it before.
@@ -50,8 +53,10 @@ def execute(task: Task) -> Outcome:
     with alone(folder, LOCK, patience=_PATIENCE):
         if (before := read_outcome(task)) is not None:
             return before
-        if task.path.exists():
+        if task.path.exists() or _read_question(folder) != task.question:
             _clear(folder)
+            with replacing(folder / QUESTION_FILE) as path:
+                path.write_text(task.question, encoding="utf-8")
         if (changed := find_changed(task.stamps)) is not None:
             return _tell_changed(task, changed)
         started, said = time.perf_counter(), io.StringIO()
@@ -95,13 +100,21 @@ def _tell_changed(task: Task, path: str) -> Outcome:
     return Outcome("lost", task.question, reason=f"'{path}' has changed since the screening began")
 
 
+def _read_question(folder: Path) -> str | None:
+    """Return what the files in a folder answer, or will; None where that is not known."""
+    try:
+        return (folder / QUESTION_FILE).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+
+
 def _clear(folder: Path) -> None:
     """Remove what answers another question, so that it is not taken for a part of the answer to this one."""
     try:
         for path in folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path.name != f"{LOCK}.lock":
+            elif path.name not in (f"{LOCK}.lock", QUESTION_FILE):
                 path.unlink()
     except OSError as error:
         raise explain(error, f"'{folder}'") from error

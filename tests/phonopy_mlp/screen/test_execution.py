@@ -70,10 +70,31 @@ def test_what_answers_another_question_is_no_part_of_the_answer(task, place):
     assert {path.name for path in Path(task.folder).iterdir()} == {
         "log.txt",
         "phonopy_mlp-relax.yaml",
+        "question.txt",
         "relaxed.cif",
         "task.json",
     }
     assert read_outcome(task) is None
+
+
+def die(*_, **__):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("left", ["clearing", "working"])
+def test_what_was_left_of_another_question_is_no_part_of_the_answer(left, task, monkeypatch):
+    """By a kill: while the folder was cleared, or when files were there and no outcome."""
+    assert execute(task).state == "done"
+    other = replace(task, question="sha256:another")
+    (Path(task.folder) / "total_dos.dat").touch()
+    task.path.unlink()
+    if left == "clearing":
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "unlink", die)
+            with pytest.raises(KeyboardInterrupt):
+                execute(other)
+    assert execute(other).state == "done"
+    assert not (Path(task.folder) / "total_dos.dat").exists()
 
 
 def test_a_damaged_result_is_made_again(task):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ase import Atoms
 
 from ...errors import StructureError, TrainingError
-from ...files import write_file
+from ...files import make_folder, write_file
 from ..extras import require
 from ..job import Job, Part
 from ..manifest import Dropped, Manifest
@@ -116,7 +116,7 @@ def run_curation(
     chosen, pictures = _choose(left, count, rows) if left else ([], None)
     beside = {table: encode_table(list(rows.values())), **({plots: pictures} if pictures else {})}
     _check_beside(beside)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(output.parent)
     for path, content in beside.items():
         write_file(path, content)
     return Curation(job.finish([Part(chosen, dropped)]), tuple(rows.values()))

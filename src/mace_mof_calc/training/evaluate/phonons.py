@@ -13,8 +13,9 @@ from pathlib import Path
 from ase import Atoms
 
 from ...errors import MissingExtraError, TrainingError
-from ...files import encode_json, parse_json, write_file
+from ...files import encode_json, make_folder, parse_json, write_file
 from ...frames import encode_frames, read_frames
+from ...lock import holding
 from ..calculators import get_digest, make_calculator
 
 MODEL, REFERENCE = "model", "reference"
@@ -69,7 +70,7 @@ def compare_phonons(
     FramesError
         The structure cannot be read.
     TrainingError
-        There is no such calculator, a folder has another run in it, or a run failed.
+        There is no such calculator, a folder has another run in it, another process is at work there, or a run failed.
     """
     if find_spec(_OWN_PACKAGE) is None:
         raise MissingExtraError(
@@ -79,13 +80,14 @@ def compare_phonons(
     options = ["--relax", "--symmetrise", "--device", device]
     options += ["--dim", *map(str, dim), "--mesh", *map(str, mesh)]
     options += [] if fmax is None else ["--relax-fmax", str(fmax)]
-    _run_phonons(folder / MODEL, atoms, model, options)
-    if Path(reference).is_dir():
-        theirs = os.path.relpath(reference, folder)
-    else:
-        theirs = REFERENCE
-        _run_phonons(folder / REFERENCE, atoms, reference, options)
-    _run(["compare", theirs, MODEL, "--mesh", *map(str, mesh), "--figure", FIGURE], folder)
+    with holding(folder / "phonons.lock"):
+        _run_phonons(folder / MODEL, atoms, model, options)
+        if Path(reference).is_dir():
+            theirs = os.path.relpath(reference, folder)
+        else:
+            theirs = REFERENCE
+            _run_phonons(folder / REFERENCE, atoms, reference, options)
+        _run(["compare", theirs, MODEL, "--mesh", *map(str, mesh), "--figure", FIGURE], folder)
     return folder / COMPARISON
 
 
@@ -107,7 +109,7 @@ def _run_phonons(folder: Path, atoms: Atoms, calculator: str, options: Sequence[
         if before != asked:
             raise TrainingError(f"{folder} has other phonons in it", f"{done} says which", "Name another folder")
         return
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     write_file(folder / STRUCTURE, content)
     _run(words, folder)
     write_file(done, encode_json(asked))

@@ -22,10 +22,10 @@ from ase.calculators.vasp.setups import get_default_setups
 from ase.io.vasp_parsers.incar_writer import generate_incar_lines
 
 from ...errors import TrainingError
-from ...files import write_file
+from ...files import make_folder, write_file
+from ...lock import holding
 from ..defaults import DENSITY
 from ..extras import require
-from ..lock import holding
 from ..progress import Track, silently
 from .isolated import is_isolated
 from .naming import get_source
@@ -203,7 +203,7 @@ def write_inputs(
                         f"{path} is there already", "It is another", "Name another folder, or remove it"
                     )
         for atoms, each in track(pairs, "write"):
-            (folder / each.folder).mkdir(parents=True, exist_ok=True)
+            make_folder(folder / each.folder)
             for name, content in _encode(atoms, each, potentials).items():
                 if not (folder / each.folder / name).exists():
                     write_file(folder / each.folder / name, content)

@@ -360,7 +360,7 @@ def test_one_process_writes_inputs_at_a_time(frame, tmp_path, monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     write_frames(tmp_path / "in.extxyz", [frame])
     code = (
-        "import sys; from pathlib import Path; from mace_mof_calc.training.lock import holding\n"
+        "import sys; from pathlib import Path; from mace_mof_calc.lock import holding\n"
         "with holding(Path('vasp/inputs.lock')): print(flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen(

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import warnings
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ..errors import TrainingError
+from .errors import OutputError, TrainingError
+from .files import REMEDY, make_folder
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 def hold(path: Path, owner: object) -> None:
@@ -28,9 +33,11 @@ def hold(path: Path, owner: object) -> None:
     ------
     TrainingError
         Another process has it.
+    OutputError
+        The folder cannot be written.
     """
     folder = None if path.parent.is_dir() else path.parent
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     lock = FileLock(path.resolve(), thread_local=False, is_singleton=True)
     try:
         lock.acquire(timeout=0)
@@ -40,6 +47,11 @@ def hold(path: Path, owner: object) -> None:
             f"It has locked {path}",
             "Wait until it has ended, or name another output",
         ) from error
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            raise OutputError(f"{path} cannot be written", str(error), REMEDY) from error
+        warnings.warn(f"The file system of {path.parent} has no locks: nothing keeps another run out", stacklevel=2)
+        return
     weakref.finalize(owner, _let_go, lock, folder)
 
 
@@ -49,8 +61,8 @@ def holding(path: Path) -> Iterator[None]:
 
     Raises
     ------
-    TrainingError
-        Another process has it.
+    TrainingError, OutputError
+        As in `hold`.
     """
     owner = _Owner()
     hold(path, owner)
