@@ -8,7 +8,8 @@ INSTALLED := $(VENV)/installed
 PEERS := build/peers-env
 MATCALC := build/matcalc-env
 RESOLUTION ?= lowest-direct
-VERSIONS := build/$(RESOLUTION)-env
+VERSIONS := build/$(RESOLUTION)-$(notdir $(PYTHON))-env
+HUNT_SEED ?= $(shell date +%s)
 STARTUP := $(wildcard src/phonopy_mlp/startup/*.*)
 
 .PHONY: install demo test test-install test-matcalc test-versions hunt bench bench-peers paper clean
@@ -33,9 +34,10 @@ test: $(INSTALLED)
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
-# The hunt for hard cases, with more of them than make test tries; a test that fails leaves the counts as they were.
+# The hunt for hard cases, other ones each time (HUNT_SEED repeats them) and more of them than make test tries; a test that
+# fails leaves the counts as they were.
 hunt: $(INSTALLED)
-	HUNT=20 HUNT_CSV=docs/results/hunt.csv OMP_NUM_THREADS=1 $(BIN)/pytest tests/hunt
+	HUNT=20 HUNT_SEED=$(HUNT_SEED) HUNT_CSV=docs/results/hunt.csv OMP_NUM_THREADS=1 $(BIN)/pytest tests/hunt --hypothesis-seed=$(HUNT_SEED)
 
 bench: $(INSTALLED)
 	@mkdir -p build
@@ -79,7 +81,7 @@ $(VERSIONS)/installed: constraints.txt pyproject.toml src/phonopy_mlp/pyproject.
 	$(VERSIONS)/bin/python -m pip install -c constraints.txt --upgrade pip
 	$(VERSIONS)/bin/python -m pip install -c constraints.txt torch
 	$(VERSIONS)/bin/python -m pip install uv
-	grep '^torch==' constraints.txt | $(VERSIONS)/bin/uv pip compile --quiet --resolution $(RESOLUTION) --all-extras -c - pyproject.toml src/phonopy_mlp/pyproject.toml -o $(VERSIONS)/versions.txt
+	grep '^torch==' constraints.txt | $(VERSIONS)/bin/uv pip compile --quiet --python $(VERSIONS)/bin/python --resolution $(RESOLUTION) --all-extras -c - pyproject.toml src/phonopy_mlp/pyproject.toml -o $(VERSIONS)/versions.txt
 	$(VERSIONS)/bin/python -m pip install -c $(VERSIONS)/versions.txt -e ".[all]" -e "./src/phonopy_mlp[report,parsl,dask,mpi,postgresql]" --group test
 	@touch $@
 

@@ -158,10 +158,15 @@ def put_run(folder: Path) -> None:
 
 
 def put_frames(folder: Path) -> None:
+    put_copper(folder)
     frames = make_metals("Cu2", 8, seed=1, a=2.85)
     for atoms in frames:
         del atoms.info["source"]
     write_frames(folder / "in.extxyz", frames)
+
+
+def put_minimum(folder: Path) -> None:
+    write(folder / "in.extxyz", bulk("Cu") * (2, 2, 2))
 
 
 def put_frameworks(folder: Path) -> None:
@@ -201,21 +206,38 @@ COMMANDS: Mapping[str, Command] = {
     "stabilise": _step("stabilise --dim 2 2 2"),
     "eos": _step("eos", "--eos-strain 0.015"),
     "elastic": _step("elastic --relax"),
+    "elastic-both": _step("elastic --relax --elastic-method both --dim 3 3 3", "--elastic-strain 0.002"),
     "qha": _step(f"qha {_PHONONS} --qha-volumes 5 --tmax 50", "--qha-strain 0.016"),
     "qha-lengths": _step(f"qha --relax {_PHONONS} --tmax 50 --qha-lengths -0.01 -0.005 0 0.005 0.01 0.015 0.02"),
     "qha-tensor": _step(f"qha --relax {_PHONONS} --tmax 50 --qha-tensor"),
+    "qha-stabilised": _step(f"qha {_PHONONS} --qha-volumes 5 --tmax 50 --qha-imaginary stabilise", "--qha-seed 1"),
     "sscha": _step(f"sscha {_PHONONS} --sscha 2 --sscha-snapshots 4", "--sscha-seed 1"),
     "committee": _step(f"committee {_PHONONS} --committee hunt-stiff", "--tmax 100"),
+    "committee-qha": _step(
+        f"committee {_PHONONS} --committee hunt-stiff --committee-eos --committee-qha", "--tmax 100"
+    ),
     "compare": Command(phonopy_mlp, "compare a b --mesh 3 3 3 --figure c.png --band auto", "--cut 2", put_runs),
     "report": Command(phonopy_mlp, "report", "", put_run),
     "curate": _mace(
         "curate cifs -o out.extxyz --model variant-1.json --count 1 --device cpu", "--pore 3", put_frameworks
     ),
     "sample": _mace("sample in.extxyz -o out.extxyz --calculator hunt --kind strain,rattle --as-given", "--seed 2"),
+    "sample-moving": _mace(
+        "sample in.extxyz -o out.extxyz --calculator hunt --kind relax,phonons,md --steps 10 --every 5 --md-frames 1 "
+        "--phonon-frames 2 --temperature 300",
+        "--seed 2",
+        put_minimum,
+    ),
     "label": _mace("label in.extxyz -o out.extxyz --calculator hunt", "--hessians"),
+    "hessians": _mace("label in.extxyz -o out.extxyz --calculator hunt --hessians", "--workers 2"),
     "write-vasp": _mace("label in.extxyz --write-vasp vasp", "--kpoints-density 5"),
     "finetune": _mace(f"finetune in.extxyz --name own --epochs 1 --foundation none {_NETWORK}", "--seed 2"),
     "evaluate": _mace("evaluate in.extxyz -o out --model hunt", "--dtype float32"),
+    "evaluate-phonons": _mace(
+        "evaluate in.extxyz -o out --model hunt --phonons Cu.cif --reference hunt-stiff --dim 2 2 2 --mesh 3 3 3",
+        "--dtype float32",
+        put_frames,
+    ),
     "domain": _mace("domain in.extxyz --model variant-1.json -o own.domain", "", put_model),
 }
 

@@ -17,6 +17,9 @@ from .calculators import register
 
 FACTOR = int(os.environ.get("HUNT", "1"))
 
+SEED = int(os.environ.get("HUNT_SEED", "0"))
+"""Of what is damaged by chance; hypothesis has the same by its own option."""
+
 EXAMPLES = 10
 """That hypothesis tries of each property."""
 
@@ -24,12 +27,16 @@ settings.register_profile(
     "hunt",
     max_examples=EXAMPLES * FACTOR,
     deadline=None,
-    derandomize=True,
+    derandomize=FACTOR == 1,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("hunt")
 
 _COUNTS = pytest.StashKey[Counter]()
+
+
+def pytest_report_header():
+    return f"hunt: {FACTOR} times as much as make test, seed {SEED}"
 
 
 def pytest_configure(config):

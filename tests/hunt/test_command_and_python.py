@@ -10,6 +10,7 @@ import yaml
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from ase.db import connect
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -30,9 +31,6 @@ from phonopy_mlp.provenance import plain, read_record
 from phonopy_mlp.qha.volumes import run_mlp_qha
 from phonopy_mlp.registry import get_calculator
 from phonopy_mlp.relax import relax
-from phonopy_mlp.screen.entries import find_structures, read_entries
-from phonopy_mlp.screen.execution import execute
-from phonopy_mlp.screen.plan import Model, make_plan
 from phonopy_mlp.stability.stabilise import stabilise
 from phonopy_mlp.structures import read_structure
 from phonopy_mlp.supercell import auto_supercell
@@ -324,19 +322,17 @@ def test_a_screening_finds_what_the_functions_do(atoms, fmax, strain, tally, fre
     folder = fresh()
     write_cif(atoms, folder / "metal.cif")
     given_atoms = read_structure(folder / "metal.cif")
-    (entry,) = read_entries(find_structures([folder / "metal.cif"], folder / "screen"))
-    options = {"relax": f"--relax-fmax {fmax}", "eos": f"--eos-strain {strain}"}
-    plan = make_plan(["relax", "eos"], options, Model("emt", "cpu"))
-    structure, values = entry.path, {}
-    for step in plan.steps:
-        outcome = execute(plan.task(entry, step, structure, folder / "tasks"))
-        assert outcome.state == "done", outcome.reason
-        structure, values = Path(outcome.structure or structure), values | outcome.values
+    words = ["screen", "metal.cif", "--mlp", "emt", "--steps", "relax,eos", "--db", "own.db", "--workers", "1"]
+    words += ["--set", "relax", f"--relax-fmax {fmax}", "--set", "eos", f"--eos-strain {strain}"]
+    with chdir(folder):
+        assert main(words) == 0
+    with connect(folder / "own.db") as database:
+        (row,) = database.select()
     relaxed = relax(given_atoms, EMT(), fmax=fmax)
-    assert values["energy_at_minimum"] == pytest.approx(relaxed.energy, abs=1e-9)
-    expected = run_eos(read_structure(structure), EMT(), strain=strain).primitive_fit
-    assert values["bulk_modulus"] == pytest.approx(expected.bulk_modulus, rel=1e-6)
-    assert values["eos_volume"] == pytest.approx(expected.volume, rel=1e-6)
+    assert row.energy == pytest.approx(relaxed.energy, abs=1e-9)
+    expected = run_eos(read_structure(folder / "own/tasks/metal/relax/relaxed.cif"), EMT(), strain=strain)
+    assert row.bulk_modulus == pytest.approx(expected.primitive_fit.bulk_modulus, rel=1e-6)
+    assert row.eos_volume == pytest.approx(expected.primitive_fit.volume, rel=1e-6)
 
 
 @fewer(5)
@@ -391,7 +387,20 @@ def test_a_committee_says_what_the_function_does(atoms, mesh, high, eos, qha, ta
         qha=qha,
     )
     assert_alike(read_yaml(folder / "committee.yaml"), plain(expected.describe()))
+    thermal = np.loadtxt(folder / "committee_thermal.dat").T
+    assert_allclose(thermal[0], expected.temperatures)
+    spreads = (expected.free_energy, expected.entropy, expected.heat_capacity)
+    # The mean, the difference, and both members of each.
+    found = thermal[1:].reshape(3, 4, -1)
+    assert_allclose(found[:, 0], [each.mean for each in spreads], rtol=1e-3, atol=1e-4)
+    assert_allclose(found[:, 2:], [each.members for each in spreads], rtol=1e-3, atol=1e-4)
+    densities = np.loadtxt(folder / "committee_dos.dat").T
+    assert_allclose(densities[:2], [expected.dos_edges[:-1], expected.dos_edges[1:]], rtol=1e-3, atol=1e-4)
+    assert_allclose(densities[4:], expected.dos.members, rtol=1e-2, atol=1e-2)
     assert (folder / "committee_expansion.dat").exists() is qha
+    if qha:
+        volume = np.loadtxt(folder / "committee_expansion.dat").T[3:5]
+        assert_allclose(volume, expected.expansion.volume.members, rtol=1e-5)
 
 
 @fewer(3)

@@ -105,19 +105,24 @@ def test_a_full_disk_leaves_whole_files_and_the_command_goes_on(name, tmp_path, 
         status, said = command.run(otherwise=True)
         assert status == 0, said
     earlier = read_files(good)
-    shutil.copytree(good, folder)
+    begun = shutil.copytree(good, tmp_path / "begun")
+    shutil.copytree(begun, folder)
     with full() as disk:
         status, said = command.run()
     assert status == 0, said
     expected = read_files(good)
     monkeypatch.chdir(folder)
-    faults = 0
     for write, room in choose(disk):
         with full(write, room) as reached:
             status, said = command.run()
         if write not in reached.writes:
+            # It was written before, and what went on from there is done.
             assert status == 0, said
-            continue
+            monkeypatch.chdir(tmp_path)
+            shutil.rmtree(folder)
+            monkeypatch.chdir(shutil.copytree(begun, folder))
+            with full(write, room) as reached:
+                status, said = command.run()
         what = f"{write} at {room} bytes: {said}"
         assert status == 2, what
         check_message(said)
@@ -125,9 +130,7 @@ def test_a_full_disk_leaves_whole_files_and_the_command_goes_on(name, tmp_path, 
             assert is_resumable(path) or content in (expected.get(path), earlier.get(path)), f"{path}; {what}"
             assert not any(part.startswith(".") for part in Path(path).parts), f"{path}; {what}"
         assert_not_mixed(folder, expected, earlier)
-        faults += 1
         tally("full disk", name)
-    assert faults
     status, said = command.run()
     assert status == 0, said
     assert_same(read_files(folder), expected)
