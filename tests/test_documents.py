@@ -121,3 +121,15 @@ def test_the_document_counts_curated_frameworks_as_their_table_does(table):
     assert f"{len(left)} of the {len(rows)} are left" in text
     assert f"They are {', '.join(systems[:-1])} and {systems[-1]}," in text
     assert f"({pores[0]:.2f} A at least, {pores[-1]:.2f} A at most)" in text
+
+
+def test_the_table_of_the_trained_model_is_of_its_file():
+    section = (ROOT / "docs/training.md").read_text().partition("## From end to end: ZIF-8")[2].partition("\n## ")[0]
+    shown = [line[2:-2].split(" | ") for line in section.splitlines() if line.startswith("| ")]
+    columns, _, *rows = shown
+    with (ROOT / "docs/results/zif8.csv").open(newline="") as file:
+        found = [[row[column] for column in columns] for row in csv.DictReader(file)]
+    assert all(row in found for row in rows), [row for row in rows if row not in found]
+    # Of what was learnt, of its sibling, and of all that was known before, no relative error of forces is left out.
+    for row in found:
+        assert row in rows or row[1] != "forces RMSE over forces rms"

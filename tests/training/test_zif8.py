@@ -262,3 +262,13 @@ def test_the_table(evaluated, monkeypatch):
         ("1", "0.1", ""),
     ]
     assert (evaluated / "table.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_modes_that_cannot_be_paired_are_left_out_of_the_table(evaluated, monkeypatch):
+    (evaluated / "mini-zif8-evaluated" / "salem-2" / "compare.yaml").unlink()
+    monkeypatch.setattr(sys, "argv", ["results.py", str(evaluated)])
+    results.main()
+    with (evaluated / "table.csv").open() as file:
+        *_, modes, paired, _ = [row for row in csv.DictReader(file) if row["set"].startswith("SALEM-2")]
+    assert (modes["before"], modes["after"]) == ("-0.5", "0.4")
+    assert (paired["before"], paired["after"]) == ("1", "")

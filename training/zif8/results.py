@@ -73,7 +73,8 @@ def compare_phonons(folder: Path) -> Iterator[dict[str, Any]]:
         deviations = {run: read_deviations(runs[run].parent) for run in ("before", "after")}
         for part in ("full_range", "below_20_THz"):
             quantity = f"RMSD of modes, {part.replace('_', ' ')} (THz)"
-            yield {"set": name, "quantity": quantity, **{run: each[part]["rmsd"] for run, each in deviations.items()}}
+            known = {run: each[part]["rmsd"] for run, each in deviations.items() if each is not None}
+            yield {"set": name, "quantity": quantity, **known}
 
 
 def read_modes(run: Path) -> dict[str, float]:
@@ -82,8 +83,10 @@ def read_modes(run: Path) -> dict[str, float]:
     return modes
 
 
-def read_deviations(evaluation: Path) -> dict[str, dict[str, float]]:
-    """Read how far the frequencies of a model are off, modes paired by their eigenvectors."""
+def read_deviations(evaluation: Path) -> dict[str, dict[str, float]] | None:
+    """Read how far the frequencies of a model are off, modes paired by their eigenvectors; None where they are not."""
+    if not (evaluation / "compare.yaml").is_file():
+        return None
     record = yaml.safe_load((evaluation / "compare.yaml").read_text(encoding="utf-8"))
     deviations: dict[str, dict[str, float]] = record["frequencies"]["by_overlap"]
     return deviations
@@ -99,8 +102,10 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
     for axes, (quantity, label) in zip(figure.subplots(1, 2, width_ratios=(2, 1)), panels.items(), strict=True):
         own = [row for row in rows if row["quantity"] == quantity]
         for k, (column, colour) in enumerate((("before", "0.7"), ("after", "C0"))):
-            bars = axes.barh([i + 0.4 * k for i in range(len(own))], [row[column] for row in own], 0.38, color=colour)
-            axes.bar_label(bars, fmt="%.3g", padding=2, fontsize="small")
+            lengths = [row.get(column, 0.0) for row in own]
+            bars = axes.barh([i + 0.4 * k for i in range(len(own))], lengths, 0.38, color=colour)
+            labels = [f"{row[column]:.3g}" if column in row else "not paired" for row in own]
+            axes.bar_label(bars, labels, padding=2, fontsize="small")
             bars.set_label(column)
         axes.set_yticks([i + 0.2 for i in range(len(own))], [row["set"].replace(" (", "\n(") for row in own])
         axes.set(xlabel=label, xscale="linear" if "modes" in quantity else "log")

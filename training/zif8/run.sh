@@ -72,8 +72,10 @@ for model in mini mini-zif8; do
     mace-mof evaluate old.extxyz --model $model -o $model-evaluated/old
     for crystal in zif-8 salem-2; do
         case $crystal in zif-8) frames=unseen-labelled.extxyz ;; *) frames=held-out-labelled.extxyz ;; esac
+        # The minimum of SALEM-2, which is not learnt, may be another crystal, of which modes cannot be paired.
         mace-mof evaluate $frames --model $model -o $model-evaluated/$crystal \
-            --phonons $crystal-minimum.extxyz --reference reference/$crystal --dim 1 1 1 --mesh 1 1 1
+            --phonons $crystal-minimum.extxyz --reference reference/$crystal --dim 1 1 1 --mesh 1 1 1 ||
+            [ $crystal = salem-2 ]
     done
 done
 tell evaluation
