@@ -105,6 +105,12 @@ def _layers() -> Atoms:
     return Atoms("CuAu", scaled_positions=[[0, 0, 0], [0.5, 0.5, 0.5]], cell=[2.82, 2.82, 3.7], pbc=True)
 
 
+def _inclined() -> Atoms:
+    """Return CuAu of the structure L1_1, trigonal: one layer of each along a diagonal of the cube."""
+    cell = 1.93 * np.array([[2, 1, 1], [1, 2, 1], [1, 1, 2]])
+    return Atoms("CuAu", scaled_positions=[[0, 0, 0], [0.5, 0.5, 0.5]], cell=cell, pbc=True)
+
+
 def _ordered() -> Atoms:
     """Return Cu3Au of the structure L1_2, cubic."""
     atoms = bulk("Cu", a=3.75, cubic=True)
@@ -117,6 +123,7 @@ PROTOTYPES = {
     "fcc, conventional": bulk("Ni", cubic=True),
     "hcp": bulk("Cu", "hcp", a=2.55, c=4.15),
     "L1_0": _layers(),
+    "L1_1": _inclined(),
     "L1_2": _ordered(),
 }
 """Crystals of metals that ASE's effective medium theory holds together, with symmetry."""

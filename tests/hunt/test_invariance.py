@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from ase.build import make_supercell, niggli_reduce
+from ase.build import bulk, make_supercell, niggli_reduce
 from ase.calculators.emt import EMT
 from ase.stress import voigt_6_to_full_3x3_stress
 from hypothesis import given
@@ -21,7 +21,9 @@ from phonopy_mlp.eos import run_eos
 from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
 from phonopy_mlp.imaginary import compute_commensurate_modes
 from phonopy_mlp.phonons import compute_phonons
+from phonopy_mlp.qha.volumes import run_mlp_qha
 from phonopy_mlp.relax import relax
+from phonopy_mlp.stability.stabilise import stabilise
 from phonopy_mlp.structures import loose_molecules, structure_digest
 from phonopy_mlp.supercell import auto_supercell, shortest_image_distance
 from phonopy_mlp.symmetry import LOOSE, TIGHT, find_space_group, symmetrise
@@ -170,7 +172,7 @@ SUPERCELLS = [np.diag([2, 2, 2]), np.diag([2, 1, 3]), np.array([[1, 1, 0], [-1, 
 def test_phonons_by_displacements_are_those_of_the_crystal(data, tally):
     atoms = data.draw(st.sampled_from(list(PROTOTYPES.values())) | crystals(EMT_METALS, most=3, edge=(4.0, 5.0)))
     matrix = data.draw(st.sampled_from(SUPERCELLS[:2] if len(atoms) > 2 else SUPERCELLS))
-    way = data.draw(rewritings(atoms, most=1))
+    way = data.draw(rewritings(atoms, most=1, mirrored=True))
     tally("invariance", "phonons by displacements")
     expected = spectrum(atoms, matrix, EMT(), is_plusminus=True)
     found = spectrum(way(atoms), matrix_of_the_same_lattice(matrix, way.basis), EMT(), is_plusminus=True)
@@ -183,7 +185,7 @@ def test_phonons_by_displacements_are_those_of_the_crystal(data, tally):
 def test_phonons_by_linear_response_are_those_of_the_crystal(data, tally):
     atoms = data.draw(crystals(ELEMENTS, most=2, edge=(3.0, 5.0)))
     matrix = data.draw(st.sampled_from(SUPERCELLS))
-    way = data.draw(rewritings(atoms, most=1))
+    way = data.draw(rewritings(atoms, most=1, mirrored=True))
     tally("invariance", "phonons by linear response")
     expected = spectrum(atoms, matrix, make("mini"))
     found = spectrum(way(atoms), matrix_of_the_same_lattice(matrix, way.basis), make("mini"))
@@ -195,7 +197,7 @@ def test_phonons_by_linear_response_are_those_of_the_crystal(data, tally):
 def test_thermal_properties_are_those_of_a_primitive_cell_whatever_cell_is_given(data, tally):
     name = data.draw(st.sampled_from(sorted(PROTOTYPES)))
     atoms = PROTOTYPES[name]
-    way = data.draw(rewritings(atoms, most=1))
+    way = data.draw(rewritings(atoms, most=1, mirrored=True))
     tally("invariance", "thermal properties")
 
     def thermal(atoms, matrix):
@@ -223,7 +225,7 @@ def test_the_space_group_is_that_of_the_crystal(data, tally):
     atoms = near(
         atoms.repeat(data.draw(st.sampled_from([(1, 1, 1), (2, 1, 1)]))), 1, data.draw(st.sampled_from([0, 1e-3]))
     )
-    way = data.draw(rewritings(atoms, most=3))
+    way = data.draw(rewritings(atoms, most=3, mirrored=True))
     tally("invariance", "space groups")
     for tolerance in (TIGHT, LOOSE):
         assert find_space_group(way(atoms), tolerance) == find_space_group(atoms, tolerance)
@@ -233,7 +235,7 @@ def test_the_space_group_is_that_of_the_crystal(data, tally):
 def test_symmetrising_goes_with_the_crystal(data, tally):
     atoms = data.draw(st.sampled_from(list(PROTOTYPES.values())))
     atoms = near(atoms, data.draw(st.integers(0, 99)), 1e-3)
-    way = data.draw(rewritings(atoms, most=2))
+    way = data.draw(rewritings(atoms, most=2, mirrored=True))
     tally("invariance", "symmetrising")
     found, expected = symmetrise(way(atoms), LOOSE), way(symmetrise(atoms, LOOSE))
     assert find_space_group(found, TIGHT).number == find_space_group(atoms, LOOSE).number
@@ -280,7 +282,7 @@ def test_a_relaxation_ends_in_the_same_minimum(data, tally):
     atoms = data.draw(st.sampled_from(list(PROTOTYPES.values())))
     start = near(atoms, data.draw(st.integers(0, 99)), 0.02)
     start.set_cell(start.cell.array * data.draw(floats(0.98, 1.02)), scale_atoms=True)
-    way = data.draw(rewritings(start, most=1))
+    way = data.draw(rewritings(start, most=1, mirrored=True))
     tally("invariance", "relaxations")
     found, expected = relax(way(start), EMT(), fmax=1e-3), relax(start, EMT(), fmax=1e-3)
     # What is left of the force, 1e-3 eV/A, costs no more than its square over a force constant of 1 eV/A^2.
@@ -299,13 +301,41 @@ def relaxed(name):
 def test_the_bulk_modulus_is_that_of_the_crystal(data, tally):
     atoms = relaxed(data.draw(st.sampled_from(sorted(PROTOTYPES))))
     large = atoms.repeat(data.draw(st.sampled_from([(1, 1, 1), (1, 1, 2)])))
-    way = data.draw(rewritings(large, most=1))
+    way = data.draw(rewritings(large, most=1, mirrored=True))
     tally("invariance", "equations of state")
     expected, found = (run_eos(each, EMT(), fmax=1e-4) for each in (atoms, way(large)))
     assert_allclose(found.primitive_volumes, expected.primitive_volumes, rtol=1e-9)
     assert found.primitive_fit.volume == pytest.approx(expected.primitive_fit.volume, rel=1e-4)
     assert found.primitive_fit.bulk_modulus == pytest.approx(expected.primitive_fit.bulk_modulus, rel=2e-3)
     assert found.shape_relaxed == expected.shape_relaxed
+
+
+@fewer(10)
+@given(data=st.data())
+def test_thermal_expansion_is_that_of_the_crystal(data, tally):
+    atoms = relaxed("fcc")
+    way = data.draw(rewritings(atoms, most=1, mirrored=True))
+    tally("invariance", "thermal expansion")
+    matrix, settings = np.diag([2, 2, 2]), {"temperatures": range(0, 250, 50), "mesh": (9, 9, 9), "volumes": 5}
+    expected = run_mlp_qha(atoms, EMT(), supercell_matrix=matrix, **settings)
+    found = run_mlp_qha(way(atoms), EMT(), supercell_matrix=matrix_of_the_same_lattice(matrix, way.basis), **settings)
+    assert_allclose(found.volume, expected.volume, rtol=1e-5)
+    assert_allclose(found.volumetric_expansion, expected.volumetric_expansion, rtol=1e-2, atol=1e-7)
+    assert_allclose(found.bulk_modulus, expected.bulk_modulus, rtol=2e-3)
+
+
+@fewer(10)
+@given(data=st.data())
+def test_stabilising_ends_in_the_same_crystal(data, tally):
+    atoms = bulk("Cu", "bcc", a=2.87)
+    way = data.draw(rewritings(atoms, most=1, mirrored=True))
+    tally("invariance", "stabilising")
+    matrix = np.diag([2, 2, 2])
+    expected = stabilise(atoms, EMT(), supercell_matrix=matrix)
+    found = stabilise(way(atoms), EMT(), supercell_matrix=matrix_of_the_same_lattice(matrix, way.basis))
+    assert (found.stable, expected.stable) == (True, True)
+    energies = [EMT().get_potential_energy(each.atoms) / len(each.atoms) for each in (found, expected)]
+    assert energies[0] == pytest.approx(energies[1], abs=1e-4)
 
 
 @fewer(5)
