@@ -17,7 +17,7 @@ from phonopy.harmonic.force_constants import get_drift_force_constants
 from phonopy.structure.cells import PrimitiveMatrixAutoDefaultWarning
 
 from phonopy_mlp.arrays import Array, frozen
-from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.errors import SettingsError, StructureError
 from phonopy_mlp.evaluator import Evaluator, Progress, silent
 from phonopy_mlp.linear_response import linear_forces, offers_linear_response
 from phonopy_mlp.registry import describe
@@ -133,9 +133,17 @@ def make_phonopy(
     SettingsError
         The supercell has more than `LARGEST_SUPERCELL` atoms, the primitive matrix does not fit the structure or the
         masses in it, or the tolerance is not positive.
+    StructureError
+        The unit cell is left-handed.
 
     """
     check_tolerance(symprec)
+    if np.linalg.det(atoms.cell.array) < 0:
+        raise StructureError(
+            f"The cell of {atoms.get_chemical_formula()} is left-handed",
+            "phonopy takes no such cells",
+            "Turn its vectors round: atoms.set_cell(-atoms.cell)",
+        )
     size = len(atoms) * round(abs(float(np.linalg.det(supercell_matrix))))
     if size > LARGEST_SUPERCELL:
         raise SettingsError(

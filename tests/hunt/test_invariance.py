@@ -172,7 +172,7 @@ SUPERCELLS = [np.diag([2, 2, 2]), np.diag([2, 1, 3]), np.array([[1, 1, 0], [-1, 
 def test_phonons_by_displacements_are_those_of_the_crystal(data, tally):
     atoms = data.draw(st.sampled_from(list(PROTOTYPES.values())) | crystals(EMT_METALS, most=3, edge=(4.0, 5.0)))
     matrix = data.draw(st.sampled_from(SUPERCELLS[:2] if len(atoms) > 2 else SUPERCELLS))
-    way = data.draw(rewritings(atoms, most=1, mirrored=True))
+    way = data.draw(rewritings(atoms, most=1))
     tally("invariance", "phonons by displacements")
     expected = spectrum(atoms, matrix, EMT(), is_plusminus=True)
     found = spectrum(way(atoms), matrix_of_the_same_lattice(matrix, way.basis), EMT(), is_plusminus=True)
@@ -185,7 +185,7 @@ def test_phonons_by_displacements_are_those_of_the_crystal(data, tally):
 def test_phonons_by_linear_response_are_those_of_the_crystal(data, tally):
     atoms = data.draw(crystals(ELEMENTS, most=2, edge=(3.0, 5.0)))
     matrix = data.draw(st.sampled_from(SUPERCELLS))
-    way = data.draw(rewritings(atoms, most=1, mirrored=True))
+    way = data.draw(rewritings(atoms, most=1))
     tally("invariance", "phonons by linear response")
     expected = spectrum(atoms, matrix, make("mini"))
     found = spectrum(way(atoms), matrix_of_the_same_lattice(matrix, way.basis), make("mini"))
@@ -197,7 +197,7 @@ def test_phonons_by_linear_response_are_those_of_the_crystal(data, tally):
 def test_thermal_properties_are_those_of_a_primitive_cell_whatever_cell_is_given(data, tally):
     name = data.draw(st.sampled_from(sorted(PROTOTYPES)))
     atoms = PROTOTYPES[name]
-    way = data.draw(rewritings(atoms, most=1, mirrored=True))
+    way = data.draw(rewritings(atoms, most=1))
     tally("invariance", "thermal properties")
 
     def thermal(atoms, matrix):
@@ -314,7 +314,7 @@ def test_the_bulk_modulus_is_that_of_the_crystal(data, tally):
 @given(data=st.data())
 def test_thermal_expansion_is_that_of_the_crystal(data, tally):
     atoms = relaxed("fcc")
-    way = data.draw(rewritings(atoms, most=1, mirrored=True))
+    way = data.draw(rewritings(atoms, most=1))
     tally("invariance", "thermal expansion")
     matrix, settings = np.diag([2, 2, 2]), {"temperatures": range(0, 250, 50), "mesh": (9, 9, 9), "volumes": 5}
     expected = run_mlp_qha(atoms, EMT(), supercell_matrix=matrix, **settings)
@@ -328,7 +328,7 @@ def test_thermal_expansion_is_that_of_the_crystal(data, tally):
 @given(data=st.data())
 def test_stabilising_ends_in_the_same_crystal(data, tally):
     atoms = bulk("Cu", "bcc", a=2.87)
-    way = data.draw(rewritings(atoms, most=1, mirrored=True))
+    way = data.draw(rewritings(atoms, most=1))
     tally("invariance", "stabilising")
     matrix = np.diag([2, 2, 2])
     expected = stabilise(atoms, EMT(), supercell_matrix=matrix)

@@ -5,7 +5,7 @@ from ase.calculators.emt import EMT
 from numpy.testing import assert_allclose
 from springs import Springs, fcc_frequencies_at_x
 
-from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.errors import SettingsError, StructureError
 from phonopy_mlp.force_constants import (
     NOISY_DISTANCE,
     compute_force_constants,
@@ -108,3 +108,12 @@ def test_the_result_cannot_be_changed():
 def test_a_displacement_that_makes_no_sense_is_refused(distance):
     with pytest.raises(SettingsError, match="must be positive"):
         compute_force_constants(*spring_crystal(), distance=distance)
+
+
+def test_a_left_handed_cell_is_refused_before_phonopy_sees_it():
+    atoms = bulk("Cu")
+    atoms.set_cell(-atoms.cell.array)
+    with pytest.raises(StructureError, match="left-handed"):
+        make_phonopy(atoms, np.diag([2, 2, 2]))
+    atoms.set_cell(-atoms.cell.array)
+    assert len(make_phonopy(atoms, np.diag([2, 2, 2])).supercell) == 8
