@@ -311,7 +311,7 @@ def test_a_step_that_fails_loses_nothing_that_was_finished(capfd):
     fails = "--qha --qha-strain 1e-4 --qha-added 0"
     assert command(f"run --mlp emt Cu.cif --dim 2 2 2 {SAMPLING} -t --eos {fails} --sscha 2") == 2
     assert "no minimum" in capfd.readouterr().err
-    assert list(record("phonopy_mlp.yaml")["steps"]) == ["force_constants", "eos"]
+    assert list(record("phonopy_mlp.yaml")["steps"]) == ["force_constants", "phonopy", "eos"]
     assert {"phonopy_params.yaml", "force_constants.hdf5", "thermal_properties.yaml", "eos.yaml", "eos.png"} <= files()
     assert "sscha.yaml" not in files()
 
@@ -338,7 +338,7 @@ def test_a_run_may_take_all_steps(capfd):
     steps = "--stabilise --eos --elastic --qha --sscha 2 --sscha-snapshots 3 --sscha-transient 0"
     assert command(f"run --mlp emt Cu.cif --dim 2 2 2 {SAMPLING} {steps}") == 0
     done = record("phonopy_mlp.yaml")["steps"]
-    assert list(done) == ["stabilise", "force_constants", "eos", "elastic_stress_strain", "qha", "sscha"]
+    assert list(done) == ["stabilise", "force_constants", "phonopy", "eos", "elastic_stress_strain", "qha", "sscha"]
     assert {"stabilised.cif", "eos.yaml", "elastic.yaml", "volume-temperature.dat", "sscha.yaml"} <= files()
     assert {"phonopy_params.yaml", "force_constants.hdf5", "mesh.yaml"} <= files()
     assert "phonopy_mlp_unfinished" not in files()

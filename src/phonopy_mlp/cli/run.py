@@ -228,6 +228,7 @@ def _write(given: RunInput, made: _Made, options: Options, record: RunRecord, ea
         }
         record.about = About(given, made.description, settings)
         record.write()
+    record.written.clear()
 
 
 def _stale(given: RunInput, options: Options) -> tuple[str, ...]:

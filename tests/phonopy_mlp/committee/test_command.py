@@ -62,7 +62,7 @@ def test_bulk_modulus_and_expansion_on_request():
 def test_as_a_step_of_a_run_and_again_from_its_record(capfd):
     assert command(f"run --mlp emt Cu.cif {SAMPLING} --relax --committee twice") == 0
     first = record("phonopy_mlp.yaml")
-    assert list(first["steps"]) == ["relax", "force_constants", "committee"]
+    assert list(first["steps"]) == ["relax", "force_constants", "phonopy", "committee"]
     shutil.copy("phonopy_mlp.yaml", "record.yaml")
     assert command("run --mlp-config record.yaml") == 0
     assert record("phonopy_mlp.yaml")["settings"]["steps"] == first["settings"]["steps"]
