@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -95,11 +96,12 @@ def run(options: Options, command: Sequence[str]) -> int:
         if made.start is None:
             unfinished.remove()
         # Before the steps, which may take hours or fail.
+        started = time.perf_counter()
         status = _finish(made, options, folder)
         if status != 0:
             return status
         if record.written:
-            record.add("phonopy", {})
+            record.add("phonopy", {}, time.perf_counter() - started)
         if made.start is not None:
             for step in options.steps:
                 step.run(made.start, record)
