@@ -27,7 +27,6 @@ from ase import Atoms
 from ase.build import bulk
 from ase.db import connect
 from ase.io import write
-from distributions import write_distribution
 from tiny_models import FOUNDATION, pack_variant
 from vasp_files import write_vasprun
 
@@ -70,9 +69,6 @@ from .mutations import damage, hostile_pickles, hostile_yaml, limited, overlappi
 OWN = (PhonopyMlpError, MaceMofError)
 CASES = 4 * FACTOR
 """Of chance, for each file and each kind of it."""
-
-_CALCULATORS = "from toys import emt\n"
-_POINTS = "[phonopy_mlp.calculators]\nemt = hunted:emt\n"
 
 Read = Callable[[Path], Any]
 
@@ -165,27 +161,19 @@ def hunt(tally, marker):
     return begin
 
 
-@pytest.fixture(scope="session")
-def site(tmp_path_factory):
-    """Folder of a distribution with a calculator that takes no time."""
-    return write_distribution(tmp_path_factory.mktemp("site"), "hunted", _CALCULATORS, _POINTS)
-
-
 @pytest.fixture
-def registered(site, monkeypatch, tmp_path):
-    """Make the calculator known, and work in an empty folder."""
-    monkeypatch.syspath_prepend(str(site))
+def registered(calculators, monkeypatch, tmp_path):
+    """Make the calculators known, and work in an empty folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-@pytest.fixture(scope="session")
-def finished(site, tmp_path_factory):
+@pytest.fixture(scope="module")
+def finished(calculators, tmp_path_factory):
     """Folder of a run with all of its steps."""
     folder = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        patch.syspath_prepend(str(site))
         patch.chdir(folder)
         write("Cu.cif", bulk("Cu"))
         sampling = "--relax --dim 2 2 2 --mesh 3 3 3 --tmax 300 --tstep 100 -q"

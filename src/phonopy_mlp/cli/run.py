@@ -230,6 +230,7 @@ def _write(given: RunInput, made: _Made, options: Options, record: RunRecord, ea
         }
         record.about = About(given, made.description, settings)
         record.write()
+    # They need no digests, and are not phonopy's.
     record.written.clear()
 
 
