@@ -92,9 +92,8 @@ def test_a_cif_holds_the_crystal(data, tally, fresh):
     written = data.draw(rewritings(atoms))(atoms)
     tally("round trip", "CIF")
     folder = fresh()
-    digest = write_cif(written, folder / "a.cif")
+    write_cif(written, folder / "a.cif")
     read = read_structure(folder / "a.cif")
-    assert digest == file_digest(folder / "a.cif")
     assert_array_equal(read.numbers, written.numbers)
     # ASE's reader turns the crystal.
     assert_allclose(read.cell.cellpar(), written.cell.cellpar(), rtol=1e-12)
