@@ -75,13 +75,12 @@ $(MATCALC)/installed: constraints.txt pyproject.toml src/phonopy_mlp/pyproject.t
 test-matcalc: $(MATCALC)/installed
 	OMP_NUM_THREADS=1 $(MATCALC)/bin/python -m pytest tests/mace_mof_calc/test_matcalc.py
 
-# The oldest versions that are allowed; RESOLUTION=highest: the newest. PyTorch is that of constraints.txt.
+# The oldest versions that are allowed; RESOLUTION=highest: the newest. PyTorch's wheels bring gigabytes.
 $(VERSIONS)/installed: constraints.txt pyproject.toml src/phonopy_mlp/pyproject.toml
 	$(PYTHON) -m venv $(VERSIONS)
 	$(VERSIONS)/bin/python -m pip install -c constraints.txt --upgrade pip
-	$(VERSIONS)/bin/python -m pip install -c constraints.txt torch
 	$(VERSIONS)/bin/python -m pip install uv
-	grep '^torch==' constraints.txt | $(VERSIONS)/bin/uv pip compile --quiet --python $(VERSIONS)/bin/python --resolution $(RESOLUTION) --all-extras -c - pyproject.toml src/phonopy_mlp/pyproject.toml -o $(VERSIONS)/versions.txt
+	$(VERSIONS)/bin/uv pip compile --quiet --python $(VERSIONS)/bin/python --resolution $(RESOLUTION) --all-extras pyproject.toml src/phonopy_mlp/pyproject.toml -o $(VERSIONS)/versions.txt
 	$(VERSIONS)/bin/python -m pip install -c $(VERSIONS)/versions.txt -e ".[all]" -e "./src/phonopy_mlp[report,parsl,dask,mpi,postgresql]" --group test
 	@touch $@
 

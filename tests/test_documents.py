@@ -60,6 +60,12 @@ def test_the_readmes_command_computes_phonons(tmp_path):
         assert (tmp_path / name).stat().st_size > 0
 
 
+def test_the_demo_runs(tmp_path):
+    run(["sh", str(ROOT / "examples/demo.sh")], tmp_path)
+    for name in ("relaxed.cif", "band.yaml", "total_dos.dat", "thermal_properties.yaml", "phonons.png"):
+        assert (tmp_path / "demo" / name).stat().st_size > 0
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_links_between_documents_lead_somewhere(path):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):

@@ -11,16 +11,18 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from ase.build import bulk
 from ase.io import write
 from metals import make_metals
 from tiny_models import pack_variant
+from vasp_files import write_output
 
 from mace_mof_calc import structures
 from mace_mof_calc.cli import main as mace_mof
-from mace_mof_calc.frames import write_frames
+from mace_mof_calc.frames import read_frames, write_frames
 from mace_mof_calc.models.own import MODELS_VARIABLE
 from mace_mof_calc.training.curate import curation
 from mace_mof_calc.training.curate.pores import PoreDiameters
@@ -184,6 +186,29 @@ def put_minimum(folder: Path) -> None:
     write(folder / "in.extxyz", bulk("Cu") * (2, 2, 2))
 
 
+def put_outputs(folder: Path) -> None:
+    put_frames(folder)
+    _prepare("label in.extxyz --write-vasp vasp")
+    for atoms in read_frames(folder / "in.extxyz"):
+        write_output(folder / "vasp", atoms, np.full_like(atoms.positions, 0.5))
+
+
+def put_hessians(folder: Path) -> None:
+    put_minimum(folder)
+    _prepare("label in.extxyz -o minima.extxyz --calculator hunt --hessians")
+    put_frames(folder)
+
+
+def put_foundation(folder: Path) -> None:
+    put_frames(folder)
+    _prepare(f"finetune in.extxyz --name copper --epochs 1 --foundation none {_NETWORK}")
+    write_frames(folder / "alloy.extxyz", make_metals("CuAu", 8, seed=2))
+
+
+def _prepare(words: str) -> None:
+    assert mace_mof(words.split()) == 0
+
+
 def put_frameworks(folder: Path) -> None:
     (folder / "cifs").mkdir()
     for k in range(2):
@@ -217,6 +242,7 @@ _PHONONS = "--dim 2 2 2 --mesh 3 3 3"
 
 COMMANDS: Mapping[str, Command] = {
     "run": _step(f"run --relax {_PHONONS} -t --dos --figure phonons.png"),
+    "run-reporting": _step(f"run --relax {_PHONONS} -t --dos --report"),
     "relax": _step("relax"),
     "stabilise": _step("stabilise --dim 2 2 2"),
     "eos": _step("eos", "--eos-strain 0.015"),
@@ -246,7 +272,19 @@ COMMANDS: Mapping[str, Command] = {
     "label": _mace("label in.extxyz -o out.extxyz --calculator hunt", "--hessians"),
     "hessians": _mace("label in.extxyz -o out.extxyz --calculator hunt --hessians", "--workers 2"),
     "write-vasp": _mace("label in.extxyz --write-vasp vasp", "--kpoints-density 5"),
+    "read-vasp": _mace("label in.extxyz --read-vasp vasp -o out.extxyz", "--kpoints-density 3", put_outputs),
     "finetune": _mace(f"finetune in.extxyz --name own --epochs 1 --foundation none {_NETWORK}", "--seed 2"),
+    "finetune-replaying": _mace(
+        "finetune alloy.extxyz --name own --foundation copper --replay in.extxyz --epochs 1 --batch 4 --replace "
+        "--energies fit --device cpu",
+        "--seed 2",
+        put_foundation,
+    ),
+    "finetune-hessians": _mace(
+        f"finetune in.extxyz --hessians minima.extxyz --name own --steps 3 --foundation none {_NETWORK}",
+        "--seed 2",
+        put_hessians,
+    ),
     "evaluate": _mace("evaluate in.extxyz -o out --model hunt", "--dtype float32"),
     "evaluate-phonons": _mace(
         "evaluate in.extxyz -o out --model hunt --phonons Cu.cif --reference hunt-stiff --dim 2 2 2 --mesh 3 3 3",

@@ -2,7 +2,6 @@
 
 import math
 import sys
-import tempfile
 from contextlib import chdir
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -78,12 +77,6 @@ PLAIN = st.recursive(
     max_leaves=10,
 )
 MAPPINGS = st.dictionaries(TEXT, PLAIN, max_size=4)
-
-
-@pytest.fixture
-def fresh(tmp_path):
-    """Return what makes an empty folder, for each example its own."""
-    return lambda: Path(tempfile.mkdtemp(dir=tmp_path))
 
 
 @given(data=st.data())

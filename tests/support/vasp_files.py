@@ -7,7 +7,38 @@ from __future__ import annotations
 
 import numpy as np
 
-DATES = {"H": "15Jun2001", "C": "08Apr2002", "O": "08Apr2002", "Zn": "06Sep2000", "Zr_sv": "04Jan2005"}
+from mace_mof_calc.training.label.vasp_inputs import plan_inputs
+
+DATES = {
+    "H": "15Jun2001",
+    "C": "08Apr2002",
+    "O": "08Apr2002",
+    "Cu": "22Jun2005",
+    "Zn": "06Sep2000",
+    "Zr_sv": "04Jan2005",
+}
+
+ENERGIES = (-31.5, -31.25, -31.375)
+STRESS = np.array([[10.0, 1.0, 2.0], [1.0, 20.0, 3.0], [2.0, 3.0, 30.0]])
+
+
+def write_output(folder, frame, forces, **changes):
+    """Write what VASP would have for a frame, its forces in the frame's order."""
+    (planned,) = plan_inputs([frame])
+    order = list(planned.order)
+    arguments = {
+        "atoms": frame[order],
+        "incar": planned.incar,
+        "mesh": planned.mesh,
+        "potentials": planned.potentials,
+        "energies": ENERGIES,
+        "forces": forces[order],
+        "stress": STRESS,
+        **changes,
+    }
+    path = folder / planned.folder / "vasprun.xml"
+    write_vasprun(path, **arguments)
+    return path
 
 
 def write_vasprun(path, atoms, incar, mesh, potentials, *, energies, forces, stress, style="Gamma", **options):

@@ -105,15 +105,42 @@ def script(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="a shell script")
 def test_the_script_goes_on_after_any_of_its_commands_has_ended_early(script):
-    status, calls = script("--relabel", ends_at=1)
-    k = 1
-    while status != 0:
-        assert len(calls) == k, "it goes on after a command that failed"
-        k += 1
-        status, calls = script("--relabel", ends_at=k)
+    ends_at, failed = 1, []
+    while (ran := script("--relabel", ends_at=ends_at))[0] != 0:
+        _, calls = ran
+        assert len(calls) == ends_at, "it goes on after a command that failed"
+        failed.append(calls[-1][1:])
+        # What phonopy-mlp has done is not begun anew.
+        ends_at += 1 - [words[1] for words in calls[:-1]].count("phonopy-mlp")
+    _, calls = ran
+    assert [words for words in failed if words[0] != "phonopy-mlp"] == [words[1:] for words in calls]
+    assert [words[0] for words in failed].count("phonopy-mlp") == len(prepare.CRYSTALS)
     assert calls[-1][1:] == ["python", str(SCRIPTS / "results.py"), "."]
-    # Phonons of the two references, which know of no end of their own, are not begun anew.
-    assert [words[1] for words in calls].count("phonopy-mlp") == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell script")
+def test_modes_that_cannot_be_paired_are_not_the_end(script, tmp_path):
+    (tmp_path / "work" / "zif-8-hessian.extxyz").touch()
+    _, calls = script()
+    (ends_at,) = (k for k, words in enumerate(calls, 1) if "mini-zif8-evaluated/salem-2" in words)
+    status, calls = script(ends_at=ends_at)
+    assert status != 0
+    assert len(calls) == ends_at
+    evaluated = tmp_path / "work" / "mini-zif8-evaluated" / "salem-2"
+    evaluated.unlink()
+    (evaluated / "model").mkdir(parents=True)
+    (evaluated / "model" / "done.json").touch()
+    status, calls = script(ends_at=ends_at)
+    assert (status, calls[-1][2:]) == (0, [str(SCRIPTS / "results.py"), "."])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell script")
+def test_labels_of_here_and_new_ones_are_not_mixed(script, tmp_path, capfd):
+    (tmp_path / "work" / "zif-8-hessian.extxyz").touch()
+    assert script()[0] == 0
+    status, calls = script("--relabel")
+    assert (status, len(calls)) == (2, 1)
+    assert "was begun without --relabel" in capfd.readouterr().err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a shell script")
@@ -190,7 +217,7 @@ def test_the_labels(tmp_path, monkeypatch):
     for name in prepare.CRYSTALS:
         assert phonopy_mlp_main(["compare", f"reference/{name}", f"reference/{name}", "--mesh", "1", "1", "1"]) == 0
     # Methyl groups turn in the idealised ZIF-8, as the documents say.
-    assert results.read_modes(tmp_path / "reference" / "zif-8")["imaginary_commensurate_modes"] > 0
+    assert results.read_step(tmp_path / "reference" / "zif-8", "force_constants")["imaginary_commensurate_modes"] > 0
 
 
 def _check_inputs(asked, command, there, models):
@@ -239,7 +266,7 @@ def evaluated(tmp_path):
 def _write_modes(folder, imaginary, lowest):
     folder.mkdir(parents=True, exist_ok=True)
     modes = {"imaginary_commensurate_modes": imaginary, "lowest_commensurate_frequency": lowest}
-    record = {"phonopy_mlp": {"steps": {"force_constants": modes}}}
+    record = {"phonopy_mlp": {"steps": {"force_constants": modes, "relax": {"volume_change": lowest / 10}}}}
     (folder / "phonopy_mlp.yaml").write_text(yaml.safe_dump(record))
 
 
@@ -255,9 +282,10 @@ def test_the_table(evaluated, monkeypatch):
     known = rows["UiO-66 (known before)", "stress RMSE (meV/A^3)"]
     assert (known["before"], known["after"]) == ("3", "0.3")
     unseen = [row for (name, _), row in rows.items() if name.startswith("SALEM-2")]
-    assert [(row["before"], row["after"], row["GFN1-xTB"]) for row in unseen[4:]] == [
+    assert [(row["before"], row["after"], row["GFN1-xTB"]) for row in unseen[5:]] == [
         ("20", "2", "0"),
         ("-0.5", "0.4", "0.6"),
+        ("-5", "4", ""),
         ("1", "0.1", ""),
         ("1", "0.1", ""),
     ]
@@ -269,6 +297,6 @@ def test_modes_that_cannot_be_paired_are_left_out_of_the_table(evaluated, monkey
     monkeypatch.setattr(sys, "argv", ["results.py", str(evaluated)])
     results.main()
     with (evaluated / "table.csv").open() as file:
-        *_, modes, paired, _ = [row for row in csv.DictReader(file) if row["set"].startswith("SALEM-2")]
+        *_, modes, _, paired, _ = [row for row in csv.DictReader(file) if row["set"].startswith("SALEM-2")]
     assert (modes["before"], modes["after"]) == ("-0.5", "0.4")
     assert (paired["before"], paired["after"]) == ("1", "")

@@ -29,6 +29,7 @@ SETS = {
 """Rows of ``errors.csv`` by evaluation, and what they are called."""
 
 ERRORS = {
+    "energy_rmse_meV_per_atom": "energy RMSE (meV/atom)",
     "energy_rmse_shifted_meV_per_atom": "energy RMSE, mean taken off (meV/atom)",
     "forces_rmse_meV_per_A": "forces RMSE (meV/A)",
     "forces_relative": "forces RMSE over forces rms",
@@ -56,7 +57,7 @@ def compare_errors(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def compare_phonons(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield imaginary modes at Gamma, lowest modes, and deviations from the reference, of each crystal."""
+    """Yield imaginary modes at Gamma, lowest modes, and deviations from the reference, at each one's own minimum."""
     for crystal in CRYSTALS:
         (name,) = SETS[crystal].values()
         runs = {
@@ -64,12 +65,15 @@ def compare_phonons(folder: Path) -> Iterator[dict[str, Any]]:
             "after": folder / f"{AFTER}-evaluated" / crystal / "model",
             "GFN1-xTB": folder / "reference" / crystal,
         }
-        found = {run: read_modes(path) for run, path in runs.items()}
+        found = {run: read_step(path, "force_constants") for run, path in runs.items()}
         for key, quantity in (
             ("imaginary_commensurate_modes", "imaginary modes at Gamma"),
             ("lowest_commensurate_frequency", "lowest mode at Gamma (THz)"),
         ):
             yield {"set": name, "quantity": quantity, **{run: modes[key] for run, modes in found.items()}}
+        # Of relaxations that begin at the minimum of the reference.
+        changes = {run: 100 * read_step(runs[run], "relax")["volume_change"] for run in ("before", "after")}
+        yield {"set": name, "quantity": "volume of the minimum, against GFN1-xTB's (%)", **changes}
         deviations = {run: read_deviations(runs[run].parent) for run in ("before", "after")}
         for part in ("full_range", "below_20_THz"):
             quantity = f"RMSD of modes, {part.replace('_', ' ')} (THz)"
@@ -77,10 +81,10 @@ def compare_phonons(folder: Path) -> Iterator[dict[str, Any]]:
             yield {"set": name, "quantity": quantity, **known}
 
 
-def read_modes(run: Path) -> dict[str, float]:
-    """Read what a run's record says of its modes at Gamma."""
-    modes: dict[str, float] = read_record(run / PROVENANCE_FILE)["steps"]["force_constants"]
-    return modes
+def read_step(run: Path, name: str) -> dict[str, float]:
+    """Read what a run's record says of one of its steps."""
+    step: dict[str, float] = read_record(run / PROVENANCE_FILE)["steps"][name]
+    return step
 
 
 def read_deviations(evaluation: Path) -> dict[str, dict[str, float]] | None:

@@ -4,9 +4,10 @@
 #
 #     sh training/zif8/run.sh [--relabel] [folder]
 #
-# The labels lie here; with --relabel GFN1-xTB makes them anew. Stop it at any time and start it again. The commands of
-# this repository must be on the path (. .venv/bin/activate), with the extra training, and xtb for --relabel. The folder's
-# table.csv and table.png are the result, and times.csv has what each part of each call took. DEVICE=cuda trains on a GPU.
+# The labels lie here; with --relabel GFN1-xTB makes them anew, in a folder of its own, and those that lie here are
+# replaced. Stop it at any time and start it again. The commands of this repository must be on the path
+# (. .venv/bin/activate), with the extra training, and xtb for --relabel. The folder's table.csv and table.png are the
+# result, and times.csv has what each part of each call took, but for calls that were killed. DEVICE=cuda trains on a GPU.
 set -e
 here=$(cd "$(dirname "$0")" && pwd)
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}"
@@ -18,6 +19,12 @@ if [ "$1" = --relabel ]; then relabel=yes; shift; fi
 folder=${1:-build/zif8}
 python "$here/prepare.py" "$folder" crystals
 cd "$folder"
+[ -e relabel ] || echo $relabel > relabel
+if [ "$(cat relabel)" != $relabel ]; then
+    echo "$folder was begun $([ $relabel = yes ] && echo without || echo with) --relabel: labels of both must not mix." \
+        "Go on as it was begun, or name another folder." >&2
+    exit 2
+fi
 [ -e times.csv ] || echo "part,seconds" > times.csv
 begun=$(date +%s)
 # What a part took, which has ended now.
@@ -40,7 +47,10 @@ if [ $relabel = yes ]; then
     # What is learnt: the Hessian of ZIF-8, and frames along its modes. What is tried: molecular dynamics and strains of
     # ZIF-8, and SALEM-2. Frames whose labels fail are listed, and status 1 says that there are some.
     label() {
-        mace-mof label "$1.extxyz" -o "$1-labelled.extxyz" --calculator gfn1-xtb --workers 2 || [ $? -eq 1 ]
+        status=0
+        mace-mof label "$1.extxyz" -o "$1-labelled.extxyz" --calculator gfn1-xtb --workers 2 || status=$?
+        [ $status -le 1 ]
+        [ -e "$1-labelled.extxyz" ]
     }
     mace-mof label zif-8-minimum.extxyz -o zif-8-hessian.extxyz --calculator gfn1-xtb --workers 2 --hessians
     given="--as-given --calculator gfn1-xtb"
@@ -72,10 +82,12 @@ for model in mini mini-zif8; do
     mace-mof evaluate old.extxyz --model $model -o $model-evaluated/old
     for crystal in zif-8 salem-2; do
         case $crystal in zif-8) frames=unseen-labelled.extxyz ;; *) frames=held-out-labelled.extxyz ;; esac
-        # The minimum of SALEM-2, which is not learnt, may be another crystal, of which modes cannot be paired.
         mace-mof evaluate $frames --model $model -o $model-evaluated/$crystal \
-            --phonons $crystal-minimum.extxyz --reference reference/$crystal --dim 1 1 1 --mesh 1 1 1 ||
+            --phonons $crystal-minimum.extxyz --reference reference/$crystal --dim 1 1 1 --mesh 1 1 1 || {
+            # The minimum of SALEM-2, which is not learnt, may be another crystal: its modes are there, and not paired.
             [ $crystal = salem-2 ]
+            [ -e $model-evaluated/$crystal/model/done.json ]
+        }
     done
 done
 tell evaluation

@@ -33,9 +33,11 @@ if TYPE_CHECKING:
 
 _NO_FOUNDATION = "none"
 
-_WITH = ("steps", "rates", "tighten", "draws", "elements")
-_WITHOUT = ("replay", "split", "weights", "lr", "ema", "epochs", "patience", "dtype")
-"""Options that have a meaning with Hessians alone, and without them alone."""
+_WITH_HESSIANS = ("steps", "rates", "tighten", "draws", "elements")
+_WITHOUT_HESSIANS = ("replay", "split", "weights", "lr", "ema", "epochs", "patience", "dtype")
+_WITH_FOUNDATION = ("foundation_head", "energies", "replay")
+_WITHOUT_FOUNDATION = ("channels", "cutoff", "layers", "correlation")
+"""Options that have a meaning with Hessians alone, and without them alone, and the same of a foundation model."""
 
 _REGISTERED = "registered"
 """File in the folder of a training, with the digest of the model that it last registered."""
@@ -189,7 +191,14 @@ def _add_card(group: Any, default: Description) -> None:
 def _finetune(arguments: argparse.Namespace) -> int:
 
     with_hessians = arguments.hessians is not None
-    _refuse(arguments, _WITHOUT if with_hessians else _WITH, "with" if with_hessians else "without")
+    if with_hessians:
+        _refuse(arguments, _WITHOUT_HESSIANS, "with --hessians")
+    else:
+        _refuse(arguments, _WITH_HESSIANS, "without --hessians")
+    if arguments.foundation == _NO_FOUNDATION:
+        _refuse(arguments, _WITH_FOUNDATION, f"with --foundation {_NO_FOUNDATION}")
+    else:
+        _refuse(arguments, _WITHOUT_FOUNDATION, f"without --foundation {_NO_FOUNDATION}")
     folder = arguments.output or Path(arguments.name)
     replace = arguments.replace or _goes_on(arguments.name, folder)
     if arguments.register:
@@ -253,8 +262,8 @@ def _refuse(arguments: argparse.Namespace, names: Sequence[str], where: str) -> 
     """Refuse options that have no meaning, told by another value than where they are not given."""
     given = [name for name in names if getattr(arguments, name) != arguments.parser.get_default(name)]
     if given:
-        options = ", ".join(f"--{name}" for name in given)
-        raise TrainingError(f"{options} {where} --hessians", "It has no meaning there", "Leave it out")
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise TrainingError(f"{options} {where}", "It has no meaning there", "Leave it out")
 
 
 def _read_recipe(arguments: argparse.Namespace) -> Recipe:

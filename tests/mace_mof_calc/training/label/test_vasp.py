@@ -16,7 +16,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.io import read
 from processes import ENVIRONMENT
-from vasp_files import write_vasprun
+from vasp_files import write_output
 
 from mace_mof_calc.cli import main
 from mace_mof_calc.errors import MissingExtraError, TrainingError
@@ -29,9 +29,6 @@ RECORDED = Path(ase.__file__).parent / "test" / "testdata" / "vasp"
 
 #: Of eV/Angstrom^3, from the definition of the electron volt.
 KILOBARS = 1602.1766340
-
-ENERGIES = (-31.5, -31.25, -31.375)
-STRESS = np.array([[10.0, 1.0, 2.0], [1.0, 20.0, 3.0], [2.0, 3.0, 30.0]])
 
 
 @pytest.fixture
@@ -47,25 +44,6 @@ def frame():
 @pytest.fixture
 def forces():
     return np.arange(18.0).reshape(6, 3) / 10
-
-
-def write_output(folder, frame, forces, **changes):
-    """Write what VASP would have for a frame, its forces in the frame's order."""
-    (planned,) = plan_inputs([frame])
-    order = list(planned.order)
-    arguments = {
-        "atoms": frame[order],
-        "incar": planned.incar,
-        "mesh": planned.mesh,
-        "potentials": planned.potentials,
-        "energies": ENERGIES,
-        "forces": forces[order],
-        "stress": STRESS,
-        **changes,
-    }
-    path = folder / planned.folder / "vasprun.xml"
-    write_vasprun(path, **arguments)
-    return path
 
 
 def read_labels_of(folder, frame):
