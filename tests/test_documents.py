@@ -3,12 +3,18 @@
 import csv
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from mace_mof_calc.cli.main import _make_parser
+from mace_mof_calc.models.own import MODELS_VARIABLE
+from phonopy_mlp.cli.main import main as phonopy_mlp_main
+from phonopy_mlp.cli.main import phonopy_main
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -76,6 +82,21 @@ def test_links_between_documents_lead_somewhere(path):
 def commands(path: Path, program: str) -> list[str]:
     """Return a file's lines that begin with a program."""
     return [line for line in map(str.strip, path.read_text().splitlines()) if line.startswith(program)]
+
+
+@pytest.mark.parametrize("text", blocks("sh"))
+def test_commands_have_the_options_that_there_are(text, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
+    for line in text.replace("\\\n", "").splitlines():
+        program, *words = shlex.split(line, comments=True) or [""]
+        if program == "mace-mof":
+            _make_parser().parse_args(words)
+        elif program in ("phonopy", "phonopy-mlp"):
+            # In an empty folder a command that is right misses nothing but what it is to read.
+            words = ["mini" if word == "mof0" else word for word in words]
+            assert (phonopy_main if program == "phonopy" else phonopy_mlp_main)(words) == 2
+            assert re.search("not found|no such", capsys.readouterr().err), line
 
 
 def test_the_readme_installs_as_make_does():

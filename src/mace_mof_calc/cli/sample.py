@@ -117,7 +117,10 @@ def _split_words(text: str) -> tuple[str, ...]:
 
 
 def _split_numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(word) for word in text.split(","))
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' must be numbers with commas between them") from None
 
 
 def _sample(arguments: argparse.Namespace) -> int:

@@ -37,7 +37,7 @@ def run(argv: Sequence[str]) -> int:
         Bad input, an executor that cannot be started, or a database or folder that cannot be written.
 
     """
-    own = make_parser().parse_args(plain_numbers(argv))
+    own = make_parser().parse_args(_keep_together(plain_numbers(argv)))
     folder = own.folder or find_folder(own.db)
     if own.status:
         print(describe_status(read_status(folder / STATUS_FILE)))
@@ -114,6 +114,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--report", action="store_true", help=f"make {PAGE_FILE} of what is in the database so far")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
+
+
+def _keep_together(words: Sequence[str]) -> list[str]:
+    """Return the words with a space before the options of a step, of which argparse takes a single one for its own."""
+    return [f" {word}" if k > 1 and words[k - 2] == "--set" else word for k, word in enumerate(words)]
 
 
 def _check_installed() -> None:

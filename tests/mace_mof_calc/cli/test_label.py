@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from ase.io import write
 from processes import ENVIRONMENT
 
 from mace_mof_calc.cli import main
@@ -296,6 +297,16 @@ def _runs(pid):
     except ProcessLookupError:
         return False
     return True
+
+
+def test_a_file_of_one_structure_is_a_crystal_of_its_name(registered, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write("fcc.cif", bulk("Cu", cubic=True))
+    write("two.extxyz", [bulk("Cu"), bulk("Cu", a=3.5)])
+    assert main(["label", "fcc.cif", "two.extxyz", "--calculator", "moody", "-o", "out.extxyz"]) == 0
+    found = read_frames(tmp_path / "out.extxyz")
+    assert [atoms.info["name"] for atoms in found] == ["fcc-0", "two-0", "two-1"]
+    assert [atoms.info.get("source") for atoms in found] == ["fcc", None, None]
 
 
 def test_hessians_are_labels_too(registered, tmp_path, monkeypatch, capsys):

@@ -87,6 +87,12 @@ OPTIONS = {
 }
 
 
+def test_numbers_that_are_none_are_refused(crystals, toy, capsys):
+    with pytest.raises(SystemExit):
+        sample(crystals, "--calculator", toy, "--temperature", "300,x")
+    assert "'300,x' must be numbers with commas between them" in capsys.readouterr().err
+
+
 @pytest.fixture
 def taken(monkeypatch):
     """What the library was asked for, which then does nothing but hand the crystals on."""

@@ -30,7 +30,7 @@ def test_from_crystals_to_a_model_that_is_found_by_name(tmp_path, tiny_packed, m
     mace_mof("label sampled.extxyz -o labelled.extxyz --calculator mini --workers 1")
     mace_mof(
         "finetune labelled.extxyz --name own --foundation none --epochs 2 --batch 2 --level-of-theory mini "
-        "--channels 4 --cutoff 3.5 --layers 1 --correlation 2 --energies fit --device cpu"
+        "--channels 4 --cutoff 3.5 --layers 1 --correlation 2 --device cpu"
     )
     mace_mof("evaluate own/test.extxyz --model own -o evaluated")
 

@@ -137,8 +137,9 @@ def test_other_settings_or_another_model_are_not_mixed_in(place, monkeypatch, ca
     make_metals(place / "cifs", "Cu")
     assert relax() == 0
     before = read_rows()
-    assert relax("--set", "relax", "--relax-fmax 1e-4") == 2
-    assert "has results of 'relax' that were made otherwise: words" in capsys.readouterr().err
+    for other in ("--relax-fmax 1e-4", "--fix-symmetry"):
+        assert relax("--set", "relax", other) == 2
+        assert "has results of 'relax' that were made otherwise: words" in capsys.readouterr().err
     monkeypatch.setenv("MOODY_DIGEST", "1")
     assert relax() == 2
     assert "calculator: digest '0', now '1'" in capsys.readouterr().err

@@ -35,6 +35,10 @@ TIME_LIMIT = 600.0
 DISPLACEMENT = 1e-4
 
 
+class _FailedError(StructureError):
+    """Zeo++ has ended without an answer, which it may have for slightly displaced atoms."""
+
+
 @dataclass(frozen=True, slots=True)
 class PoreDiameters:
     """Diameters of hard spheres between hard atoms, Angstrom.
@@ -81,7 +85,7 @@ def compute_pore_diameters(atoms: Atoms) -> PoreDiameters:
     generator = np.random.default_rng(0)
     displaced = atoms
     for _ in range(_ATTEMPTS - 1):
-        with contextlib.suppress(StructureError):
+        with contextlib.suppress(_FailedError):
             return _run_zeo(displaced)
         displaced = atoms.copy()
         displaced.positions += generator.normal(scale=DISPLACEMENT, size=atoms.positions.shape)
@@ -97,9 +101,9 @@ def _run_zeo(atoms: Atoms) -> PoreDiameters:
             words = found.read_text(encoding="utf-8").split()
             included, limiting = float(words[1]), float(words[2])
         except (OSError, IndexError, ValueError) as error:
-            raise StructureError(_FAILED, said) from error
+            raise _FailedError(_FAILED, said) from error
     if not (math.isfinite(included) and math.isfinite(limiting)):
-        raise StructureError(_FAILED, f"It finds diameters of {limiting} and {included} A")
+        raise _FailedError(_FAILED, f"It finds diameters of {limiting} and {included} A")
     return PoreDiameters(limiting, included)
 
 

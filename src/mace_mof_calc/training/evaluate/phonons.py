@@ -24,6 +24,7 @@ STRUCTURE, DONE = "structure.extxyz", "done.json"
 
 _PROGRAM = "import sys; from phonopy_mlp.cli.main import main; sys.exit(main(sys.argv[1:]))"
 _OWN_PACKAGE = "phonopy_mlp"
+_RECORD = "phonopy_mlp.yaml"
 
 
 def compare_phonons(
@@ -82,7 +83,7 @@ def compare_phonons(
     options += [] if fmax is None else ["--relax-fmax", str(fmax)]
     with holding(folder / "phonons.lock"):
         _run_phonons(folder / MODEL, atoms, model, options)
-        if Path(reference).is_dir():
+        if (Path(reference) / _RECORD).is_file():
             theirs = os.path.relpath(reference, folder)
         else:
             theirs = REFERENCE

@@ -15,6 +15,8 @@ from ...frames import read_frames
 def read_named_frames(paths: Sequence[Path]) -> list[Atoms]:
     """Read files of frames; those that have no name are called after their file and place in it.
 
+    A file of one structure without a name is a crystal, which is called after it.
+
     Raises
     ------
     FramesError
@@ -22,7 +24,10 @@ def read_named_frames(paths: Sequence[Path]) -> list[Atoms]:
     """
     found = []
     for path in paths:
-        for k, atoms in enumerate(read_frames(path)):
+        frames = read_frames(path)
+        if len(frames) == 1 and not {"name", "source"} & frames[0].info.keys():
+            frames[0].info["source"] = path.stem
+        for k, atoms in enumerate(frames):
             atoms.info["name"] = str(atoms.info.get("name", f"{path.stem}-{k}"))
             found.append(atoms)
     check_names(found)

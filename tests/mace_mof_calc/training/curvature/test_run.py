@@ -169,3 +169,18 @@ def test_crystals_and_hessians_must_belong_together(place, workshop, frames, min
     refuse(frames, [minimum, rename(minimum, "Al")], "There is a Hessian of Al, and no frame")
     refuse(frames, [minimum, attach_hessian(minimum, np.eye(12))], "has two Hessians of Cu")
     refuse(frames, [frames[0]], "has no REF_hessian")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--channels", "16", "--layers", "1"], "--channels, --layers without --foundation none"),
+        (["--foundation", "none", "--energies", "fit"], "--energies with --foundation none"),
+        (["--foundation", "none", "--foundation-head", "a"], "--foundation-head with --foundation none"),
+        (["--foundation", "none", "--replay", "own.extxyz"], "--replay with --foundation none"),
+    ],
+)
+def test_options_are_refused_that_a_foundation_model_leaves_no_meaning(more, message, place, workshop, capsys):
+    assert run(workshop, place / "own.extxyz", "--name", "wrong", "-o", place / "wrong", *more) == 2
+    assert message in capsys.readouterr().err
+    assert not (place / "wrong").exists()

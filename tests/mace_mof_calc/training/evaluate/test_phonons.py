@@ -80,10 +80,20 @@ def test_the_reference_of_another_evaluation(metals, monkeypatch):
     asked = []
     monkeypatch.setattr(phonons, "_run", lambda words, folder: asked.append(words))
     (metals / "first" / "reference").mkdir(parents=True)
+    (metals / "first" / "reference" / "phonopy_mlp.yaml").touch()
     compare_phonons(metals / "copper.cif", metals / "out", "stiff", str(metals / "first/reference"), fmax=1e-3)
     run, compare = asked
     assert run[-2:] == ["--relax-fmax", "0.001"]
     assert compare[:3] == ["compare", "../first/reference", "model"]
+
+
+def test_a_folder_with_the_name_of_a_calculator_is_no_reference(metals, monkeypatch):
+    asked = []
+    monkeypatch.setattr(phonons, "_run", lambda words, folder: asked.append(words))
+    monkeypatch.chdir(metals)
+    (metals / "soft").mkdir()
+    compare_phonons(metals / "copper.cif", metals / "out", "stiff", "soft")
+    assert [words[1] for words in asked] == ["--mlp=stiff", "--mlp=soft", "reference"]
 
 
 def test_a_run_that_fails_says_why(metals, monkeypatch):
