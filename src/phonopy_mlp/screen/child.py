@@ -39,11 +39,15 @@ def begin(parent: int, gibibytes: float | None, environment: Mapping[str, str]) 
     """
     os.environ.update(environment)
     keep_calculators()
-    # A lock between processes, which it makes otherwise, outlives a process that crashes.
-    tqdm.set_lock(threading.RLock())
+    keep_bars_apart()
     # pebble's ends with a status as that of a task, and leaves the processes of this one behind.
     signal.signal(signal.SIGTERM, _end)
     threading.Thread(target=_watch, args=(parent, gibibytes), daemon=True).start()
+
+
+def keep_bars_apart() -> None:
+    """Keep progress bars of this process from locks among processes, which outlive one that is ended."""
+    tqdm.set_lock(threading.RLock())
 
 
 def do(task: Task) -> Outcome:

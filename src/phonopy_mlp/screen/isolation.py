@@ -119,7 +119,7 @@ def describe_calculator(name: str, settings: Mapping[str, Any]) -> Mapping[str, 
     """
     from pebble import ProcessExpired, ProcessPool
 
-    with ProcessPool(max_workers=1, context=get_context("spawn")) as pool:
+    with ProcessPool(max_workers=1, context=get_context("spawn"), initializer=child.keep_bars_apart) as pool:
         try:
             found: Mapping[str, Any] = pool.schedule(_describe, (name, dict(settings))).result()
         except ProcessExpired as error:
