@@ -150,6 +150,32 @@ def test_the_document_counts_curated_frameworks_as_their_table_does(table):
     assert f"({pores[0]:.2f} A at least, {pores[-1]:.2f} A at most)" in text
 
 
+def test_the_document_tells_of_the_published_frameworks_what_their_table_has():
+    with (ROOT / "docs/results/screening-mini.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["state"], row["stable"], row["imaginary_modes"], row["error"]) for row in rows} == {
+        ("done", "True", "0", "")
+    }
+    atoms, steps = ([int(row[name]) for row in rows] for name in ("natoms", "relax_steps"))
+    hours = sum(float(row[f"{step}_seconds"]) for row in rows for step in ("relax", "stabilise", "phonons")) / 3600
+    changes = {row["name"].partition("-")[2]: 100 * float(row["volume_change"]) for row in rows}
+    like = [row["name"].partition("-")[2] for row in rows if not row["domain"]]
+    changed = {name: change for name, change in changes.items() if abs(change) > 10}
+    lowest, highest = (choose(changed, key=changed.__getitem__) for choose in (min, max))
+    assert max(float(row["residual_force"]) for row in rows) < 1e-6
+    assert changed.keys().isdisjoint(like)
+    text = " ".join((ROOT / "docs/screening.md").read_text().split())
+    for told in (
+        f"{len(rows)} frameworks of {min(atoms)} to {max(atoms)} atoms, {hours:.1f} hours of a core",
+        f"in {min(steps)} to {max(steps)} steps ({sum(steps) / len(steps):.0f} on average) | {len(rows)} |",
+        f"{sum(row['accepted_steps'] != '1' for row in rows)} of them after a step of `stabilise` | {len(rows)} |",
+        f"{', '.join(like)} (MIL-53 once more) | {len(like)} |",
+        f"from {changed[lowest]:.0f} % ({lowest}, which collapses) to +{changed[highest]:.0f} % ({highest});",
+        f"none of these is among the four | {len(changed)} |",
+    ):
+        assert told in text
+
+
 def test_the_table_of_the_trained_model_is_of_its_file():
     section = (ROOT / "docs/training.md").read_text().partition("## From end to end: ZIF-8")[2].partition("\n## ")[0]
     shown = [line[2:-2].split(" | ") for line in section.splitlines() if line.startswith("| ")]
