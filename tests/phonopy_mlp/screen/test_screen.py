@@ -119,7 +119,7 @@ def test_a_killed_worker_is_replaced(place, monkeypatch, capsys):
 def test_a_screening_that_is_interrupted_goes_on(place, monkeypatch, capsys):
     make_metals(place / "cifs", "Cu", "Al")
     monkeypatch.setenv("MOODY_SECONDS", "1")
-    process = start(*RELAX)
+    process = start(*RELAX, "--workers", "1")
     wait_for(lambda: list(place.glob("r/tasks/*/relax/phonopy_mlp-relax.yaml")))
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=LONG)

@@ -428,7 +428,7 @@ def test_all_options_arrive(workshop, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = "a.extxyz b.extxyz --name x --foundation y.model --foundation-head h --replay r.extxyz --split fps"
     words += " --weights 1 2 3 --lr 0.1 --ema 0.2 --batch 5 --epochs 6 --patience 7 --energies fit --dtype float32"
-    words += " --device cuda:1 --seed 8 --channels 9 --cutoff 4.5 --layers 1 --correlation 2 --no-register"
+    words += " --device cuda:1 --seed 8 --no-register"
     assert run(workshop, *words.split()) == 0
     assert arrived.pop("track") is not None
     assert arrived == {
@@ -439,12 +439,15 @@ def test_all_options_arrive(workshop, tmp_path, monkeypatch):
         "foundation_head": "h",
         "replay": Path("r.extxyz"),
         "recipe": Recipe((1, 2, 3), 0.1, 0.2, 5, "fps", "fit", "float32", 8),
-        "architecture": Architecture(9, 4.5, 1, 2),
+        "architecture": Architecture(),
         "description": Description(),
         "epochs": 6,
         "patience": 7,
         "device": "cuda:1",
     }
+    words = "a.extxyz --name x --foundation none --channels 9 --cutoff 4.5 --layers 1 --correlation 2 --no-register"
+    assert run(workshop, *words.split()) == 0
+    assert (arrived["foundation"], arrived["architecture"]) == (None, Architecture(9, 4.5, 1, 2))
 
 
 def test_the_result_is_kept(tuned):
