@@ -9,7 +9,9 @@ PEERS := build/peers-env
 MATCALC := build/matcalc-env
 RESOLUTION ?= lowest-direct
 VERSIONS := build/$(RESOLUTION)-$(notdir $(PYTHON))-env
-HUNT_SEED ?= $(shell date +%s)
+ifndef HUNT_SEED
+HUNT_SEED := $(shell date +%s)
+endif
 STARTUP := $(wildcard src/phonopy_mlp/startup/*.*)
 
 .PHONY: install demo test test-install test-matcalc test-versions hunt bench bench-peers paper clean

@@ -132,13 +132,17 @@ def is_file(path: str | Path) -> bool:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Escapes what ends a line in YAML and not elsewhere; PyYAML writes it as it is, and reads it as a space."""
+    """Escapes what ends a line in YAML and not elsewhere; PyYAML writes it as it is, and reads it as a space.
+
+    Halves of characters, as in names of files that are not UTF-8, it writes, and refuses to read: they are replaced.
+    """
 
     def ignore_aliases(self, data: Any) -> bool:
         """Return that what occurs twice is written twice: `parse_yaml` reads no aliases."""
         return True
 
     def represent_str(self, data: str) -> yaml.ScalarNode:
+        data = data.encode("utf-8", "replace").decode("utf-8")
         style = '"' if any(mark in data for mark in "\x85\u2028\u2029") else None
         return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 

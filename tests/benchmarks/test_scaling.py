@@ -18,6 +18,13 @@ RUN = [
 GPU = [{"evaluations alone (s)": "2", "evaluations": "20"}, {"evaluations alone (s)": "1", "evaluations": "20"}]
 
 
+def test_the_table_is_what_the_measured_numbers_give(tmp_path, monkeypatch):
+    kept = scaling.TABLE.read_text()
+    monkeypatch.setattr(scaling, "TABLE", tmp_path / "scaling.csv")
+    scaling.main()
+    assert scaling.TABLE.read_text() == kept
+
+
 def test_the_formulas():
     found = {each.symbol: each.value for each in scaling.extrapolate(RUN, GPU, {"worker": 0.5, "driver": 0.01})}
     assert (found["f"], found["r"], found["q"]) == pytest.approx((0.1, 0.05, 2))

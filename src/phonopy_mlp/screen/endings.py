@@ -12,6 +12,9 @@ from phonopy_mlp.screen.task import Limits, State
 TOO_MUCH_MEMORY = 77
 """Exit status of a process that took more than it may."""
 
+KILLED = -9
+"""Exit status of a process that SIGKILL has ended; Windows does not know that name."""
+
 _OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
 """Signals that come from outside, and say nothing of the task."""
 

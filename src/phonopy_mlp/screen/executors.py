@@ -59,7 +59,7 @@ def open_executor(where: str, workers: int | None, limits: Limits, *, device: st
         so many that it can be kept busy.
     limits : Limits
     device : str, optional
-        Where the tasks compute; GPUs do not count if that is ``cpu``.
+        Where the tasks compute; GPUs do not count if that is ``cpu``, or one of them, such as ``cuda:1``.
 
     Raises
     ------
@@ -80,8 +80,10 @@ def open_executor(where: str, workers: int | None, limits: Limits, *, device: st
 @contextmanager
 def _open_local(_: str, workers: int | None, limits: Limits, device: str) -> Iterator[Place]:
     """Threads that keep a process each."""
-    devices = [] if device == "cpu" else _find_gpus()
-    count = workers or len(devices) or _count_cores()
+    # One that is named by its number is meant alone.
+    alone = ":" in device
+    devices = [] if device == "cpu" or alone else _find_gpus()
+    count = workers or len(devices) or (1 if alone else _count_cores())
     environments: SimpleQueue[Mapping[str, str]] = SimpleQueue()
     for k in range(count):
         environments.put({"CUDA_VISIBLE_DEVICES": devices[k % len(devices)]} if devices else {})

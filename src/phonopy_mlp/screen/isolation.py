@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ from phonopy_mlp.errors import CalculatorError, PhonopyMlpError
 from phonopy_mlp.files import alone, check_folder
 from phonopy_mlp.registry import describe, get_calculator
 from phonopy_mlp.screen import child
-from phonopy_mlp.screen.endings import EndedQuietlyError, explain, is_lack_of_memory
+from phonopy_mlp.screen.endings import KILLED, EndedQuietlyError, explain, is_lack_of_memory
 from phonopy_mlp.screen.execution import LOCK, read_outcome, write_outcome
 from phonopy_mlp.screen.task import Limits, Outcome, Task
 
@@ -85,7 +84,7 @@ def run_isolated(task: Task, limits: Limits, environment: Mapping[str, str]) -> 
             # Some of that memory was of other tasks.
             return run_isolated(task, limits, environment)
         state, reason = explain(error, limits)
-        deadly = is_lack_of_memory(error) or getattr(error, "exitcode", None) == -signal.SIGKILL
+        deadly = is_lack_of_memory(error) or getattr(error, "exitcode", None) == KILLED
     outcome = Outcome(state, task.question, reason=reason, seconds=time.perf_counter() - started, deadly=deadly)
     return _keep(task, outcome)
 

@@ -34,8 +34,10 @@ _COLUMNS = {
     "phonon_lowest_frequency": "Lowest frequency (THz)",
     "phonon_imaginary_modes": "Imaginary modes",
     "bulk_modulus": "Bulk modulus (GPa)",
-    "heat_capacity_300K": "Heat capacity, 300 K (J/K/mol)",
-    "free_energy_300K": "Free energy, 300 K (kJ/mol)",
+    "hill_bulk_modulus": "Bulk modulus, Hill (GPa)",
+    "heat_per_atom": "Heat capacity, 300 K (J/K/mol atoms)",
+    "free_energy_per_atom": "Vibrational free energy, 300 K (kJ/mol atoms)",
+    "volumetric_expansion_300K": "Expansion of the volume, 300 K (1/K)",
     "doubtful": "Doubtful",
     "domain": "Outside of training",
     "seconds": "Time (s)",
@@ -92,11 +94,14 @@ def _describe(row: Any, folder: Path) -> dict[str, Any]:
     """Return what the page says of a row."""
     values = dict(row.key_value_pairs)
     found = {**values, "formula": row.formula, "natoms": row.natoms}
-    if row.natoms and row.volume > 0:
+    # ASE's rows have no volume where the cell has none.
+    if row.natoms and row.get("volume"):
         found["density"] = row.mass / row.volume * _GRAMS_PER_CM3
     found["seconds"] = sum(value for name, value in values.items() if name.endswith("_seconds"))
-    if "heat_capacity_300K" in values and "primitive_atoms" in values:
-        found["heat_per_atom"] = values["heat_capacity_300K"] / values["primitive_atoms"]
+    if "primitive_atoms" in values:
+        for name, key in (("heat_per_atom", "heat_capacity_300K"), ("free_energy_per_atom", "free_energy_300K")):
+            if key in values:
+                found[name] = values[key] / values["primitive_atoms"]
     report = folder / "tasks" / values["name"] / "phonons" / REPORT_FILE
     if "phonons" in values["steps"].split(",") and report.is_file():
         found["report"] = os.path.relpath(report, folder).replace(os.sep, "/")

@@ -126,8 +126,7 @@ def describe_status(status: Mapping[str, Any]) -> str:
             if tasks:
                 lines.append(f"{word}: {_shorten(tasks, _LISTED)}")
         if status["seconds_left"] is not None:
-            # The largest come first.
-            lines.append(f"some {_duration(status['seconds_left'])} left, at most")
+            lines.append(f"some {_duration(status['seconds_left'])} left")
     elif finished < status["total"]:
         lines.append(f"not running: nothing was heard for {_duration(status['age'])}; the same command goes on")
     return "\n".join(lines)

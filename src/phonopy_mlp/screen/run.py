@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from phonopy_mlp.files import alone, check_folder
+from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.files import alone, check_folder, exists
 from phonopy_mlp.screen.agreement import agree
 from phonopy_mlp.screen.driver import screen
 from phonopy_mlp.screen.entries import TASKS, find_structures, read_entries
@@ -59,10 +60,15 @@ def run_screening(
     StructureError
         There are no structures, or two of one name.
     SettingsError
-        There are results that were made otherwise, or of another folder, or the executor cannot be started.
+        There are results that were made otherwise, or of another folder, the database is among the sources, or the
+        executor cannot be started.
     OutputError
         Another screening is at work in the folder, or it, or the database, cannot be written.
     """
+    if any(exists(database) and source.resolve() == Path(database).resolve() for source in sources):
+        raise SettingsError(
+            f"Database '{database}'", "its structures are to be screened into it", "Give --db another name"
+        )
     check_folder(folder)
     states: Counter[State] = Counter()
     with alone(folder, LOCK):

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from phonopy_mlp.cli.steps.qha import CAVEATS, ROOM_TEMPERATURE
 from phonopy_mlp.files import parse_yaml
 from phonopy_mlp.report.sections.thermal import THERMAL_FILE
 from phonopy_mlp.screen.task import Value
 
-TEMPERATURE = 300.0
-"""Of the thermal properties, K."""
+_EXPANSION = {
+    "V (A^3)": ("volume", 1.0),
+    "alpha_V (1e-6/K)": ("volumetric_expansion", 1e-6),
+    "alpha (1e-6/K)": ("linear_expansion", 1e-6),
+    **{f"alpha_{axis} (1e-6/K)": (f"expansion_{axis}", 1e-6) for axis in "abc"},
+    "B (GPa)": ("bulk_modulus", 1.0),
+    "Grueneisen": ("grueneisen", 1.0),
+}
+"""Name and unit of what a record may have of thermal expansion; which of it depends on crystal and way."""
 
 
 def find_values(step: str, record: Mapping[str, Any], folder: Path) -> dict[str, Value]:
@@ -25,13 +34,23 @@ def find_values(step: str, record: Mapping[str, Any], folder: Path) -> dict[str,
     """
     steps = record.get("steps") or {}
     found = dict(_FINDERS[step](record, folder))
-    health = [check for entry in steps.values() for check in (entry.get("health") or {}).items()]
-    if health:
-        found["doubtful"] = ",".join(sorted({name for name, check in health if not check["sound"]}))
+    checks = [check for entry in steps.values() for check in _find_checks(entry)]
+    if checks:
+        found["doubtful"] = ",".join(sorted({name for name, sound in checks if not sound}))
     domain = record.get("domain")
     if domain is not None:
         found["domain"] = ",".join(sorted({finding["kind"] for finding in domain["findings"]}))
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _find_checks(entry: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """Yield what of a step was checked, and whether it is sound; of volumes that were left out nothing."""
+    for name, check in (entry.get("health") or {}).items():
+        yield name, check["sound"]
+    for name in CAVEATS:
+        if name in entry:
+            of_each = entry[name] if isinstance(entry[name], list) else [entry[name]]
+            yield name, not any(compress(of_each, entry.get("used", [True] * len(of_each))))
 
 
 def _find_relaxation(record: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, Any]]:
@@ -61,8 +80,8 @@ def _find_stability(record: Mapping[str, Any], folder: Path) -> Iterator[tuple[s
     yield "imaginary_modes", len(entry["unstable_modes"])
     yield "elastically_stable", entry["born_stable"]
     yield "accepted_steps", sum(step["accepted"] for step in entry["trail"])
+    yield "energy_at_minimum", entry["energy"]
     if accepted := [step for step in entry["trail"] if step["accepted"]]:
-        yield "energy_at_minimum", accepted[-1]["energy_per_atom"][1] * accepted[-1]["atoms"][1]
         yield "group_stabilised", _plain_group(accepted[-1]["space_groups_after"][-1])
 
 
@@ -77,9 +96,9 @@ def _find_phonons(record: Mapping[str, Any], folder: Path) -> Iterator[tuple[str
     if path.is_file():
         rows = parse_yaml(path.read_bytes())["thermal_properties"]
         temperatures = [row["temperature"] for row in rows]
-        if min(temperatures) <= TEMPERATURE <= max(temperatures):
+        if min(temperatures) <= ROOM_TEMPERATURE <= max(temperatures):
             for name in ("free_energy", "entropy", "heat_capacity"):
-                yield f"{name}_300K", float(np.interp(TEMPERATURE, temperatures, [row[name] for row in rows]))
+                yield f"{name}_300K", float(np.interp(ROOM_TEMPERATURE, temperatures, [row[name] for row in rows]))
 
 
 def _find_eos(record: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, Any]]:
@@ -93,23 +112,18 @@ def _find_eos(record: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, An
 def _find_elastic(record: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, Any]]:
     entry = next(entry for name, entry in record["steps"].items() if name.startswith("elastic"))
     yield "elastically_stable", entry["born_stable"]
-    for name in ("bulk_modulus", "shear_modulus", "young_modulus", "poisson_ratio"):
-        yield f"hill_{name}", entry["hill"][name]
+    for name, value in entry.get("hill", {}).items():
+        yield f"hill_{name}", value
     yield "anisotropy", entry["universal_anisotropy"]
 
 
 def _find_expansion(record: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, Any]]:
     entry = record["steps"]["qha"]
     temperatures = entry["T (K)"]
-    if min(temperatures) <= TEMPERATURE <= max(temperatures):
-        for name, key, unit in (
-            ("volume", "V (A^3)", 1.0),
-            ("volumetric_expansion", "alpha_V (1e-6/K)", 1e-6),
-            ("linear_expansion", "alpha (1e-6/K)", 1e-6),
-            ("bulk_modulus", "B (GPa)", 1.0),
-            ("grueneisen", "Grueneisen", 1.0),
-        ):
-            yield f"{name}_300K", float(np.interp(TEMPERATURE, temperatures, entry[key])) * unit
+    if min(temperatures) <= ROOM_TEMPERATURE <= max(temperatures):
+        for key, (name, unit) in _EXPANSION.items():
+            if key in entry:
+                yield f"{name}_300K", float(np.interp(ROOM_TEMPERATURE, temperatures, entry[key])) * unit
 
 
 _FINDERS = {

@@ -103,6 +103,9 @@ def test_each_gpu_has_a_worker(told, monkeypatch):
     assert {each["CUDA_VISIBLE_DEVICES"] for each in found} <= {"3", "GPU-5"}
     assert told(None, device="cpu") == (8, [{"threads": "1"}] * 40)
     assert told(4)[0] == 4
+    # The second is told by its number, which it would not have if it were the only one.
+    count, found = told(None, device="cuda:1")
+    assert (count, "CUDA_VISIBLE_DEVICES" in found[0]) == (1, False)
 
 
 def test_an_engine_that_takes_no_more_tasks_loses_them(place, monkeypatch, capsys):

@@ -2,7 +2,7 @@
 
 import re
 
-from ase.build import bulk
+from ase.build import bulk, molecule
 from ase.io import write
 from browsers import open_page
 
@@ -12,7 +12,7 @@ from phonopy_mlp.screen.page import write_page
 from phonopy_mlp.screen.store import Result, Store
 from phonopy_mlp.screen.task import Outcome
 
-from .conftest import OPTIONS, make_metals, screen
+from .conftest import OPTIONS, make_metals, relax, screen
 
 
 def test_a_page_has_a_row_for_each_and_links_to_reports(place, capsys):
@@ -41,6 +41,14 @@ def fill(folder, steps):
         write(folder / f"{name}.cif", bulk("Cu") * (k + 1, 1, 1))
         store.write(Result(Entry(name, folder / f"{name}.cif", ""), outcomes), finished=True)
     return store
+
+
+def test_a_structure_without_a_cell_does_not_spoil_the_page(place):
+    make_metals(place / "cifs", "Cu")
+    write(place / "cifs" / "water.xyz", molecule("H2O"))
+    assert relax() == 1
+    assert main(["screen", *OPTIONS, "--report"]) == 0
+    assert "water" in (place / "r" / "screen.html").read_text()
 
 
 def test_a_report_that_is_of_another_result_is_not_linked(tmp_path):

@@ -26,7 +26,7 @@ def test_the_end_is_estimated_from_what_was_computed_now(tmp_path, monkeypatch):
         "3 of 12 structures: 2 done, 1 failed, 0 lost",
         "running: Cu relax",
         "handed over: Cu relax",
-        "some 90 s left, at most",
+        "some 90 s left",
     ]
     shown.close()
     assert read_status(path)["ended"]

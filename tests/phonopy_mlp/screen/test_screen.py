@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from ase.build import bulk
+from ase.db import connect
 from ase.io import write
 
 from phonopy_mlp.cli.main import main
@@ -205,6 +206,26 @@ def test_elasticity_and_expansion_are_steps_too(place):
     alpha = values["grueneisen_300K"] * heat / (values["bulk_modulus_300K"] * 1e9 * 4 * values["volume_300K"] * 1e-30)
     assert values["volumetric_expansion_300K"] == pytest.approx(alpha, rel=0.05)
     assert values["linear_expansion_300K"] == pytest.approx(values["volumetric_expansion_300K"] / 3, rel=1e-6)
+
+
+def test_a_database_is_not_screened_into_itself(place, capsys):
+    with connect("own.db") as database:
+        database.write(bulk("Cu"))
+    before = Path("own.db").read_bytes()
+    assert main(["screen", "own.db", *OPTIONS, *RELAX, "--db", "own.db"]) == 2
+    assert "its structures are to be screened into it" in capsys.readouterr().err
+    assert Path("own.db").read_bytes() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of files are text there")
+def test_a_name_that_is_not_text_is_no_loss(place):
+    make_metals(place / "cifs", "Cu")
+    Path("cifs/Cu.cif").rename(os.fsdecode(b"cifs/Cu\xe9.cif"))
+    assert relax() == 0
+    ((name, (_, values, _)),) = read_rows().items()
+    assert values["state"] == "done"
+    assert relax() == 0
+    assert name in read_rows()
 
 
 def test_what_has_failed_is_done_again_where_that_is_asked_for(place):

@@ -48,6 +48,9 @@ each strained one."""
 
 _TABLE_ROWS = 7
 
+ROOM_TEMPERATURE = 300.0
+"""K, of which the record has what there is, or the temperatures around it."""
+
 Outcome = tuple[dict[str, Array], dict[str, Any]]
 """What a way gives: columns by their names, and what else the record tells of it."""
 
@@ -85,7 +88,7 @@ class QhaStep:
         way = self._over_lengths if self.lengths else self._tensor if self.tensor else self._over_volumes
         with RelaxationBar(start.relaxation.fmax) as show:
             columns, details = way(start, record, show)
-        rows = np.unique(np.linspace(0, len(columns["T (K)"]) - 1, _TABLE_ROWS).round().astype(int))
+        rows = _choose_rows(columns["T (K)"])
         record.say(_table(columns, rows))
         found = {name: values[rows].tolist() for name, values in columns.items()}
         record.add("qha", found | details, time.perf_counter() - started)
@@ -116,7 +119,8 @@ class QhaStep:
         if result.linear_expansion is not None:
             columns["alpha (1e-6/K)"] = 1e6 * result.linear_expansion
         stabilised = any(point.stabilisation is not None for point in result.points)
-        return columns, _caveats(result.points) | {"audit_trail": STABILISED_FILE if stabilised else None}
+        details = {"used": list(result.used), "audit_trail": STABILISED_FILE if stabilised else None}
+        return columns, _caveats(result.points) | details
 
     def _over_lengths(self, start: Start, record: RunRecord, show: RelaxationBar) -> Outcome:
         result = run_axial_qha(start.atoms, start.calculator, strains=self.lengths, **_shared(start, record, show))
@@ -244,6 +248,15 @@ def _describe_volumes(result: MlpQhaResult) -> str:
         f"QHA over {len(volumes)} volumes from {volumes[0]:.3f} to {volumes[-1]:.3f} A^3 per primitive cell, "
         f"{left_out} left out for imaginary modes, {stabilised} stabilised; see qha_volumes.yaml."
     )
+
+
+def _choose_rows(temperatures: Array) -> Array:
+    """Return places of some temperatures from the first to the last, and of those at or around `ROOM_TEMPERATURE`."""
+    last = len(temperatures) - 1
+    after = int(np.searchsorted(temperatures, ROOM_TEMPERATURE))
+    before = after if after <= last and temperatures[after] == ROOM_TEMPERATURE else after - 1
+    spread = np.linspace(0, last, _TABLE_ROWS).round().astype(int)
+    return np.unique([*spread, *np.clip([before, after], 0, last)])
 
 
 def _table(columns: dict[str, Array], rows: Array) -> str:

@@ -8,6 +8,8 @@ import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ase.units import GPa
+
 from phonopy_mlp.cli.arguments import RelaxOptions
 from phonopy_mlp.cli.progress import RelaxationBar, bar
 from phonopy_mlp.cli.record import RunRecord
@@ -109,7 +111,9 @@ class StabiliseStep:
         write_cif(result.atoms, record.folder / STABILISED_FILE)
         write_yaml(record.folder / TRAIL_FILE, result.describe())
         health = assess_health(result.check.force_constants, None, describe(start.calculator))
-        found = {**result.describe(), "health": health.describe()}
+        enthalpy = result.energy * len(result.atoms)
+        energy = enthalpy - relaxation.pressure * GPa * float(result.atoms.get_volume())
+        found = {**result.describe(), "energy": energy, "health": health.describe()}
         record.add("stabilise", found, seconds)
         record.say(f"{_describe(result)}\n{health.summary}")
         for message in health.warnings:
