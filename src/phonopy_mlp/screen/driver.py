@@ -106,7 +106,7 @@ def _find_next(result: Result, plan: Plan, folder: Path, retry_failed: bool) -> 
     for step in plan.steps[len(result.steps) :]:
         if result.state != "done":
             return None
-        task = plan.task(result.entry, step, result.structure, folder)
+        task = plan.task(result.entry, step, result.structure, folder, made=result.digest)
         before = read_outcome(task)
         if before is None:
             return task

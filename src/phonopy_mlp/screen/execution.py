@@ -121,13 +121,19 @@ def _clear(folder: Path) -> None:
 
 
 def read_outcome(task: Task) -> Outcome | None:
-    """Return what came of a task, or None where it was not done, something else was, or its structure was damaged."""
+    """Return what came of a task.
+
+    None where it was not done, something else was, its structure was damaged, or another file is gone; to look through
+    all force constants at each start would take too long.
+    """
     try:
         content = json.loads(task.path.read_text(encoding="utf-8"))
         outcome = Outcome(**content)
         check_outcome(outcome)
         result = Path(task.folder) / task.result
         if outcome.structure and outcome.files.get(task.result) != file_digest(result):
+            return None
+        if not all((Path(task.folder) / name).is_file() for name in outcome.files):
             return None
     except (OSError, ValueError, TypeError, RecursionError):
         return None

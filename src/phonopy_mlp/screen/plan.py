@@ -113,10 +113,14 @@ class Plan:
     def _own_words(self, step: str) -> tuple[str, ...]:
         return (*USUAL.get(step, ()), *self.options.get(step, ()))
 
-    def task(self, entry: Entry, step: str, structure: Path, folder: Path) -> Task:
-        """Return the task of a step on a structure, to be done in a folder of the screening's."""
+    def task(self, entry: Entry, step: str, structure: Path, folder: Path, *, made: str = "") -> Task:
+        """Return the task of a step on a structure, to be done in a folder of the screening's.
+
+        `made` is the digest of the structure where an earlier step has made it: what is made anew may be another.
+        """
         where = folder / entry.name / step
-        digest = hashlib.sha256(json.dumps([self.questions()[step], entry.digest], sort_keys=True).encode()).hexdigest()
+        question = [self.questions()[step], entry.digest, made]
+        digest = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
         return Task(
             name=entry.name,
             step=step,

@@ -58,8 +58,17 @@ class Result:
     @property
     def structure(self) -> Path:
         """File of the structure as it is now."""
-        files = [outcome.structure for outcome in self.steps.values() if outcome.structure]
-        return Path(files[-1]) if files else self.entry.path
+        return self._made[0] if self._made else self.entry.path
+
+    @property
+    def digest(self) -> str:
+        """Of that file where a step has made it; else empty, for the entry has its own."""
+        return self._made[1] if self._made else ""
+
+    @property
+    def _made(self) -> tuple[Path, str] | None:
+        made = [outcome for outcome in self.steps.values() if outcome.structure]
+        return (Path(made[-1].structure), made[-1].files[Path(made[-1].structure).name]) if made else None
 
 
 class Store:

@@ -15,7 +15,7 @@ from phonopy_mlp.screen.entries import read_entries
 from phonopy_mlp.screen.execution import execute, read_outcome
 from phonopy_mlp.screen.plan import Model, make_plan
 
-from .conftest import make_metals
+from .conftest import make_metals, screen
 
 
 @pytest.fixture
@@ -128,6 +128,30 @@ def test_a_folder_that_another_process_does_not_leave(task, monkeypatch):
         execute(task)
     other.communicate()
     assert execute(task).state == "done"
+
+
+def test_a_step_from_another_structure_is_another_question(place):
+    make_metals(place / "cifs", "Cu")
+    (entry,) = read_entries({"Cu": place / "cifs" / "Cu.cif"})
+    plan = make_plan(["relax", "phonons"], {}, Model("moody", "cpu"))
+    questions = {plan.task(entry, "phonons", entry.path, place / "r", made=made).question for made in ("", "a", "b")}
+    assert len(questions) == 3
+
+
+def test_what_is_made_anew_and_the_same_is_gone_on_from(place):
+    make_metals(place / "cifs", "Cu")
+    assert screen() == 0
+    relaxed, phonons = (place / "r/tasks/Cu" / name for name in ("relax/relaxed.cif", "phonons/task.json"))
+    before = phonons.stat().st_mtime_ns
+    content = relaxed.read_bytes()
+    relaxed.unlink()
+    assert screen() == 0
+    assert relaxed.read_bytes() == content
+    assert phonons.stat().st_mtime_ns == before
+    phonons.with_name("force_constants.hdf5").unlink()
+    assert screen() == 0
+    assert phonons.with_name("force_constants.hdf5").is_file()
+    assert phonons.stat().st_mtime_ns > before
 
 
 def test_an_order_of_words_changes_no_question(place):
