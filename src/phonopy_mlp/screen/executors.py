@@ -46,14 +46,17 @@ class Place:
 
 
 @contextmanager
-def open_executor(where: str, workers: int | None, limits: Limits, *, device: str = "auto") -> Iterator[Place]:
+def open_executor(
+    where: str | Executor, workers: int | None, limits: Limits, *, device: str = "auto"
+) -> Iterator[Place]:
     """Start workers, or connect to them.
 
     Parameters
     ----------
-    where : str
+    where : str or Executor
         ``local``; ``parsl:FILE``, a Python file with a Parsl ``config``; ``dask:ADDRESS`` of a scheduler, or
-        ``dask:FILE``, which a scheduler has written; ``mpi``, the other processes of ``mpiexec``.
+        ``dask:FILE``, which a scheduler has written; ``mpi``, the other processes of ``mpiexec``. Or an executor of
+        one's own, with this package at its workers, which may start processes; it is not shut down.
     workers : int or None
         How many; by default one for each GPU, or for each core; of a cluster, how many it has, where it says so, or
         so many that it can be kept busy.
@@ -66,13 +69,17 @@ def open_executor(where: str, workers: int | None, limits: Limits, *, device: st
     SettingsError
         There is no such executor, its engine is not installed, or its configuration cannot be used.
     """
+    if workers is not None and workers < 1:
+        raise SettingsError(f"{workers} workers", "one is the least", "Give a larger number")
+    if isinstance(where, Executor):
+        with processes():
+            yield _place(where, workers, limits)
+        return
     kind, _, rest = where.partition(":")
     if kind not in _OPEN or (rest == "") is not (kind in _ALONE):
         raise SettingsError(
             f"Executor '{where}'", "there are local, parsl:FILE, dask:ADDRESS and mpi", "Give one of these"
         )
-    if workers is not None and workers < 1:
-        raise SettingsError(f"{workers} workers", "one is the least", "Give a larger number")
     with _OPEN[kind](rest, workers, limits, device) as place:
         yield place
 
@@ -107,7 +114,13 @@ def _open_parsl(file: str, workers: int | None, limits: Limits, _: str) -> Itera
     # Parsl looks for its own programs there, and finds them where no environment is activated, too.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     with _variables({"PATH": path}):
-        pool: Executor = _import("parsl.concurrent", "parsl").ParslPoolExecutor(config)
+        engine = _import("parsl.concurrent", "parsl")
+        try:
+            pool: Executor = engine.ParslPoolExecutor(config)
+        except Exception as error:  # of Parsl, or of what the configuration names
+            raise SettingsError(
+                f"Parsl configuration '{file}' cannot be used", f"{type(error).__name__}: {error}", "Change it"
+            ) from error
         with pool, _ending(lambda: pool.shutdown(wait=False)):
             yield _place(pool, workers, limits)
 

@@ -10,7 +10,9 @@ from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from multiprocessing import get_context
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -168,6 +170,7 @@ def _start_worker(limits: Limits, environment: Mapping[str, str]) -> _Worker:
     """Start a process for the tasks of this thread."""
     from pebble import ProcessPool
 
+    _end_with_this_process()
     pool = ProcessPool(
         max_workers=1,
         initializer=child.begin,
@@ -176,6 +179,12 @@ def _start_worker(limits: Limits, environment: Mapping[str, str]) -> _Worker:
     )
     worker = _workers[_key(limits)] = _Worker(pool, pool.schedule(os.getpid))
     return worker
+
+
+@cache
+def _end_with_this_process() -> None:
+    """Have processes for tasks end before this one, of somebody's pool perhaps, waits at its own end for theirs."""
+    Finalize(None, _stop_all, exitpriority=1)
 
 
 def _key(limits: Limits) -> tuple[int, Limits]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 
 from phonopy_mlp.errors import SettingsError
@@ -26,7 +27,7 @@ def run_screening(
     database: str,
     folder: Path,
     *,
-    executor: str = "local",
+    executor: str | Executor = "local",
     workers: int | None = None,
     limits: Limits = Limits(),  # noqa: B008  # frozen
     retry_failed: bool = False,
@@ -42,7 +43,7 @@ def run_screening(
         As `store.Store` takes it.
     folder : Path
         Of all files; of one screening at a time.
-    executor : str, optional
+    executor : str or Executor, optional
         As in `executors.open_executor`.
     workers : int, optional
     limits : Limits, optional

@@ -4,7 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,11 @@ from ase.io import write
 from distributed import Client
 
 from phonopy_mlp.screen.executors import Place, open_executor
+from phonopy_mlp.screen.plan import Model, make_plan
+from phonopy_mlp.screen.run import run_screening
 from phonopy_mlp.screen.task import Limits, Outcome
 
-from .conftest import LONG, OPTIONS, RELAX, assert_same, make_metals, read_rows, relax, wait_for
+from .conftest import LONG, OPTIONS, RELAX, SET_RELAX, assert_same, make_metals, read_rows, relax, wait_for
 
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
@@ -180,6 +184,17 @@ def test_mpi(metals, capfd, monkeypatch):
     check(capfd, monkeypatch)
 
 
+def test_an_executor_of_ones_own(metals, capfd, monkeypatch):
+    plan = make_plan(["relax"], {"relax": SET_RELAX[-1]}, Model("moody", "cpu"))
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        states = run_screening([Path("cifs")], plan, "r.db", Path("r"), executor=pool)
+        # It takes more.
+        assert pool.submit(abs, -1).result() == 1
+    assert states == {"done": 3, "failed": 1}
+    print("3 done, 1 failed, 0 lost")
+    check(capfd, monkeypatch)
+
+
 def test_mpi_without_workers_is_refused(place, capsys):
     make_metals(place / "cifs", "Cu")
     assert relax("--executor", "mpi") == 2
@@ -195,6 +210,7 @@ def test_mpi_without_workers_is_refused(place, capsys):
         (["--executor", "parsl:none.py"], "Parsl configuration 'none.py': there is no such file"),
         (["--executor", "parsl:empty.py"], "it sets no 'config'"),
         (["--executor", "parsl:wrong.py"], "Parsl configuration 'wrong.py' fails: NameError"),
+        (["--executor", "parsl:unfit.py"], "Parsl configuration 'unfit.py' cannot be used: "),
         (["--executor", "dask:tcp://127.0.0.1:1"], "Dask scheduler 'tcp://127.0.0.1:1'"),
         (["--workers", "0"], "0 workers"),
     ],
@@ -204,5 +220,6 @@ def test_what_cannot_be_started_is_said(options, message, place, capsys, monkeyp
     make_metals(place / "cifs", "Cu")
     (place / "empty.py").touch()
     (place / "wrong.py").write_text("nonsense")
+    (place / "unfit.py").write_text("from parsl.config import Config\nconfig = Config(run_dir='empty.py/runs')\n")
     assert relax(*options) == 2
     assert message in capsys.readouterr().err
