@@ -114,6 +114,7 @@ def test_the_readme_has_the_commands_of_the_demo(program):
 
 TABLES = [
     ("docs/phonopy-mlp.md", "benchmarks/results/elastic.csv"),
+    ("benchmarks/README.md", "benchmarks/results/screening.csv"),
     ("docs/scaling.md", "docs/results/scaling.csv"),
     ("docs/stability.md", "docs/results/stabilise-mil53.csv"),
     ("docs/stability.md", "docs/results/stabilise-mil53-fixed.csv"),

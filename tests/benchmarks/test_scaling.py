@@ -1,5 +1,7 @@
 """The extrapolation of a screening is what its formulas say."""
 
+import csv
+
 import pytest
 import scaling
 
@@ -23,6 +25,23 @@ def test_the_table_is_what_the_measured_numbers_give(tmp_path, monkeypatch):
     monkeypatch.setattr(scaling, "TABLE", tmp_path / "scaling.csv")
     scaling.main()
     assert scaling.TABLE.read_text() == kept
+
+
+def test_the_document_tells_what_was_measured_of_screenings():
+    text = " ".join((scaling.RESULTS.parent / "README.md").read_text().split())
+    with (scaling.RESULTS / "screening.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    overheads = {name: 1e3 * seconds for name, seconds in scaling._read_overheads().items()}
+    memory = [float(row["driver_MiB"]) for row in rows if row["measured"] == "memory"]
+    wall = {(row["workers"], row["cores"]): float(row["wall_s"]) for row in rows if row["measured"] == "workers"}
+    for told in (
+        f"A task more takes {overheads['worker']:.1f} ms besides its own time (less than 50 were asked for)",
+        f"and {overheads['driver']:.1f} ms of the driver's processor",
+        f"{memory[0]:.0f} MiB with 10 structures and {memory[-1]:.0f} with 10,000",
+        f"Two workers on two cores are {wall['1', '1'] / wall['2', '2']:.2f} times as fast as one on one core",
+        f"and {wall['1', '2'] / wall['2', '2']:.2f} times as fast as one with two threads",
+    ):
+        assert told in text
 
 
 def test_the_formulas():
