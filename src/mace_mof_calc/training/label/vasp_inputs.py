@@ -148,11 +148,13 @@ def name_folders(frames: Sequence[Atoms]) -> list[str]:
         Two frames would have one folder.
     """
     folders = [re.sub(r"[^A-Za-z0-9.+-]+", "_", atoms.info["name"]) for atoms in frames]
-    ((folder, count),) = Counter(folders).most_common(1)
-    if count > 1 or {".", ".."} & set(folders):
-        raise TrainingError(
-            f"{count} frames would have the folder {folder!r}", "", "Give them names that differ in letters or digits"
-        )
+    for folder, count in Counter(folders).most_common(1):
+        if count > 1 or {".", ".."} & set(folders):
+            raise TrainingError(
+                f"{count} frames would have the folder {folder!r}",
+                "",
+                "Give them names that differ in letters or digits",
+            )
     return folders
 
 
