@@ -27,6 +27,13 @@ def test_the_table_is_what_the_measured_numbers_give(tmp_path, monkeypatch):
     assert scaling.TABLE.read_text() == kept
 
 
+def test_the_document_tells_what_the_table_has():
+    with scaling.TABLE.open(newline="") as file:
+        values = {row["symbol"]: float(row["value"]) for row in csv.DictReader(file)}
+    told = f"some {values['T']:.1f} hours to do, in which the driver works {values['D']:.2g}."
+    assert told in (scaling.DOCS.parent / "scaling.md").read_text()
+
+
 def test_the_document_tells_what_was_measured_of_screenings():
     text = " ".join((scaling.RESULTS.parent / "README.md").read_text().split())
     with (scaling.RESULTS / "screening.csv").open(newline="") as file:

@@ -119,7 +119,9 @@ def _open_parsl(file: str, workers: int | None, limits: Limits, _: str) -> Itera
             pool: Executor = engine.ParslPoolExecutor(config)
         except Exception as error:  # of Parsl, or of what the configuration names
             raise SettingsError(
-                f"Parsl configuration '{file}' cannot be used", f"{type(error).__name__}: {error}", "Change it"
+                f"Parsl configuration '{file}' cannot be used",
+                f"{type(error).__name__}: {error}",
+                "See Parsl's user guide",
             ) from error
         with pool, _ending(lambda: pool.shutdown(wait=False)):
             yield _place(pool, workers, limits)
