@@ -239,7 +239,7 @@ OUTCOMES = st.builds(
     structure=st.sampled_from(["", "relaxed.cif"]),
     values=VALUES,
     record=MAPPINGS,
-    files=st.dictionaries(TEXT, TEXT, max_size=2),
+    files=st.dictionaries(st.sampled_from(["FORCE_CONSTANTS", "phonopy_params.yaml", "žlutý.csv"]), TEXT, max_size=2),
 )
 
 
@@ -248,6 +248,8 @@ def test_an_outcome_is_read_as_it_was_written(outcome, tally, fresh):
     tally("round trip", "task.json")
     folder = fresh()
     task = Task("a", "relax", "a.cif", str(folder), (), "question", "phonopy_mlp-relax.yaml", "relaxed.cif")
+    for name in outcome.files:
+        (folder / name).touch()
     if outcome.structure:
         (folder / "relaxed.cif").write_text("a crystal")
         files = {**outcome.files, "relaxed.cif": file_digest(folder / "relaxed.cif")}
@@ -257,6 +259,9 @@ def test_an_outcome_is_read_as_it_was_written(outcome, tally, fresh):
     assert read_outcome(replace(task, question="another")) is None
     if outcome.structure:
         (folder / "relaxed.cif").write_text("another")
+        assert read_outcome(task) is None
+    elif outcome.files:
+        (folder / min(outcome.files)).unlink()
         assert read_outcome(task) is None
 
 
