@@ -39,7 +39,7 @@ test: $(INSTALLED)
 # The hunt for hard cases, other ones each time (HUNT_SEED repeats them) and more of them than make test tries; a test that
 # fails leaves the counts as they were.
 hunt: $(INSTALLED)
-	HUNT=20 HUNT_SEED=$(HUNT_SEED) HUNT_CSV=docs/results/hunt.csv OMP_NUM_THREADS=1 $(BIN)/pytest tests/hunt --hypothesis-seed=$(HUNT_SEED)
+	HUNT=20 HUNT_SEED=$(HUNT_SEED) HUNT_CSV=docs/results/hunt.csv OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/hunt --hypothesis-seed=$(HUNT_SEED)
 
 bench: $(INSTALLED)
 	@mkdir -p build

@@ -5,11 +5,14 @@
 * overhead: relaxations of copper with EMT by one worker on one core; the time from start to end less that of the tasks.
 * memory: the same by two workers; the largest resident memory of the driver.
 * workers: phonons of strained MIL-53 with `mini`, one worker on one core, one with two threads, two with one each.
+
+Rows of what is not named stay.
 """
 
 from __future__ import annotations
 
 import contextlib
+import csv
 import os
 import subprocess
 import sys
@@ -44,16 +47,21 @@ CASES: dict[str, tuple[tuple[int, int, int], ...]] = {
 }
 """Structures, workers and cores."""
 
+TABLE = RESULTS / "screening.csv"
+
 
 def main() -> None:
     """Measure what is named, or all, and write the table."""
-    rows = []
-    for name in sys.argv[1:] or CASES:
+    names = sys.argv[1:] or list(CASES)
+    with TABLE.open(newline="", encoding="utf-8") as file:
+        rows: list[dict[str, object]] = [dict(row) for row in csv.DictReader(file) if row["measured"] not in names]
+    for name in names:
         for count, workers, cores in CASES[name]:
             case = {"measured": name, "structures": count, "workers": workers, "cores": cores}
             rows.append({**case, **measure(name, count, workers, cores)})
             print(rows[-1], flush=True)
-    write_rows(RESULTS / "screening.csv", rows, digits=4)
+    rows.sort(key=lambda row: list(CASES).index(str(row["measured"])))
+    write_rows(TABLE, rows, digits=4)
 
 
 def measure(name: str, count: int, workers: int, cores: int) -> dict[str, float]:

@@ -67,10 +67,21 @@ def fresh(tmp_path) -> Callable[[], Path]:
     return lambda: Path(tempfile.mkdtemp(dir=tmp_path))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """Add what a process of pytest-xdist has counted."""
+    for kind, subject, count in getattr(node, "workeroutput", {}).get("hunt", []):
+        node.config.stash[_COUNTS][kind, subject] += count
+
+
 def pytest_sessionfinish(session, exitstatus):
+    counts = session.config.stash[_COUNTS]
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["hunt"] = [[*key, count] for key, count in counts.items()]
+        return
     if (where := os.environ.get("HUNT_CSV")) is None or exitstatus != 0:
         return
     with Path(where).open("w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["kind", "subject", "cases"])
-        rows.writerows((*key, count) for key, count in sorted(session.config.stash[_COUNTS].items()))
+        rows.writerows((*key, count) for key, count in sorted(counts.items()))
