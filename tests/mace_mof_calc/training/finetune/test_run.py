@@ -65,6 +65,19 @@ def test_a_model_from_nothing_learns(copper):
     assert (values.r_max, values.hidden_irreps, values.correlation) == (3.6, "4x0e+4x1o", (2, 2))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_a_gpu_gives_the_same_curves_and_a_model_for_all(copper, scratch_words, workshop, tmp_path):
+    words = [{"cpu": "cuda", copper.parent: tmp_path}.get(word, word) for word in scratch_words]
+    assert run(workshop, *words, "--no-register") == 0
+    for row, expected in zip(curves(tmp_path), curves(copper.parent), strict=True):
+        assert float(row["forces_rmse_meV_per_A"]) == pytest.approx(float(expected["forces_rmse_meV_per_A"]), rel=1e-3)
+    atoms = read_frames(workshop.copper)[0]
+    forces, expected = (
+        MaceMOF(path, device="cpu").get_forces(Atoms(atoms)) for path in (tmp_path / "copper.json", copper)
+    )
+    assert np.abs(forces - expected).max() < 1e-2 * np.abs(expected).max()
+
+
 def test_a_division_is_kept_in_a_file(tuned):
     frames = read_frames(tuned.parent / "frames.extxyz")
     parts = {}
