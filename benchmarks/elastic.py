@@ -20,7 +20,7 @@ from mace_mof_calc import structures
 from phonopy_mlp.elasticity import ElasticResult, elastic_from_phonons, run_elasticity
 from phonopy_mlp.force_constants import compute_force_constants, make_phonopy
 from phonopy_mlp.registry import get_calculator
-from phonopy_mlp.relax import relax
+from phonopy_mlp.relax import FMAX, relax
 
 RESULTS = Path(__file__).parent / "results" / "elastic.csv"
 
@@ -30,12 +30,15 @@ LIMITS = {"C11": 2, "C12": 2, "C44": 5, "B": 2}
 COLUMNS = ("quantity", "stress-strain (GPa)", "long waves (GPa)", "difference (%)", "limit (%)")
 
 
-def compare(atoms: Atoms, calculator: BaseCalculator, size: int) -> list[dict[str, float | str]]:
-    """Return the independent constants of a cubic crystal and its bulk modulus, both ways."""
+def compare(atoms: Atoms, calculator: BaseCalculator, size: int, *, fmax: float = FMAX) -> list[dict[str, float | str]]:
+    """Return the independent constants of a cubic crystal and its bulk modulus, both ways.
+
+    `fmax` is that of the strained cells.
+    """
     rest = relax(atoms, calculator).atoms
     phonon = compute_force_constants(make_phonopy(rest, np.diag([size] * 3)), calculator).phonon
     waves = cubic_constants(elastic_from_phonons(phonon))
-    stresses = cubic_constants(run_elasticity(rest, calculator))
+    stresses = cubic_constants(run_elasticity(rest, calculator, fmax=fmax))
     return [
         {
             "quantity": name,

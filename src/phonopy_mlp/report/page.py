@@ -179,3 +179,5 @@ def _write_figure(figure: Figure, folder: Path) -> None:
         warnings.simplefilter("ignore")
         for suffix in FORMATS:
             write_figure(drawn, folder / f"{figure.name}.{suffix}")
+            # Laid out once: that takes as long as drawing.
+            drawn.set_layout_engine("none")

@@ -122,6 +122,17 @@ def test_model_that_cannot_be_rebuilt_is_not_packed(tmp_path):
         save_packed(torch.nn.Linear(1, 1), tmp_path / "model", TINY_CARD)
 
 
+def test_radii_of_elements_that_a_model_does_not_know_may_be_of_another_ase(tmp_path):
+    module = make_module(dataclasses.replace(TINY, pair_repulsion=True, distance_transform="Agnesi"))
+    radii = [buffer for name, buffer in module.named_buffers() if name.endswith("covalent_radii")]
+    for buffer in radii:
+        buffer[97:] = 0.2  # of ASE 3.26; 2.0 of later ones
+    assert save_packed(module, tmp_path / "model", TINY_CARD).is_file()
+    radii[0][30] *= 1.1
+    with pytest.raises(ModelFileError, match="covalent_radii does not follow"):
+        save_packed(module, tmp_path / "other", TINY_CARD)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
