@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
-from ase.neighborlist import neighbor_list
 from ase.stress import full_3x3_to_voigt_6_stress
+from matscipy.neighbours import neighbour_list
 
 EDGES = np.array([4.0, 4.0, 4.2])
 SHEARED_EDGES = np.array([4.0, 4.2, 4.4])
@@ -66,10 +66,10 @@ class DoubleWells(PairVectors):
 
     def displacements(self, atoms):
         """Return w of each Cl. shape=(Cl, 3)"""
-        return self._wells(atoms, *neighbor_list("ijD", atoms, 6.6))[0]
+        return self._wells(atoms, *neighbour_list("ijD", atoms, 6.6))[0]
 
     def terms(self, atoms):
-        first, second, vectors = neighbor_list("ijD", atoms, 6.6)
+        first, second, vectors = neighbour_list("ijD", atoms, 6.6)
         w, cage, centres = self._wells(atoms, first, second, vectors)
         steps = np.rint(vectors / EDGES)
         shell = (np.abs(vectors / EDGES - steps).max(axis=1) < 0.3) * (steps**2).sum(axis=1)
@@ -117,7 +117,7 @@ class Shearing(PairVectors):
         self.gamma, self.delta = gamma, delta
 
     def terms(self, atoms):
-        first, second, vectors = neighbor_list("ijD", atoms, 5.6)
+        first, second, vectors = neighbour_list("ijD", atoms, 5.6)
         steps = np.rint(vectors / SHEARED_EDGES).astype(int)
         near = np.abs(steps).sum(axis=1) == 1
         first, second, vectors, steps = first[near], second[near], vectors[near], steps[near]

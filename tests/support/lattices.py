@@ -7,8 +7,8 @@ from itertools import pairwise, product
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
-from ase.neighborlist import neighbor_list
 from ase.stress import full_3x3_to_voigt_6_stress
+from matscipy.neighbours import neighbour_list
 
 
 class ScalingSprings(Calculator):
@@ -54,7 +54,7 @@ class ScalingSprings(Calculator):
         perfect = np.rint(atoms.positions / half) * half
         moved = atoms.positions - perfect
         ideal = Atoms(numbers=atoms.numbers, positions=perfect, cell=atoms.cell, pbc=True)
-        i, j, bonds = neighbor_list("ijD", ideal, 1.2 * half * np.sqrt(2))
+        i, j, bonds = neighbour_list("ijD", ideal, 1.2 * half * np.sqrt(2))
         unit = bonds / np.linalg.norm(bonds, axis=1)[:, None]
         k = self.k0 * (volume / self.v0) ** (-2 * self.gamma)
         stretch = np.einsum("px,px->p", unit, moved[i] - moved[j])
@@ -90,7 +90,7 @@ class Shells(Calculator):
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)
-        i, d, vectors = neighbor_list("idD", atoms, max(shell[1] for shell in self.shells))
+        i, d, vectors = neighbour_list("idD", atoms, max(shell[1] for shell in self.shells))
         energy, pull = 0.0, np.zeros_like(d)
         for shortest, longest, r0, k, g in self.shells:
             own = (d >= shortest) & (d < longest)
@@ -218,7 +218,7 @@ class QuarticSites(Calculator):
         perfect = np.rint(atoms.positions / half) * half
         moved = atoms.positions - perfect
         light = atoms.numbers == atoms.numbers.min()
-        i, j, bonds = neighbor_list(
+        i, j, bonds = neighbour_list(
             "ijD", Atoms(numbers=atoms.numbers, positions=perfect, cell=atoms.cell, pbc=True), half * 1.45
         )
         near = np.linalg.norm(bonds, axis=1) < half * 1.2

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
-from ase.neighborlist import neighbor_list
 from ase.stress import full_3x3_to_voigt_6_stress
+from matscipy.neighbours import neighbour_list
 
 # eV/A^2/u in THz^2: (1 / 2 pi)^2 * e / (1e-20 * u) * 1e-24
 _SQUARE_THZ = 1.60217733e-19 / 1.6605402e-27 * 1e20 / (2 * np.pi * 1e12) ** 2
@@ -36,7 +36,7 @@ class Springs(Calculator):
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)
         self.calls += 1
-        i, d, vectors = neighbor_list("idD", atoms, self.cutoff)
+        i, d, vectors = neighbour_list("idD", atoms, self.cutoff)
         pull = self.k * (d - self.r0) / d
         forces = np.zeros((len(atoms), 3))
         np.add.at(forces, i, pull[:, None] * vectors)
@@ -103,7 +103,7 @@ class BondedSprings(Calculator):
     @classmethod
     def within(cls, atoms, reach, k):
         """Join all atoms closer than `reach` by springs of constants k(i, j, distance)."""
-        i, j, distances, cells = neighbor_list("ijdS", atoms, reach)
+        i, j, distances, cells = neighbour_list("ijdS", atoms, reach)
         bonds = zip(i, j, cells, distances, strict=True)
         half = [(i, j, S, k(i, j, d)) for i, j, S, d in bonds if (i, j, *S) < (j, i, *-S)]
         return cls(atoms, half)
