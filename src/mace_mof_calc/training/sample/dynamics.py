@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import BaseCalculator, CalculatorError
+from ase.md.langevinbaoab import LangevinBAOAB
 
-from ...errors import MissingExtraError
 from .physical import describe_failure, find_fault
 from .settings import Limits
 
@@ -78,11 +78,6 @@ def run_segment(
     steps, every : int
         How many steps, and after how many there is a frame.
 
-    Raises
-    ------
-    MissingExtraError
-        ASE is older than 3.27.
-
     Notes
     -----
     ASE's `LangevinBAOAB` (B. Leimkuhler, C. Matthews, J. Chem. Phys. 138, 174102 (2013); D. Quigley, M. I. J. Probert,
@@ -115,14 +110,6 @@ def _make_dynamics(
     pressure: float,
     timestep: float,
 ) -> Any:
-    try:
-        from ase.md.langevinbaoab import LangevinBAOAB
-    except ImportError as error:
-        raise MissingExtraError(
-            "Molecular dynamics at constant pressure is not in this version of ASE",
-            "ASE has LangevinBAOAB since 3.27",
-            'Upgrade it with: pip install "ase>=3.27"',
-        ) from error
     thermal = units.kB * temperature
     cell_momentum = atoms.info.pop(CELL_MOMENTUM, np.zeros((3, 3)))
     if not atoms.has("momenta"):

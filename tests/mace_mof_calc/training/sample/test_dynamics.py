@@ -1,14 +1,11 @@
 """Molecular dynamics against statistical mechanics, and in pieces against the whole."""
 
-import sys
-
 import numpy as np
 import pytest
 from ase import units
 from ase.calculators.emt import EMT
 from springs import triclinic_springs
 
-from mace_mof_calc.errors import MissingExtraError
 from mace_mof_calc.training.sample.dynamics import run_segment
 from mace_mof_calc.training.sample.settings import Limits
 
@@ -78,9 +75,3 @@ def test_a_calculation_that_fails_ends_the_run(copper, unreliable):
     assert segment.fault == "calculation failed: CalculationFailed: no convergence"
     assert len(segment.frames) == 1
     assert run(copper, unreliable(0), np.random.default_rng(1)).frames == ()
-
-
-def test_an_older_ase_is_named(copper, monkeypatch):
-    monkeypatch.setitem(sys.modules, "ase.md.langevinbaoab", None)
-    with pytest.raises(MissingExtraError, match=r"since 3\.27"):
-        run(copper, EMT(), np.random.default_rng(1))
