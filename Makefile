@@ -77,8 +77,8 @@ $(MATCALC)/installed: constraints.txt pyproject.toml src/phonopy_mlp/pyproject.t
 test-matcalc: $(MATCALC)/installed
 	OMP_NUM_THREADS=1 $(MATCALC)/bin/python -m pytest tests/mace_mof_calc/test_matcalc.py
 
-# The oldest versions that are allowed, which warn of what newer ones of their own dependencies deprecate;
-# RESOLUTION=highest: the newest. PyTorch's wheels bring gigabytes.
+# The oldest versions that are allowed; RESOLUTION=highest: the newest. PyTorch's wheels bring gigabytes. Packages that
+# were not made for each other's versions warn of what those deprecate.
 $(VERSIONS)/installed: constraints.txt pyproject.toml src/phonopy_mlp/pyproject.toml
 	$(PYTHON) -m venv $(VERSIONS)
 	$(VERSIONS)/bin/python -m pip install -c constraints.txt --upgrade pip
@@ -88,7 +88,7 @@ $(VERSIONS)/installed: constraints.txt pyproject.toml src/phonopy_mlp/pyproject.
 	@touch $@
 
 test-versions: $(VERSIONS)/installed
-	OMP_NUM_THREADS=1 $(VERSIONS)/bin/pytest -n 2 $(if $(filter lowest%,$(RESOLUTION)),-W ignore::DeprecationWarning)
+	OMP_NUM_THREADS=1 $(VERSIONS)/bin/pytest -n 2 -W ignore::DeprecationWarning
 
 clean:
 	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -56,6 +56,12 @@ def runs(distribution, tmp_path_factory):
     return stable, unstable
 
 
+@pytest.fixture
+def one_format(registered, monkeypatch):
+    """Let figures be drawn once: the formats are those of `runs`."""
+    monkeypatch.setattr("phonopy_mlp.report.page.FORMATS", ("png",))
+
+
 def command(line: str) -> int:
     return main(line.split())
 
@@ -235,7 +241,7 @@ def test_a_step_alone_has_a_report(registered, workdir, capsys):
     assert tensor.kelvin_eigenvalues(stiffness)[0] > 0
 
 
-def test_files_of_an_earlier_calculation_are_not_shown_as_those_of_a_run(registered, workdir):
+def test_files_of_an_earlier_calculation_are_not_shown_as_those_of_a_run(one_format, workdir):
     sampling = "--dim 2 2 2 --mesh 3 3 3 --tmax 100 --tstep 50 -q"
     write("Cu.cif", bulk("Cu"))
     assert command(f"run --mlp emt Cu.cif --relax {sampling} -t --eos --qha --qha-tensor") == 0
@@ -254,7 +260,7 @@ def test_files_of_an_earlier_calculation_are_not_shown_as_those_of_a_run(registe
     assert at_zero[1] == pytest.approx(np.sqrt(2) * at_zero[0], rel=1e-3)
 
 
-def test_what_the_run_that_computed_the_forces_did_is_shown(registered, workdir):
+def test_what_the_run_that_computed_the_forces_did_is_shown(one_format, workdir):
     write("bcc.cif", bulk("Cu", "bcc", a=2.85))
     assert command("run --mlp emt bcc.cif --relax --fix-symmetry --dim 2 2 2 --mesh 3 3 3 -q --eos") == 0
     assert command("run phonopy_params.yaml --mesh 5 5 5 -q --report") == 0
@@ -265,7 +271,7 @@ def test_what_the_run_that_computed_the_forces_did_is_shown(registered, workdir)
         assert text in page
 
 
-def test_a_step_whose_file_another_command_has_replaced_is_left_out(registered, workdir):
+def test_a_step_whose_file_another_command_has_replaced_is_left_out(one_format, workdir):
     sampling = "--dim 2 2 2 --mesh 3 3 3 -q"
     write("Cu.cif", bulk("Cu"))
     assert command(f"run --mlp emt Cu.cif --relax {sampling} -t --eos --qha --qha-volumes 5 --tmax 100") == 0
@@ -299,14 +305,14 @@ def structures_of(folder: Path) -> list[str]:
     return [each["label"] for each in data_of(page_of(write_report(folder).parent))["structures"]]
 
 
-def test_an_input_that_has_changed_since_is_not_shown(registered, workdir):
+def test_an_input_that_has_changed_since_is_not_shown(one_format, workdir):
     assert command("run --mlp emt Cu.cif --relax --dim 1 1 1 --mesh 3 3 3 -q") == 0
     assert structures_of(workdir) == ["phonons", "Cu.cif"]
     write("Cu.cif", bulk("Cu", a=4))
     assert structures_of(workdir) == ["phonons"]
 
 
-def test_structures_that_no_record_tells_of_are_not_shown(registered, workdir):
+def test_structures_that_no_record_tells_of_are_not_shown(one_format, workdir):
     write("relaxed.cif", bulk("Ni"))
     assert command("eos --mlp emt Cu.cif -q") == 0
     assert structures_of(workdir) == ["Cu.cif"]
@@ -316,7 +322,7 @@ def test_structures_that_no_record_tells_of_are_not_shown(registered, workdir):
     assert structures_of(workdir) == ["Cu.cif"]
 
 
-def test_a_structure_is_shown_once_however_it_is_oriented_and_ordered(registered, workdir):
+def test_a_structure_is_shown_once_however_it_is_oriented_and_ordered(one_format, workdir):
     places = [[0.01, 0, 0], [0.5, 0.5, 0.02], [0.5, 0, 0.5], [0, 0.5, 0.5]]
     cell = [[3.7, 0.1, 0], [0, 3.75, 0.2], [0.15, 0, 3.72]]
     atoms = Atoms("CuAuCu2", scaled_positions=places, cell=cell, pbc=True)
