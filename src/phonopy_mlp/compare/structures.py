@@ -14,9 +14,6 @@ from phonopy_mlp.errors import StructureError
 from phonopy_mlp.force_constants import DISTANCE, displace, make_phonopy
 from phonopy_mlp.symmetry import LOOSE, TIGHT, SpaceGroup, find_space_group
 
-SUPERCELL = (2, 2, 2)
-"""In which displacements are counted, the paper's."""
-
 
 @dataclass(frozen=True, slots=True)
 class ElementDeviation:
@@ -54,7 +51,7 @@ class Symmetry:
     ----------
     group : SpaceGroup
     displacements : int
-        How many displaced supercells phonopy needs in `SUPERCELL`.
+        How many displaced supercells phonopy needs, in n x n x n cells with any n.
 
     """
 
@@ -161,8 +158,11 @@ def compare_structures(a: Atoms, b: Atoms) -> StructureComparison:
 
 
 def count_displacements(atoms: Atoms, tolerance: float) -> int:
-    """Return how many displaced supercells phonopy needs of a structure in `SUPERCELL` at a tolerance in A."""
-    phonon = make_phonopy(atoms, np.diag(SUPERCELL), symprec=tolerance)
+    """Return how many displaced supercells phonopy needs at a tolerance in A.
+
+    Supercells of n x n x n cells have all symmetries of the cell: it takes as many displacements, in no time.
+    """
+    phonon = make_phonopy(atoms, np.eye(3, dtype=int), symprec=tolerance)
     displace(phonon, DISTANCE)
     return len(phonon.displacements)
 

@@ -9,8 +9,9 @@ from ase.build import bulk
 from ase.io import read
 from numpy.testing import assert_allclose
 
-from phonopy_mlp.compare.structures import compare_structures
+from phonopy_mlp.compare.structures import compare_structures, count_displacements
 from phonopy_mlp.errors import StructureError
+from phonopy_mlp.force_constants import displace, make_phonopy
 
 MOFS = ("MOF-5", "MIL-53", "MOF-74")
 
@@ -113,3 +114,13 @@ def test_a_collapsed_structure_is_compared_without_a_match(compared):
 def test_other_atoms_are_refused():
     with pytest.raises(StructureError, match="other atoms"):
         compare_structures(bulk("Cu"), bulk("Cu", cubic=True))
+
+
+@pytest.mark.parametrize("conventional", [False, True])
+def test_displacements_are_those_of_a_supercell(conventional):
+    copper = bulk("Cu", cubic=conventional)
+    copper.positions[0] += 0.003
+    for tolerance in (1e-5, 1e-2):
+        phonon = make_phonopy(copper, np.diag([2, 2, 2]), symprec=tolerance)
+        displace(phonon, 0.01)
+        assert count_displacements(copper, tolerance) == len(phonon.displacements)
