@@ -46,7 +46,8 @@ def import_mace() -> ModuleType:
 def jit_without_warning() -> Iterator[None]:
     """Keep quiet that e3nn and PyTorch itself still use ``torch.jit``, which is deprecated."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r".*`torch\.jit\.", category=DeprecationWarning)
+        for category in (DeprecationWarning, FutureWarning):  # the latter since PyTorch 2.14
+            warnings.filterwarnings("ignore", message=r".*`torch\.jit\.", category=category)
         yield
 
 

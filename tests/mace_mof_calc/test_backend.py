@@ -1,5 +1,10 @@
 import subprocess
 import sys
+import warnings
+
+import pytest
+
+from mace_mof_calc.backend import jit_without_warning
 
 CODE = """
 import os
@@ -34,3 +39,11 @@ def test_importing_mace_leaves_no_trace(monkeypatch):
 def test_what_the_user_set_stays(monkeypatch):
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     assert run(CODE.format(allow_slice=True)) == (0, "", "")
+
+
+@pytest.mark.parametrize("category", [DeprecationWarning, FutureWarning])
+def test_no_version_of_pytorch_warns_of_its_jit(category):
+    with jit_without_warning():
+        warnings.warn("`torch.jit.script` is deprecated. Please switch to `torch.compile`.", category, stacklevel=1)
+    with pytest.warns(category, match="other"), jit_without_warning():
+        warnings.warn("other", category, stacklevel=1)
