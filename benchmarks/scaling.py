@@ -71,9 +71,9 @@ def extrapolate(
     steps, directions = _mean(done, "relax_steps"), _mean(done, "evaluations")
     ratio = _mean(done, "stabilise_seconds") / _mean(done, "phonons_seconds")
     of_run, of_gpu, of_tasks = "screening-mini.csv", "gpu.csv", "screening.csv"
-    yield Quantity("N", "structures of QMOF", STRUCTURES, "", "issue")
-    yield Quantity("G", "GPUs", GPUS, "", "issue")
-    yield Quantity("k", "tasks of a structure: relax, stabilise, phonons", STEPS, "", "issue")
+    yield Quantity("N", "structures of QMOF", STRUCTURES, "", "given")
+    yield Quantity("G", "GPUs", GPUS, "", "given")
+    yield Quantity("k", "tasks of a structure: relax, stabilise, phonons", STEPS, "", "given")
     yield Quantity("n", "atoms of a structure, mean", _mean(done, "natoms"), "", of_run)
     yield Quantity("m", "steps of a relaxation, mean", steps, "", of_run)
     yield Quantity("d", "directions of linear response for its phonons, mean", directions, "", of_run)
