@@ -81,11 +81,11 @@ class Operations:
 
     def gather(self, table: Message, links: Links, radial: Tensor, h: Tensor, angular: Tensor) -> Tensor:
         """Return the sums over neighbours."""
-        s = h.new_zeros((table.outputs, *h.shape[1:]))
+        s, groups = h.new_zeros((table.outputs, *h.shape[1:])), _groups(table)
         for atoms, edges in self._chunks(links.start, radial):
             place = _Places(links.start, atoms)
             sent = h[:, links.sender[edges]]
-            s[:, atoms] = _sum(table, place, radial[links.row[edges]], sent, angular[edges])
+            s[:, atoms] = _sum(table, groups, place, radial[links.row[edges]], sent, angular[edges])
         return s
 
     def gather_reverse(
@@ -93,24 +93,24 @@ class Operations:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the gradients by `h`, by `angular` and by the distances."""
         gh, gangular = torch.zeros_like(h), torch.empty_like(angular, dtype=torch.float64)
-        along = gangular.new_empty(len(angular))
+        along, groups = gangular.new_empty(len(angular)), _groups(table)
         for atoms, edges in self._chunks(links.start, radial[0]):
             place, sender, row = _Places(links.start, atoms), links.sender[edges], links.row[edges]
             gsent, gangular[edges], along[edges] = _sum_reverse(
-                table, place, radial[0][row], radial[1][row], h[:, sender], angular[edges], gs[:, atoms]
+                table, groups, place, radial[0][row], radial[1][row], h[:, sender], angular[edges], gs[:, atoms]
             )
             gh.index_add_(1, sender, gsent)
         return gh, gangular, along
 
     def gather_tangent(self, table: Message, links: ClusterLinks, count: int, changing: Changing) -> Tensor:
         """Return the derivative of the sums of the first `count` nodes."""
-        ds = changing.h.new_zeros((table.outputs, count, changing.h.shape[2]))
+        ds, groups = changing.h.new_zeros((table.outputs, count, changing.h.shape[2])), _groups(table)
         for atoms, edges in self._chunks(links.start[: count + 1], changing.radial[0]):
             place = _Places(links.start, atoms)
             primal, tangent = _along_edges(links, edges, changing)
 
             def total(r: Tensor, sent: Tensor, m: Tensor, place: _Places = place) -> Tensor:
-                return _sum(table, place, r, sent, m)
+                return _sum(table, groups, place, r, sent, m)
 
             chosen = (0, 2, 3)
             ds[:, atoms] = torch.func.jvp(total, tuple(primal[k] for k in chosen), tuple(tangent[k] for k in chosen))[1]
@@ -123,7 +123,7 @@ class Operations:
         start, h, angular = links.start[: dgs.shape[1] + 1], changing.h, changing.angular
         dgh = h.new_zeros((h.shape[0], reached, h.shape[2]))
         dgangular = angular.new_empty((int(start[-1]), angular.shape[1]), dtype=torch.float64)
-        dalong = dgangular.new_empty(len(dgangular))
+        dalong, groups = dgangular.new_empty(len(dgangular)), _groups(table)
         for atoms, edges in self._chunks(start, changing.radial[0]):
             place = _Places(links.start, atoms)
             primal, tangent = _along_edges(links, edges, changing)
@@ -131,7 +131,7 @@ class Operations:
             def gradients(
                 r: Tensor, slope: Tensor, sent: Tensor, m: Tensor, g: Tensor, place: _Places = place
             ) -> tuple[Tensor, Tensor, Tensor]:
-                return _sum_reverse(table, place, r, slope, sent, m, g)
+                return _sum_reverse(table, groups, place, r, slope, sent, m, g)
 
             changes = torch.func.jvp(gradients, (*primal, gs[:, links.atom[atoms]]), (*tangent, dgs[:, atoms]))[1]
             dgsent, dgangular[edges], dalong[edges] = changes
@@ -242,27 +242,43 @@ class _Places:
         return x[self.receiver, self.place]
 
 
-def _sum(table: Message, place: _Places, radial: Tensor, sent: Tensor, angular: Tensor) -> Tensor:
+_Groups = list[tuple[slice, int, int]]
+
+
+def _groups(table: Message) -> _Groups:
+    """Return the products of each group, its path and its input.
+
+    Outside of `torch.func.jvp`, within which PyTorch 2.7 does not read them.
+    """
+    bounds = pairwise(table.first.tolist())
+    paths, inputs = table.group_path.tolist(), table.group_input.tolist()
+    return [(slice(*own), k, a) for own, k, a in zip(bounds, paths, inputs, strict=True)]
+
+
+def _sum(table: Message, groups: _Groups, place: _Places, radial: Tensor, sent: Tensor, angular: Tensor) -> Tensor:
     """Return the sums over neighbours of a table's receivers."""
     s = sent.new_zeros((table.outputs, place.count, sent.shape[2]))
     weights = place.spread(angular)
-    first = table.first.tolist()
-    for g, (k, a) in enumerate(zip(table.group_path.tolist(), table.group_input.tolist(), strict=True)):
-        own = slice(first[g], first[g + 1])
+    for own, k, a in groups:
         message = place.spread(radial[:, k] * sent[a])
         s = s.index_add(0, table.output[own], torch.einsum("iwq,iwc->qic", weights[..., own], message))
     return s
 
 
 def _sum_reverse(
-    table: Message, place: _Places, radial: Tensor, slope: Tensor, sent: Tensor, angular: Tensor, gs: Tensor
+    table: Message,
+    groups: _Groups,
+    place: _Places,
+    radial: Tensor,
+    slope: Tensor,
+    sent: Tensor,
+    angular: Tensor,
+    gs: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients by what is sent, by `angular` and by the distances."""
     weights, gsent, gangular = place.spread(angular), [torch.zeros_like(sent[0])] * len(sent), []
     along = angular.new_zeros(len(angular), dtype=torch.float64)
-    first = table.first.tolist()
-    for g, (k, a) in enumerate(zip(table.group_path.tolist(), table.group_input.tolist(), strict=True)):
-        own = slice(first[g], first[g + 1])
+    for own, k, a in groups:
         gown = gs[table.output[own]]
         message = place.spread(radial[:, k] * sent[a])
         gangular.append(torch.einsum("iwc,qic->iwq", message, gown))
