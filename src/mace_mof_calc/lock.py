@@ -38,7 +38,8 @@ def hold(path: Path, owner: object) -> None:
     """
     folder = None if path.parent.is_dir() else path.parent
     make_folder(path.parent)
-    lock = FileLock(path.resolve(), thread_local=False, is_singleton=True)
+    # Where a file system has no locks, a file in their place would outlive a process that is killed.
+    lock = FileLock(path.resolve(), thread_local=False, is_singleton=True, fallback_to_soft=False)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:

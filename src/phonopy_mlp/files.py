@@ -193,7 +193,8 @@ def alone(folder: Path, name: str = "phonopy_mlp", *, patience: float = 0.0) -> 
     from filelock import FileLock, Timeout
 
     path = folder / f"{name}.lock"
-    lock = FileLock(path)
+    # Where a file system has no locks, a file in their place would outlive a run that is killed.
+    lock = FileLock(path, fallback_to_soft=False)
     try:
         lock.acquire(timeout=patience)
     except Timeout as error:

@@ -55,11 +55,16 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
         check_folder(tmp_path)
 
 
-def test_a_file_system_without_locks_keeps_nobody_from_work(tmp_path, monkeypatch):
-    def refuse(*_, **__):
-        raise OSError(errno.ENOLCK, "No locks available")
+@pytest.mark.parametrize(
+    ("called", "code"), [("filelock.FileLock.acquire", errno.ENOLCK), ("fcntl.flock", errno.ENOSYS)]
+)
+def test_a_file_system_without_locks_keeps_nobody_from_work(tmp_path, monkeypatch, called, code):
+    pytest.importorskip("fcntl", reason="Windows has locks of its own")
 
-    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    def refuse(*_, **__):
+        raise OSError(code, "No locks available")
+
+    monkeypatch.setattr(called, refuse)
     worked = False
     with pytest.warns(UserWarning, match="has no locks: nothing keeps another run out"), alone(tmp_path):
         worked = True

@@ -69,6 +69,9 @@ class Job:
             raise TrainingError(f"The output {output} is no extxyz file", "", "Give it the suffix .extxyz")
         self.output, self.step = output, step
         self.inputs = {str(path): digest_input(path) for path in inputs}
+        if len(self.inputs) < len(inputs):
+            twice = next(path for path in inputs if list(inputs).count(path) > 1)
+            raise TrainingError(f"The input {twice} was given twice", "Its frames would count twice", "Name it once")
         self.settings: dict[str, Any] = json.loads(json.dumps(dict(settings)))
         hold(output.with_suffix(".lock"), self)
         self.finished = self._check_output()

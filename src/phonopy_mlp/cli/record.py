@@ -148,6 +148,7 @@ class RunRecord:
             "method": result.method,
             "structure_digest": structure_digest(atoms),
             "evaluations": result.evaluations,
+            "primitive_atoms": len(result.phonon.primitive),
             "lowest_commensurate_frequency": modes.lowest,
             "imaginary_commensurate_modes": modes.count_imaginary(),
             "health": health.describe(),

@@ -90,8 +90,7 @@ def _find_phonons(record: Mapping[str, Any], folder: Path) -> Iterator[tuple[str
     yield "phonon_lowest_frequency", entry["lowest_commensurate_frequency"]
     yield "phonon_imaginary_modes", entry["imaginary_commensurate_modes"]
     yield "evaluations", entry["evaluations"]
-    matrix = record["settings"]["primitive_matrix"]
-    yield "primitive_atoms", round(record["input"]["atoms"] * float(np.linalg.det(matrix)))
+    yield "primitive_atoms", entry["primitive_atoms"]
     path = folder / THERMAL_FILE
     if path.is_file():
         rows = parse_yaml(path.read_bytes())["thermal_properties"]

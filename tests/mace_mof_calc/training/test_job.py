@@ -123,6 +123,8 @@ def test_inputs(source, tmp_path):
         Job(tmp_path / "out.xyz", "sample", [source], {})
     with pytest.raises(FramesError, match="There is no file"):
         Job(tmp_path / "out.extxyz", "sample", [tmp_path], {})
+    with pytest.raises(TrainingError, match=r"in\.extxyz was given twice"):
+        Job(tmp_path / "out.extxyz", "sample", [source, source], {})
     assert [path.name for path in tmp_path.iterdir()] == ["in.extxyz"]
 
 

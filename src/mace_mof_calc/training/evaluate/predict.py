@@ -47,9 +47,12 @@ def get_prediction(atoms: Atoms) -> Labels:
 
 def _predict_one(atoms: Atoms, frame: Atoms, calculator: BaseCalculator) -> Labels:
     atoms.calc = calculator
+    known = getattr(calculator, "implemented_properties", ())
     try:
-        results: dict[str, Any] = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces()}
-        if atoms.pbc.all() and "stress" in getattr(calculator, "implemented_properties", ()):
+        # The one that labels have.
+        energy = atoms.get_potential_energy(force_consistent="free_energy" in known)
+        results: dict[str, Any] = {"energy": energy, "forces": atoms.get_forces()}
+        if atoms.pbc.all() and "stress" in known:
             results["stress"] = atoms.get_stress()
     except MaceMofError:
         raise
@@ -64,5 +67,7 @@ def _predict_one(atoms: Atoms, frame: Atoms, calculator: BaseCalculator) -> Labe
 def _make_labels(results: dict[str, Any]) -> Labels:
     stress = results.get("stress")
     return Labels(
-        float(results["energy"]), np.array(results["forces"]), None if stress is None else np.array(stress).ravel()
+        float(results.get("free_energy", results["energy"])),
+        np.array(results["forces"]),
+        None if stress is None else np.array(stress).ravel(),
     )

@@ -16,6 +16,7 @@ from mace_mof_calc.models.own import MODELS_VARIABLE
 from mace_mof_calc.training.evaluate import phonons, run
 from mace_mof_calc.training.evaluate import predict as predictions
 from mace_mof_calc.training.evaluate.predict import predict
+from mace_mof_calc.training.label.compute import compute_labels
 
 
 @pytest.fixture
@@ -93,6 +94,19 @@ def test_any_calculator_is_asked_one_frame_at_a_time():
     frames[1].numbers[:] = 3
     with pytest.raises(TrainingError, match=r"failed on frame CuAu-1-1\. NotImplementedError"):
         predict(frames, EMT())
+
+
+def test_the_energy_is_that_of_labels():
+    """The one that forces are the derivative of, where occupations are smeared."""
+
+    class Smeared(EMT):
+        def calculate(self, *words, **options):
+            super().calculate(*words, **options)
+            self.results["free_energy"] -= 0.5
+
+    (atoms,) = make_metals("CuAu", 1, seed=1)
+    assert predict([atoms], Smeared())[0].energy == compute_labels(atoms, Smeared()).energy
+    assert predict([atoms], Smeared())[0].energy == pytest.approx(predict([atoms], EMT())[0].energy - 0.5)
 
 
 def test_frames_without_labels_are_refused(labelled, tiny_packed, tmp_path, capsys):
