@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 
-from phonopy_mlp.errors import PhonopyMlpError
+from phonopy_mlp.errors import CalculatorError, PhonopyMlpError
 from phonopy_mlp.screen.execution import name_signal
 from phonopy_mlp.screen.task import Limits, State
 
@@ -17,6 +18,10 @@ KILLED = -9
 
 _OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
 """Signals that come from outside, and say nothing of the task."""
+
+
+_OF_THE_MACHINE = re.compile(r"could not be made|\b(CUDA|CU\w+_STATUS)")
+"""What a calculator's error says where it is no matter of the structure."""
 
 
 class EndedQuietlyError(Exception):
@@ -54,6 +59,8 @@ def explain(error: Exception, limits: Limits) -> tuple[State, str]:
             return "failed", str(error) or "out of memory"
         case StepError():
             return "failed", str(error)
+        case CalculatorError():
+            return "lost" if _OF_THE_MACHINE.search(str(error)) else "failed", str(error)
         case PhonopyMlpError():
             # Not of the structure: those are the command's, and have a status.
             return "lost", str(error)
@@ -73,6 +80,11 @@ def _explain_status(status: int | None, limits: Limits) -> tuple[State, str]:
     if name in _OUTSIDE:
         return "lost", f"its process was killed ({name}), by lack of memory perhaps"
     return "failed", f"its process crashed ({name})"
+
+
+def is_of_its_process(error: Exception) -> bool:
+    """Return whether a task may have ended for what other tasks have made of its process, as a GPU's error does."""
+    return isinstance(error, CalculatorError) or is_lack_of_memory(error)
 
 
 def is_lack_of_memory(error: Exception) -> bool:

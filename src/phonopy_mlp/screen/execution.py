@@ -13,19 +13,19 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from signal import Signals
 
-from phonopy_mlp.errors import OutputError
+from phonopy_mlp.errors import CalculatorError, OutputError
 from phonopy_mlp.files import alone, check_folder, explain, replacing
 from phonopy_mlp.inputs import file_digest
 from phonopy_mlp.output import FORCE_CONSTANTS_FILE, PARAMS_FILE
 from phonopy_mlp.provenance import plain, read_record
 from phonopy_mlp.screen.stamps import find_changed
-from phonopy_mlp.screen.task import Outcome, Task, check_outcome
+from phonopy_mlp.screen.task import Outcome, Task, check_outcome, digest_plain, tell_calculator
 from phonopy_mlp.screen.values import find_values
 
 LOG, LOCK = "log.txt", "task"
 
 _PATIENCE = 30.0  # s, for a worker whose driver was killed, which ends by itself
-_LACK_OF_MEMORY = re.compile(r"\b(MemoryError|OutOfMemoryError)\b")
+_LACK_OF_MEMORY = re.compile(r"\b(MemoryError|OutOfMemoryError|CUDA out of memory|CU\w+_STATUS_ALLOC_FAILED)\b")
 
 LARGE_FILES = (FORCE_CONSTANTS_FILE, PARAMS_FILE, "total_dos.dat", "thermal_properties.yaml", "stabilised.yaml")
 """Of which the database has the digest."""
@@ -44,6 +44,8 @@ def execute(task: Task) -> Outcome:
         answer: there is none until the task is done again.
     MemoryError
         There was too little memory, of this machine or of its GPU.
+    CalculatorError
+        The calculator could not be made, or failed. It may be the structure, or what has become of the process.
 
     """
     from phonopy_mlp.cli.main import main
@@ -60,8 +62,15 @@ def execute(task: Task) -> Outcome:
         if (changed := find_changed(task.stamps)) is not None:
             return _tell_changed(task, changed)
         started, said = time.perf_counter(), io.StringIO()
-        with chdir(folder), redirect_stdout(said), redirect_stderr(said):
-            status = main([*task.words, _shorten(task.structure, folder)], passing=(OutputError,))
+        try:
+            with chdir(folder), redirect_stdout(said), redirect_stderr(said):
+                words = [*task.words, _shorten(task.structure, folder)]
+                status = main(words, passing=(OutputError, CalculatorError))
+        except CalculatorError as error:
+            _write_log(folder, f"{said.getvalue()}{error}\n")
+            if _LACK_OF_MEMORY.search(str(error)):
+                raise MemoryError(str(error)) from error
+            raise
         seconds = time.perf_counter() - started
         if status < 0:
             reason = f"phonopy was killed ({name_signal(-status)})"
@@ -71,18 +80,21 @@ def execute(task: Task) -> Outcome:
         if status != 0 and _LACK_OF_MEMORY.search(reason := _last_line(said.getvalue())):
             raise MemoryError(reason)
         outcome = conclude(task, status, said.getvalue(), seconds)
-        write_outcome(task, outcome)
+        if outcome.state != "lost":
+            write_outcome(task, outcome)
         return outcome
 
 
 def conclude(task: Task, status: int, said: str, seconds: float) -> Outcome:
     """Read what a command has left in its folder, and keep what it said."""
     folder = Path(task.folder)
-    with replacing(folder / LOG) as log:
-        log.write_text(said, encoding="utf-8")
+    _write_log(folder, said)
     if status != 0:
         return Outcome("failed", task.question, reason=_last_line(said) or f"status {status}", seconds=seconds)
     record = read_record(folder / task.record)
+    if task.calculator and digest_plain(tell_calculator(record["calculator"])) != task.calculator:
+        name = record["calculator"].get("name")
+        return Outcome("lost", task.question, reason=f"calculator '{name}' is not what it was when the screening began")
     structure = folder / task.result if task.result else None
     files = [name for name in (task.result, *LARGE_FILES) if name]
     return Outcome(
@@ -94,6 +106,11 @@ def conclude(task: Task, status: int, said: str, seconds: float) -> Outcome:
         record=record,
         files={name: file_digest(folder / name) for name in files if (folder / name).is_file()},
     )
+
+
+def _write_log(folder: Path, said: str) -> None:
+    with replacing(folder / LOG) as log:
+        log.write_text(said, encoding="utf-8")
 
 
 def _tell_changed(task: Task, path: str) -> Outcome:

@@ -20,7 +20,7 @@ from phonopy_mlp.errors import CalculatorError, PhonopyMlpError
 from phonopy_mlp.files import alone, check_folder
 from phonopy_mlp.registry import describe, get_calculator
 from phonopy_mlp.screen import child
-from phonopy_mlp.screen.endings import KILLED, EndedQuietlyError, explain, is_lack_of_memory
+from phonopy_mlp.screen.endings import KILLED, EndedQuietlyError, explain, is_lack_of_memory, is_of_its_process
 from phonopy_mlp.screen.execution import LOCK, read_outcome, write_outcome
 from phonopy_mlp.screen.task import Limits, Outcome, Task
 
@@ -82,8 +82,7 @@ def run_isolated(task: Task, limits: Limits, environment: Mapping[str, str]) -> 
             return _tell_ended(task)
         # Who knows in what state it is, if it still is.
         _stop(_key(limits))
-        if is_lack_of_memory(error) and not fresh:
-            # Some of that memory was of other tasks.
+        if is_of_its_process(error) and not fresh:
             return run_isolated(task, limits, environment)
         state, reason = explain(error, limits)
         deadly = is_lack_of_memory(error) or getattr(error, "exitcode", None) == KILLED

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,10 +16,10 @@ from phonopy_mlp.errors import SettingsError
 from phonopy_mlp.files import is_file
 from phonopy_mlp.inputs import file_digest
 from phonopy_mlp.output import RELAXED_FILE, STABILISED_FILE
-from phonopy_mlp.provenance import PROVENANCE_FILE, plain
+from phonopy_mlp.provenance import PROVENANCE_FILE
 from phonopy_mlp.screen.entries import Entry
 from phonopy_mlp.screen.stamps import Stamp, take_stamp
-from phonopy_mlp.screen.task import Task
+from phonopy_mlp.screen.task import Task, digest_plain, tell_calculator
 
 CHANGING: Mapping[str, str] = {"relax": RELAXED_FILE, "stabilise": STABILISED_FILE}
 """Steps whose structure the next start from, and its file."""
@@ -31,9 +29,6 @@ STEPS = (*USUAL_STEPS, "elastic", "qha")
 
 _CONFIGURATION = "--config"
 """Option whose value is the name of a file, whatever it looks like."""
-
-_CIRCUMSTANCES = ("versions", "device", "accelerated")
-"""What a calculator says of where it computes."""
 
 USUAL: Mapping[str, tuple[str, ...]] = {"phonons": ("-t", "--dos")}
 """Options that a step has besides those that were given."""
@@ -98,8 +93,7 @@ class Plan:
 
     def questions(self) -> dict[str, dict[str, Any]]:
         """Return all that decides the result of each step, but for the structure."""
-        told = {key: value for key, value in self.model.description.items() if key not in _CIRCUMSTANCES}
-        model = {"calculator": plain(told), "model": self.model.digest or self.model.name}
+        model = {"calculator": tell_calculator(self.model.description), "model": self.model.digest or self.model.name}
         before: list[list[str]] = []
         found = {}
         for step in self.steps:
@@ -120,17 +114,17 @@ class Plan:
         """
         where = folder / entry.name / step
         question = [self.questions()[step], entry.digest, made]
-        digest = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
         return Task(
             name=entry.name,
             step=step,
             structure=str(structure.resolve()),
             folder=str(where.resolve()),
             words=self.words(step),
-            question=f"sha256:{digest}",
+            question=digest_plain(question),
             record=PROVENANCE_FILE if step == "phonons" else f"phonopy_mlp-{step}.yaml",
             result=CHANGING.get(step, ""),
             stamps=tuple(each for each in (entry.stamp, self.model.stamp, *self.stamps) if each is not None),
+            calculator=digest_plain(tell_calculator(self.model.description)) if self.model.description else "",
         )
 
 

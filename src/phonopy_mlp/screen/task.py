@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.provenance import plain
 from phonopy_mlp.screen.stamps import Stamp
 
 State = Literal["done", "failed", "lost"]
@@ -17,6 +20,9 @@ a worker that was killed, and is asked for again."""
 Value = float | int | str | bool
 
 OUTCOME_FILE = "task.json"
+
+_CIRCUMSTANCES = ("versions", "device", "accelerated")
+"""What a calculator says of where it computes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,9 @@ class Task:
         Name of the file of the structure that it ends with; empty where that is the one it starts from.
     stamps : tuple of Stamp
         Of what was given to the screening, and must be what its digests are of.
+    calculator : str
+        Digest of what the calculator says of itself, which its name may not stand for any more when the task is done;
+        empty where it was not asked.
     """
 
     name: str
@@ -54,6 +63,7 @@ class Task:
     record: str
     result: str
     stamps: tuple[Stamp, ...] = ()
+    calculator: str = ""
 
     @property
     def path(self) -> Path:
@@ -120,6 +130,16 @@ class Limits:
         for name, value in (("Time", self.seconds), ("Memory", self.gibibytes)):
             if value is not None and not value > 0:
                 raise SettingsError(f"{name} limit of {value:g}", "nothing can be done in that", "Give more, or none")
+
+
+def digest_plain(content: Any) -> str:
+    """Return a digest of nested data."""
+    return f"sha256:{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}"
+
+
+def tell_calculator(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a calculator says of itself that decides results, as plain data."""
+    return {key: plain(value) for key, value in description.items() if key not in _CIRCUMSTANCES}
 
 
 def check_outcome(outcome: Outcome) -> None:

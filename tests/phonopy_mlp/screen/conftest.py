@@ -22,6 +22,7 @@ import time
 from ase.calculators.emt import EMT
 
 
+broken = False  # as CUDA's context is for good
 SIGNALS = {"Au": signal.SIGKILL, "Rh": signal.SIGTERM}
 
 
@@ -29,6 +30,10 @@ class Moody(EMT):
     def calculate(self, atoms=None, properties=("energy",), system_changes=()):
         time.sleep(float(os.environ.get("MOODY_SECONDS", "0")))
         symbol = atoms.symbols[0]
+        global broken
+        if symbol == "Pb" or broken:
+            broken = True
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
         if symbol == "Ni":
             os._exit(7)
         if symbol == "Ir":

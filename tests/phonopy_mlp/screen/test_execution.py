@@ -9,11 +9,13 @@ import pytest
 from ase.build import bulk
 from ase.io import write
 
-from phonopy_mlp.errors import OutputError
+from phonopy_mlp.errors import CalculatorError, OutputError
+from phonopy_mlp.registry import describe, get_calculator
 from phonopy_mlp.screen import execution
 from phonopy_mlp.screen.entries import read_entries
 from phonopy_mlp.screen.execution import execute, read_outcome
 from phonopy_mlp.screen.plan import Model, make_plan
+from phonopy_mlp.screen.task import digest_plain, tell_calculator
 
 from .conftest import make_metals, screen
 
@@ -106,13 +108,22 @@ def test_a_damaged_result_is_made_again(task):
 
 def test_too_little_memory_is_no_answer(task, monkeypatch):
     def run_out(words, **_):
-        print("phonopy-mlp: error: The calculator failed on Cu4: OutOfMemoryError: CUDA out of memory. Check")
-        return 2
+        raise CalculatorError("The calculator failed on Cu4", "OutOfMemoryError: CUDA out of memory", "Check")
 
     monkeypatch.setattr("phonopy_mlp.cli.main.main", run_out)
     with pytest.raises(MemoryError, match="CUDA out of memory"):
         execute(task)
     assert not task.path.exists()
+
+
+def test_another_calculator_of_that_name_gives_no_answer(task, monkeypatch):
+    known = replace(task, calculator=digest_plain(tell_calculator(describe(get_calculator("moody", device="cpu")))))
+    monkeypatch.setenv("MOODY_DIGEST", "1")
+    outcome = execute(known)
+    assert (outcome.state, task.path.exists()) == ("lost", False)
+    assert outcome.reason == "calculator 'moody' is not what it was when the screening began"
+    monkeypatch.delenv("MOODY_DIGEST")
+    assert execute(known).state == "done"
 
 
 def test_a_folder_that_another_process_does_not_leave(task, monkeypatch):

@@ -83,6 +83,16 @@ def test_structures_that_ruin_their_process_do_not_stop_the_others(place, capsys
     assert read_rows()["Au"][1]["state"] == "done"
 
 
+def test_what_a_structure_does_to_a_gpu_is_not_the_end_of_the_others(place, capsys):
+    make_metals(place / "cifs", "Cu", "Pb", "Al")
+    with (place / "cifs" / "Pb.cif").open("a") as file:
+        file.write("# the largest comes first\n")
+    assert relax("--workers", "1") == 1
+    assert "2 done, 0 failed, 1 lost" in capsys.readouterr().out
+    assert "CUDA error: an illegal memory access" in read_rows()["Pb"][1]["error"]
+    assert "CUDA error" in (place / "r" / "tasks" / "Pb" / "relax" / "log.txt").read_text()
+
+
 def test_a_killed_driver_loses_nothing(place, monkeypatch):
     make_metals(place / "cifs", "Cu", "Al")
     monkeypatch.setenv("MOODY_SECONDS", "0.05")
