@@ -232,8 +232,9 @@ def construction(dtype: torch.dtype) -> Iterator[None]:
     # Without TorchScript: deprecated, slower to build, and no obstacle to second derivatives.
     e3nn.set_optimization_defaults(jit_script_fx=False)
     try:
-        # A device as a context slows every operation down; it is needed only where another one is the default.
-        on_cpu = contextlib.nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
+        # A device as a context slows every operation down; it is needed only where another one is the default, which
+        # PyTorch 2.7 cannot tell after set_default_device(None).
+        on_cpu = contextlib.nullcontext() if torch.empty(0).device.type == "cpu" else torch.device("cpu")
         with on_cpu, torch.random.fork_rng(devices=[]), _couplings_computed_once():
             yield
     finally:

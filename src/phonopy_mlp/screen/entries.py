@@ -6,10 +6,11 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from ase import Atoms
-from ase.io import write
+from ase.io import iread, write
 
 from phonopy_mlp.errors import StructureError
 from phonopy_mlp.files import exists, is_file, replacing
@@ -17,7 +18,10 @@ from phonopy_mlp.inputs import file_digest
 from phonopy_mlp.screen.progress import STATUS_FILE
 from phonopy_mlp.screen.stamps import Stamp, take_stamp
 
-SUFFIXES = (".cif", ".vasp", ".poscar", ".xyz", ".extxyz", ".json")
+FRAMES = (".xyz", ".extxyz")
+"""Of files that may hold several structures."""
+
+SUFFIXES = (".cif", ".vasp", ".poscar", *FRAMES)
 """Of the files in a folder that are taken for structures; a list may name others."""
 
 NAMES = ("POSCAR", "CONTCAR")
@@ -63,9 +67,11 @@ def find_structures(sources: Sequence[Path], folder: Path) -> dict[str, Path]:
     Parameters
     ----------
     sources : sequence of Path
-        Structure files, folders of such, text files with the path of one in each line, ASE databases (``.db``).
+        Files of one or several structures, folders of such, text files with the path of one in each line, ASE databases
+        (``.db``).
     folder : Path
-        Of the screening: structures of databases are written into it, and what it has written is not taken for more.
+        Of the screening: structures that have no file of their own are written into it. What is in it is not taken for
+        more.
 
     Raises
     ------
@@ -127,7 +133,7 @@ def _find(source: Path, folder: Path) -> Iterator[tuple[str, Path, str]]:
     if exists(source) and source.is_dir():
         for path in _walk(source, folder):
             if (path.suffix.lower() in SUFFIXES or path.name in NAMES) and path.is_file():
-                yield _name(str(path.relative_to(source).with_suffix(""))), path, f"'{path}'"
+                yield from _find_in_file(_name(str(path.relative_to(source).with_suffix(""))), path, folder)
     elif not is_file(source):
         raise StructureError(f"'{source}' was not found", "it is neither a file nor a folder", "Check its name")
     elif source.suffix in DATABASES:
@@ -142,9 +148,46 @@ def _find(source: Path, folder: Path) -> Iterator[tuple[str, Path, str]]:
                 path = source.parent / line.strip()
                 if not is_file(path):
                     raise StructureError(f"'{path}' was not found", f"'{source}' names it", "Check the list")
-                yield _name(path.stem), path, f"'{path}'"
+                yield from _find_in_file(_name(path.stem), path, folder)
     else:
-        yield _name(source.stem), source, f"'{source}'"
+        yield from _find_in_file(_name(source.stem), source, folder)
+
+
+def _find_in_file(name: str, path: Path, folder: Path) -> Iterator[tuple[str, Path, str]]:
+    frames = _read_frames(path) if path.suffix.lower() in FRAMES and _has_several(path) else []
+    if len(frames) < 2:
+        yield name, path, f"'{path}'"
+        return
+    for number, atoms in enumerate(frames, 1):
+        own = _name(str(atoms.info.get("name", f"{name}-{number}")))
+        yield own, _write_input(own, atoms, folder), f"structure {number} of '{path}'"
+
+
+def _read_frames(path: Path) -> list[Atoms]:
+    """Return the structures in a file; none where it cannot be read, which its first step says."""
+    try:
+        return list(iread(path, ":"))
+    except Exception:  # of ASE's readers
+        return []
+
+
+def _has_several(path: Path) -> bool:
+    """Return whether a file of frames goes on after the first."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            atoms = int(next(lines, ""))
+            return any(line.strip() for line in islice(lines, atoms + 1, None))
+    except (OSError, ValueError):
+        return False
+
+
+def _write_input(name: str, atoms: Atoms, folder: Path) -> Path:
+    """Write a structure that has no file of its own."""
+    path = folder / INPUTS / f"{name}.extxyz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        write(temporary, atoms, format="extxyz")
+    return path
 
 
 def _walk(source: Path, folder: Path) -> Iterator[Path]:
@@ -158,12 +201,8 @@ def _walk(source: Path, folder: Path) -> Iterator[Path]:
 
 def _export(database: Path, folder: Path) -> Iterator[tuple[str, Path, str]]:
     """Write the rows of a database as files."""
-    (folder / INPUTS).mkdir(parents=True, exist_ok=True)
     for number, name, atoms in _read_rows(database):
-        path = folder / INPUTS / f"{name}.extxyz"
-        with replacing(path) as temporary:
-            write(temporary, atoms, format="extxyz")
-        yield name, path, f"row {number} of '{database}'"
+        yield name, _write_input(name, atoms, folder), f"row {number} of '{database}'"
 
 
 def _read_rows(database: Path) -> Iterator[tuple[int, str, Atoms]]:

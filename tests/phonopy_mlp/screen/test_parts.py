@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from ase.build import bulk
 from ase.db import connect
-from ase.io import write
+from ase.io import read, write
 
 from phonopy_mlp.cli.main import main
 from phonopy_mlp.errors import SettingsError, StructureError
@@ -35,6 +35,23 @@ def test_structures_come_from_folders_lists_files_and_databases(tmp_path):
     assert found["own-2"] == tmp_path / "screen" / "inputs" / "own-2.extxyz"
     entries = {entry.name: entry for entry in read_entries(found)}
     assert entries["Cu"].digest == entries["more_Cu"].digest != entries["Al"].digest
+
+
+def test_each_structure_of_a_file_is_one(tmp_path):
+    metals = [bulk(symbol) for symbol in ("Cu", "Al", "Ag")]
+    metals[1].info["name"] = "alu/minium"
+    write(tmp_path / "chosen.extxyz", metals)
+    write(tmp_path / "single.xyz", bulk("Au"))
+    (tmp_path / "chosen.manifest.json").write_text("{}")
+    (tmp_path / "damaged.extxyz").write_text((tmp_path / "chosen.extxyz").read_text() + "1\nhalf")
+    found = find_structures([tmp_path], tmp_path / "screen")
+    assert sorted(found) == ["alu_minium", "chosen-1", "chosen-3", "damaged", "single"]
+    assert [read(found[name]).symbols[0] for name in ("alu_minium", "chosen-1", "chosen-3")] == ["Al", "Cu", "Ag"]
+    assert found["damaged"] == tmp_path / "damaged.extxyz"
+    assert find_structures([tmp_path / "chosen.extxyz"], tmp_path / "screen").keys() == found.keys() - {
+        "damaged",
+        "single",
+    }
 
 
 def test_names_are_fit_for_folders_and_databases(tmp_path):
