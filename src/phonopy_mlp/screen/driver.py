@@ -20,7 +20,7 @@ REFRESH = 1.0
 
 
 class Finish(Protocol):
-    """Is given what is known of a structure after each of its steps, and whether anything of that was done now."""
+    """Is given what is known of a structure, before and after its steps, and whether anything of that was done now."""
 
     def __call__(self, result: Result, *, computed: bool) -> None:
         """Take it."""
@@ -65,8 +65,7 @@ def screen(
     def go_on(result: Result, *, computed: bool) -> None:
         """Hand over what is next to do for a structure."""
         task = _find_next(result, plan, folder, retry_failed)
-        if result.steps:
-            finish(result, computed=computed)
+        finish(result, computed=computed)
         if task is None:
             return
         try:

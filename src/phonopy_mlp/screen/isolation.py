@@ -31,6 +31,7 @@ _Result = TypeVar("_Result")
 
 _WATCH = 0.5  # s
 _GRACE = 5.0  # s, in which what a process has sent arrives after its end
+_IDLE = 120.0  # s, after which a process that nobody has a task for ends, for its calculator takes memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,13 @@ class _Worker:
         Of this process alone.
     identity : Future of int
         Its number, once it has begun.
+    limits : Limits
+        Of its tasks.
     """
 
     pool: ProcessPool
     identity: Future[int]
+    limits: Limits
 
 
 def run_isolated(task: Task, limits: Limits, environment: Mapping[str, str]) -> Outcome:
@@ -61,29 +65,43 @@ def run_isolated(task: Task, limits: Limits, environment: Mapping[str, str]) -> 
     environment : mapping of str to str
         Variables of the process.
     """
+    key = threading.get_ident()
+    with _clock:
+        if (timer := _timers.pop(key, None)) is not None:
+            timer.cancel()
+    try:
+        return _run(task, limits, environment, key)
+    finally:
+        if key in _workers:
+            timer = _timers[key] = threading.Timer(_IDLE, _expire, (key,))
+            timer.daemon = True
+            timer.start()
+
+
+def _run(task: Task, limits: Limits, environment: Mapping[str, str], key: int) -> Outcome:
     started = time.perf_counter()
     if _ended.is_set():
         return _tell_ended(task)
-    worker = _workers.get(_key(limits))
-    fresh = worker is None or not worker.pool.active
+    worker = _workers.get(key)
+    fresh = worker is None or not worker.pool.active or worker.limits != limits
     try:
         if worker is None or fresh:
-            _stop(_key(limits))
+            _stop(key)
             worker = _start_worker(limits, environment)
         process = _wait(worker.identity)
     except Exception as error:
-        _stop(_key(limits))
+        _stop(key)
         return Outcome("lost", task.question, reason=f"no process could be started for it: {type(error).__name__}")
     try:
         return _do(task, worker, process, limits)
     except Exception as error:
-        if _ended.is_set() or _workers.get(_key(limits)) is not worker:
-            _stop(_key(limits))
+        if _ended.is_set() or _workers.get(key) is not worker:
+            _stop(key)
             return _tell_ended(task)
         # Who knows in what state it is, if it still is.
-        _stop(_key(limits))
+        _stop(key)
         if is_of_its_process(error) and not fresh:
-            return run_isolated(task, limits, environment)
+            return _run(task, limits, environment, key)
         state, reason = explain(error, limits)
         deadly = is_lack_of_memory(error) or getattr(error, "exitcode", None) == KILLED
     outcome = Outcome(state, task.question, reason=reason, seconds=time.perf_counter() - started, deadly=deadly)
@@ -119,13 +137,17 @@ def describe_calculator(name: str, settings: Mapping[str, Any]) -> Mapping[str, 
     """
     from pebble import ProcessExpired, ProcessPool
 
-    with ProcessPool(max_workers=1, context=get_context("spawn"), initializer=child.keep_bars_apart) as pool:
-        try:
-            found: Mapping[str, Any] = pool.schedule(_describe, (name, dict(settings))).result()
-        except ProcessExpired as error:
-            raise CalculatorError(
-                f"Calculator '{name}' could not be made", f"its process ended with {error.exitcode}", "Try it alone"
-            ) from error
+    pool = ProcessPool(max_workers=1, context=get_context("spawn"), initializer=child.keep_bars_apart)
+    try:
+        process = pool.schedule(os.getpid).result()
+        found: Mapping[str, Any] = _wait(pool.schedule(_describe, (name, dict(settings))), process)
+    except (ProcessExpired, EndedQuietlyError) as error:
+        status = getattr(error, "exitcode", 0)
+        raise CalculatorError(
+            f"Calculator '{name}' could not be made", f"its process ended with {status}", "Try it alone"
+        ) from error
+    finally:
+        _end(pool)
     return found
 
 
@@ -161,7 +183,15 @@ def _wait(future: Future[_Result], process: int | None = None) -> _Result:
 _ended = threading.Event()
 """That no process is to be started any more."""
 
-_workers: dict[tuple[int, Limits], _Worker] = {}
+_workers: dict[int, _Worker] = {}
+"""By the threads that keep them."""
+
+_timers: dict[int, threading.Timer] = {}
+"""The same, of those that are idle."""
+
+_clock = threading.Lock()
+"""Of a timer: it is stopped or has stopped a process, and not both."""
+
 _running: set[Future[Any]] = set()
 
 
@@ -176,7 +206,7 @@ def _start_worker(limits: Limits, environment: Mapping[str, str]) -> _Worker:
         initargs=(os.getpid(), limits.gibibytes, dict(environment)),
         context=get_context("spawn"),
     )
-    worker = _workers[_key(limits)] = _Worker(pool, pool.schedule(os.getpid))
+    worker = _workers[threading.get_ident()] = _Worker(pool, pool.schedule(os.getpid), limits)
     return worker
 
 
@@ -186,15 +216,23 @@ def _end_with_this_process() -> None:
     Finalize(None, _stop_all, exitpriority=1)
 
 
-def _key(limits: Limits) -> tuple[int, Limits]:
-    return threading.get_ident(), limits
+def _expire(key: int) -> None:
+    """End a process that has been idle for long."""
+    with _clock:
+        if _timers.get(key) is threading.current_thread():
+            del _timers[key]
+            _stop(key)
 
 
-def _stop(key: tuple[int, Limits]) -> None:
+def _stop(key: int) -> None:
     worker = _workers.pop(key, None)
     if worker is not None:
-        worker.pool.stop()  # type: ignore[no-untyped-call]  # pebble's method has no annotations
-        worker.pool.join()
+        _end(worker.pool)
+
+
+def _end(pool: ProcessPool) -> None:
+    pool.stop()  # type: ignore[no-untyped-call]  # pebble's method has no annotations
+    pool.join()
 
 
 @contextmanager

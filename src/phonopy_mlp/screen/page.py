@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from phonopy_mlp.files import replacing
 from phonopy_mlp.output import REPORT_FILE
 from phonopy_mlp.report.markup import show
-from phonopy_mlp.screen.store import UNFINISHED, Store
+from phonopy_mlp.screen.store import GONE, UNFINISHED, Store
 from phonopy_mlp.screen.task import State
 
 PAGE_FILE = "screen.html"
@@ -81,7 +81,8 @@ def write_page(store: Store, path: Path) -> Path:
     page = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(Path(store.where).name),
         style=(_REPORT / "page.css").read_text(encoding="utf-8"),
-        tiles="".join(_tile(state, rows) for state in (*get_args(State), UNFINISHED)),
+        tiles="".join(_tile(state, rows) for state in (*get_args(State), UNFINISHED))
+        + (_tile(GONE, rows) if any(row["state"] == GONE for row in rows) else ""),
         figures="".join(_draw(plot, rows) for plot in _PLOTS),
         table=_table(rows),
     )

@@ -76,11 +76,13 @@ def run_screening(
         structures = find_structures(sources, folder)
         store = Store(database)
         agree(store, folder, plan.questions())
+        store.retire(structures)
         progress = Progress(len(structures), folder / STATUS_FILE)
 
         def finish(result: Result, *, computed: bool) -> None:
             finished = result.is_finished(plan.steps)
-            store.write(result, finished=finished)
+            if result.steps or store.has(result.entry.name):
+                store.write(result, finished=finished)
             if finished:
                 states[result.state] += 1
                 progress.finish(result.state, computed=computed)

@@ -5,7 +5,7 @@ The driver alone writes it. All that is in it is in the folders of the tasks, to
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -28,6 +28,9 @@ FLAGS = ("doubtful", "domain")
 
 UNFINISHED = "unfinished"
 """State of a structure in the database, of which some steps are still to be done."""
+
+GONE = "gone"
+"""The same, of one that is not among those of the screening any more."""
 
 _METADATA = "phonopy_mlp_screen"
 
@@ -167,9 +170,31 @@ class Store:
         atoms, values, data = make_row(result, finished=finished)
         name = result.entry.name
         with _writing(self.where):
-            if self._rows is None:
-                self._rows = {row.name: row.id for row in self.rows()}
-            self._rows[name] = self._database.write(atoms, values, data, id=self._rows.get(name))
+            self._numbers[name] = self._database.write(atoms, values, data, id=self._numbers.get(name))
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a row of a structure."""
+        return name in self._numbers
+
+    def retire(self, names: Collection[str]) -> None:
+        """Tell of each row whose structure is not among these that it is gone.
+
+        Raises
+        ------
+        OutputError
+            The database cannot be written.
+        """
+        with _writing(self.where):
+            for name, number in self._numbers.items():
+                if name not in names:
+                    self._database.update(number, state=GONE)
+
+    @property
+    def _numbers(self) -> dict[str, int]:
+        """Of rows, by their structures."""
+        if self._rows is None:
+            self._rows = {row.name: row.id for row in self.rows()}
+        return self._rows
 
     def rows(self) -> Iterator[Any]:
         """Yield ASE's rows of all structures, without their records."""

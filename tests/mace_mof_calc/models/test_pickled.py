@@ -12,6 +12,7 @@ import zipfile
 import pytest
 import torch
 
+from mace_mof_calc.backend import jit_without_warning
 from mace_mof_calc.errors import ModelFileError, UnsafeModelError
 from mace_mof_calc.models import pickled
 from mace_mof_calc.models.loading import load
@@ -146,8 +147,7 @@ def test_plain_pickle_and_other_layouts_are_refused(trace, tmp_path):
 
 
 def test_torchscript_archive_is_no_model(tmp_path):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with jit_without_warning():
         torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "script.pt")
     with pytest.raises(ModelFileError):
         load(tmp_path / "script.pt")

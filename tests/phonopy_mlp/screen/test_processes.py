@@ -5,18 +5,20 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import psutil
 import pytest
+from distributions import write_distribution
 from pebble import ProcessPool
 from pebble.pool.process import TaskManager
 
-from phonopy_mlp.errors import SettingsError
+from phonopy_mlp.errors import CalculatorError, SettingsError
 from phonopy_mlp.screen import child, endings, isolation
 from phonopy_mlp.screen.entries import Entry
-from phonopy_mlp.screen.isolation import processes, run_isolated
+from phonopy_mlp.screen.isolation import describe_calculator, processes, run_isolated
 from phonopy_mlp.screen.plan import Model, make_plan
 from phonopy_mlp.screen.task import Limits
 
@@ -40,6 +42,38 @@ def test_a_process_is_kept(tasks, place, monkeypatch):
     for task in tasks:
         assert run_isolated(task, LIMITS, {}).state == "done"
     assert len(set((place / "made").read_text().split())) == 1
+
+
+def test_a_process_with_other_limits_takes_its_place(tasks):
+    numbers = set()
+    for task, limits in zip(tasks, (LIMITS, Limits(61, 4)), strict=True):
+        assert run_isolated(task, limits, {}).state == "done"
+        (worker,) = isolation._workers.values()
+        numbers.add(worker.identity.result())
+    assert len(numbers) == 2
+    assert [psutil.pid_exists(number) for number in numbers].count(True) == 1
+
+
+def test_a_process_that_is_idle_ends(tasks, monkeypatch):
+    monkeypatch.setattr(isolation, "_IDLE", 0.5)
+    first, second = tasks
+    assert run_isolated(first, LIMITS, {}).state == "done"
+    (worker,) = isolation._workers.values()
+    wait_for(lambda: not psutil.pid_exists(worker.identity.result()))
+    wait_for(lambda: not isolation._workers)
+    assert run_isolated(second, LIMITS, {}).state == "done"
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_a_calculator_that_ends_its_process_is_one_error(status, place, monkeypatch):
+    code = f"import os\n\n\ndef leave(*, device, dtype):\n    os._exit({status})\n"
+    points = "[phonopy_mlp.calculators]\nleaving = leaving_calculator:leave\n"
+    (place / "leaving").mkdir()
+    site = write_distribution(place / "leaving", "leaving_calculator", code, points)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), *sys.path]))
+    monkeypatch.syspath_prepend(str(site))
+    with pytest.raises(CalculatorError, match=f"'leaving' could not be made: its process ended with {status}"):
+        describe_calculator("leaving", {"device": "cpu", "dtype": "float64"})
 
 
 def test_a_process_that_was_killed_between_two_tasks_is_replaced(tasks):
@@ -91,7 +125,7 @@ def end_with(error, monkeypatch):
     def start(limits, environment):
         identity = Future()
         identity.set_result(os.getpid())
-        worker = isolation._workers[isolation._key(limits)] = isolation._Worker(ProcessPool(1), identity)
+        worker = isolation._workers[threading.get_ident()] = isolation._Worker(ProcessPool(1), identity, limits)
         return worker
 
     monkeypatch.setattr(isolation, "_do", fail)

@@ -167,6 +167,29 @@ def test_a_structure_that_was_changed_is_done_again(place):
     rows = read_rows()
     assert len(rows["Cu"][0]) == 1
     assert_same(rows["Al"], before["Al"])
+    # Until that is done it is told, not what was of the file before.
+    write(place / "cifs" / "Cu.cif", bulk("Pt"))  # which hangs
+    process = start(*RELAX)
+    wait_for(lambda: read_rows()["Cu"][1]["state"] == "unfinished")
+    process.kill()
+    process.communicate(timeout=LONG)
+    assert read_rows()["Cu"][0].symbols[0] == "Pt"
+
+
+def test_a_structure_that_is_gone_is_told(place, capsys):
+    make_metals(place / "cifs", "Cu", "Al")
+    assert relax() == 0
+    (place / "cifs" / "Al.cif").rename(place / "Al.cif")
+    for state in ("gone", "done"):
+        assert relax() == 0
+        assert f"{1 + (state == 'done')} done" in capsys.readouterr().out
+        rows = read_rows()
+        assert (rows["Cu"][1]["state"], rows["Al"][1]["state"]) == ("done", state)
+        assert rows["Al"][1]["steps"] == "relax"
+        assert screen("--report", *RELAX) == 0
+        assert ("<span>gone</span><b>1</b>" in (place / "r" / "screen.html").read_text()) == (state == "gone")
+        if state == "gone":
+            (place / "Al.cif").rename(place / "cifs" / "Al.cif")
 
 
 def test_steps_can_be_added(place, capsys):
