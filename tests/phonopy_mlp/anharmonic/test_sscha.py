@@ -125,7 +125,7 @@ def test_modes_that_stay_imaginary_are_told(workdir):
         StructureWarning, match=r"^24 self-consistent modes are imaginary at 300 K, the lowest at"
     ) as told:
         result = run_sscha(phonon, calculator, **FEW)
-    assert len(told) == 1
+    assert [issubclass(each.category, StructureWarning) for each in told].count(True) == 1
     own = result.points[0].modes.frequencies[1:, :3]
     np.testing.assert_allclose(own, -harmonic_frequency(), rtol=1e-4)
     write_sscha(result, phonon, workdir)
