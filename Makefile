@@ -34,7 +34,7 @@ test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 # The hunt for hard cases, other ones each time (HUNT_SEED repeats them) and more of them than make test tries; a test that
 # fails leaves the counts as they were.

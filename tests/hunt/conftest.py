@@ -20,12 +20,12 @@ FACTOR = int(os.environ.get("HUNT", "1"))
 SEED = int(os.environ.get("HUNT_SEED", "0"))
 """Of what is damaged by chance; hypothesis has the same by its own option."""
 
-EXAMPLES = 10
+EXAMPLES = 5 if FACTOR == 1 else 10 * FACTOR
 """That hypothesis tries of each property."""
 
 settings.register_profile(
     "hunt",
-    max_examples=EXAMPLES * FACTOR,
+    max_examples=EXAMPLES,
     deadline=None,
     derandomize=FACTOR == 1,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
@@ -84,4 +84,6 @@ def pytest_sessionfinish(session, exitstatus):
     with Path(where).open("w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["kind", "subject", "cases"])
+        skipped = session.config.pluginmanager.get_plugin("terminalreporter").stats.get("skipped", [])
+        rows.writerows([("hunt", "seed", SEED), ("hunt", "factor", FACTOR), ("hunt", "skipped tests", len(skipped))])
         rows.writerows((*key, count) for key, count in sorted(counts.items()))
