@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 from rows import RESULTS, write_rows
 
 DOCS = Path(__file__).parents[1] / "docs/results"
@@ -70,6 +71,7 @@ def extrapolate(
     direction = float(engine["evaluations alone (s)"]) / int(engine["evaluations"])
     steps, directions = _mean(done, "relax_steps"), _mean(done, "evaluations")
     ratio = _mean(done, "stabilise_seconds") / _mean(done, "phonons_seconds")
+    besides = _fit_besides(done)
     of_run, of_gpu, of_tasks = "screening-mini.csv", "gpu.csv", "screening.csv"
     yield Quantity("N", "structures of QMOF", STRUCTURES, "", "given")
     yield Quantity("G", "GPUs", GPUS, "", "given")
@@ -78,12 +80,13 @@ def extrapolate(
     yield Quantity("m", "steps of a relaxation, mean", steps, "", of_run)
     yield Quantity("d", "directions of linear response for its phonons, mean", directions, "", of_run)
     yield Quantity("q", "seconds of stabilise over those of phonons", ratio, "", of_run)
+    yield Quantity("p", "of phonons besides evaluations: phonopy, checks, files", besides, "s", of_run)
     yield Quantity("f", "a force call on 848 atoms, on a GPU", force, "s", of_gpu)
     yield Quantity("r", "a direction of linear response, on a GPU", direction, "s", of_gpu)
     yield Quantity("w", "of a worker, for each task besides it", overheads["worker"], "s", of_tasks)
     yield Quantity("c", "of the driver's processor, for each task", overheads["driver"], "s", of_tasks)
-    structure = steps * force + (1 + ratio) * directions * direction + STEPS * overheads["worker"]
-    yield Quantity("t", "a structure, on a GPU, one at a time", structure, "s", "m f + (1 + q) d r + k w")
+    structure = steps * force + (1 + ratio) * (directions * direction + besides) + STEPS * overheads["worker"]
+    yield Quantity("t", "a structure, on a GPU, one at a time", structure, "s", "m f + (1 + q) (d r + p) + k w")
     yield Quantity("H", "all, hours of a GPU", STRUCTURES * structure / 3600, "h", "N t / 3600")
     yield Quantity("T", "all, on 100 GPUs", STRUCTURES * structure / 3600 / GPUS, "h", "H / G")
     driver = STRUCTURES * STEPS * overheads["driver"] / 3600
@@ -98,6 +101,12 @@ def extrapolate(
 
 def _done_steps(row: Mapping[str, str]) -> list[str]:
     return [step for step in ("relax", "stabilise", "phonons") if row[f"{step}_seconds"]]
+
+
+def _fit_besides(rows: list[dict[str, str]]) -> float:
+    """Return the seconds of phonons that do not grow with evaluations times atoms, by least squares."""
+    work = [int(row["evaluations"]) * int(row["natoms"]) for row in rows]
+    return float(np.polyfit(work, [float(row["phonons_seconds"]) for row in rows], 1)[1])
 
 
 def _mean(rows: list[dict[str, str]], name: str) -> float:

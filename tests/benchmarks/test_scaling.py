@@ -15,6 +15,15 @@ RUN = [
         "stabilise_seconds": "4",
         "phonons_seconds": "2",
     },
+    {
+        "state": "done",
+        "natoms": "100",
+        "relax_steps": "10",
+        "evaluations": "10",
+        "relax_seconds": "5",
+        "stabilise_seconds": "3",
+        "phonons_seconds": "1.5",
+    },
     {"state": "failed", "natoms": "50", "relax_seconds": "9", "stabilise_seconds": "", "phonons_seconds": ""},
 ]
 GPU = [{"evaluations alone (s)": "2", "evaluations": "20"}, {"evaluations alone (s)": "1", "evaluations": "20"}]
@@ -54,11 +63,13 @@ def test_the_document_tells_what_was_measured_of_screenings():
 def test_the_formulas():
     found = {each.symbol: each.value for each in scaling.extrapolate(RUN, GPU, {"worker": 0.5, "driver": 0.01})}
     assert (found["f"], found["r"], found["q"]) == pytest.approx((0.1, 0.05, 2))
-    # Ten force calls, three times twenty directions, three tasks.
-    assert found["t"] == pytest.approx(1 + 3 + 1.5)
-    assert found["T"] == pytest.approx(20375 * 5.5 / 3600 / 100)
+    # Half of the directions take half a second less.
+    assert found["p"] == pytest.approx(1)
+    # Ten force calls, three times fifteen directions and what comes with them, three tasks.
+    assert found["t"] == pytest.approx(1 + 3 * (0.75 + 1) + 1.5)
+    assert found["T"] == pytest.approx(20375 * 7.75 / 3600 / 100)
     assert found["D"] == pytest.approx(20375 * 3 * 0.01 / 3600)
-    # Of the two, what was done of them.
-    assert found["s"] == pytest.approx((11 + 9) / 2)
+    # Of the three, what was done of them.
+    assert found["s"] == pytest.approx((11 + 9.5 + 9) / 3)
     assert found["b"] == pytest.approx(2 * 9 * 8 * 100**2 / 1e6)
     assert found["B"] == pytest.approx(20375 * found["b"] / 1000)
