@@ -1,13 +1,13 @@
-"""The table of the issue that asked for the engine, for where symmetrix, which is on no package index, is not built."""
+"""What symmetrix, which is on no package index, was measured to take, for where it is not built."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 
 SOURCE = (
-    "symmetrix is not built here. Quoted, not measured here, from issue 3 of this repository, which asked for the "
-    "engine: one thread, float64, MOF-5, a model of the size of MACE-MP-0b (medium) whose first block symmetrix can "
-    "read; seconds per evaluation of energy and forces, and ratio to stock mace."
+    "symmetrix is not built here. Quoted, not measured here, from an earlier measurement on another machine: one thread, "
+    "float64, MOF-5, a model of the size of MACE-MP-0b (medium) whose first block symmetrix can read; seconds per "
+    "evaluation of energy and forces, and ratio to stock mace."
 )
 
 ROWS = (

@@ -2,8 +2,8 @@
 
     python benchmarks/table.py build/benchmarks.json build/engine.csv
 
-Seconds; the parts of one evaluation, which are means, have nothing but a median. Prints what the issue says of
-symmetrix where it is not built, since nothing of it is in the table then.
+Seconds; the parts of one evaluation, which are means, have nothing but a median. Prints what was measured
+of symmetrix elsewhere where it is not built, since nothing of it is in the table then.
 """
 
 from __future__ import annotations

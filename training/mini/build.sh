@@ -16,6 +16,14 @@ cd "$folder"
 export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=500000000
 export GLIBC_TUNABLES=glibc.malloc.hugetlb=1 OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 
+# Frames whose labels fail are listed, and status 1 says that there are some.
+label() {
+    status=0
+    mace-mof label "$1" -o "$2" --calculator gfn1-xtb --workers 2 $3 || status=$?
+    [ $status -le 1 ]
+    [ -e "$2" ]
+}
+
 if [ $relabel = yes ]; then
     python "$here/cells.py" start minima
     for cif in minima/*/*.cif; do
@@ -39,8 +47,8 @@ if [ $relabel = yes ]; then
     mace-mof sample hessians.extxyz -o held-out.extxyz --as-given --calculator gfn1-xtb --kind phonons,equal --rms 0.03 \
         --phonon-frames 10 --equal-frames 5 --seed 3
     cat sampled-first.extxyz sampled-others.extxyz > sampled.extxyz
-    mace-mof label sampled.extxyz -o labelled.extxyz --calculator gfn1-xtb --workers 2 --isolated-atoms
-    mace-mof label held-out.extxyz -o unseen.extxyz --calculator gfn1-xtb --workers 2
+    label sampled.extxyz labelled.extxyz --isolated-atoms
+    label held-out.extxyz unseen.extxyz
     python "$here/archive.py" . --store
 fi
 python "$here/archive.py" .
