@@ -6,8 +6,8 @@ from importlib.util import find_spec
 
 SOURCE = (
     "symmetrix is not built here. Quoted, not measured here, from an earlier measurement on another machine: one "
-    "thread, float64, MOF-5, a model of the size of MACE-MP-0b (medium) whose first block symmetrix can read; seconds per "
-    "evaluation of energy and forces, and ratio to stock mace."
+    "thread, float64, MOF-5, a model of the size of MACE-MP-0b (medium) whose first block symmetrix can read; seconds "
+    "per evaluation of energy and forces, and ratio to stock mace."
 )
 
 ROWS = (

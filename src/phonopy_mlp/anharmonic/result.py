@@ -58,11 +58,6 @@ class SschaPoint:
     transient: int
     snapshots: int
 
-    @property
-    def departures(self) -> Array:
-        """How far each iteration's free energy is from the mean, in its own errors: near 1 once converged."""
-        return np.asarray((self.history - self.free_energy) / self.history_errors)
-
     def describe(self) -> Mapping[str, Any]:
         """Return the point as plain data, without its force constants."""
         columns = (self.history, self.history_errors, self.lowest_frequencies, self.mean_frequencies)
