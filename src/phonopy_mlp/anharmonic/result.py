@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from phonopy_mlp.arrays import Array
 from phonopy_mlp.imaginary import CommensurateModes
 
