@@ -48,7 +48,7 @@ def hold(path: Path, owner: object) -> None:
             f"It has locked {path}",
             "Wait until it has ended, or name another output",
         ) from error
-    except (OSError, NotImplementedError) as error:
+    except (OSError, NotImplementedError) as error:  # the latter is filelock's, of a system that lacks flock
         if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
             raise OutputError(f"{path} cannot be written", str(error), REMEDY) from error
         warnings.warn(f"The file system of {path.parent} has no locks: nothing keeps another run out", stacklevel=2)

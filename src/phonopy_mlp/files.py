@@ -203,7 +203,7 @@ def alone(folder: Path, name: str = "phonopy_mlp", *, patience: float = 0.0) -> 
             f"it has locked {path.name}, and their results would be mixed",
             "Wait until it has ended, or work in another folder",
         ) from error
-    except (OSError, NotImplementedError) as error:
+    except (OSError, NotImplementedError) as error:  # the latter is filelock's, of a system that lacks flock
         if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
             raise explain(error, f"'{path}'") from error
         warnings.warn(f"The file system of '{folder}' has no locks: nothing keeps another run out of it", stacklevel=3)

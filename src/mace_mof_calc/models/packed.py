@@ -227,8 +227,10 @@ def _check_rebuilt(
     rebuilt = build_module(hyperparameters, stored, dtype=torch.float64).state_dict()
     # ASE's radii are of all elements, and have changed for some that no model knows.
     elements = torch.tensor(hyperparameters.atomic_numbers)
-    for name in [name for name in rebuilt if name in state]:
-        found, expected = state[name].to(rebuilt[name]), rebuilt[name]
+    for name, expected in rebuilt.items():
+        if name not in state:
+            continue
+        found = state[name].to(expected)
         if name.endswith(".covalent_radii"):
             found, expected = found[elements], expected[elements]
         if not torch.allclose(expected, found, rtol=_AGREEMENT, atol=_AGREEMENT):

@@ -25,7 +25,9 @@ from phonopy_mlp.screen.values import find_values
 LOG, LOCK = "log.txt", "task"
 
 _PATIENCE = 30.0  # s, for a worker whose driver was killed, which ends by itself
-_LACK_OF_MEMORY = re.compile(r"\b(MemoryError|OutOfMemoryError|CUDA out of memory|CU\w+_STATUS_ALLOC_FAILED)\b")
+_LACK_OF_MEMORY = re.compile(
+    r"\b(MemoryError|OutOfMemoryError|CUDA(?: error:)? out of memory|CU\w+_STATUS_ALLOC_FAILED)\b"
+)
 
 LARGE_FILES = (FORCE_CONSTANTS_FILE, PARAMS_FILE, "total_dos.dat", "thermal_properties.yaml", "stabilised.yaml")
 """Of which the database has the digest."""

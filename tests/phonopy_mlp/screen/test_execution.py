@@ -106,12 +106,17 @@ def test_a_damaged_result_is_made_again(task):
     assert execute(task).files == expected.files
 
 
-def test_too_little_memory_is_no_answer(task, monkeypatch):
+@pytest.mark.parametrize("said", ["OutOfMemoryError: no", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED"])
+@pytest.mark.parametrize("whose", ["the calculator's", "the command's"])
+def test_too_little_memory_is_no_answer(said, whose, task, monkeypatch):
     def run_out(words, **_):
-        raise CalculatorError("The calculator failed on Cu4", "OutOfMemoryError: CUDA out of memory", "Check")
+        if whose == "the calculator's":
+            raise CalculatorError("The calculator failed on Cu4", said, "Check")
+        print(f"phonopy-mlp: error: {said}")
+        return 2
 
     monkeypatch.setattr("phonopy_mlp.cli.main.main", run_out)
-    with pytest.raises(MemoryError, match="CUDA out of memory"):
+    with pytest.raises(MemoryError, match=said):
         execute(task)
     assert not task.path.exists()
 

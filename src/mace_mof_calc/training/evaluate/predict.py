@@ -11,6 +11,7 @@ from ase.calculators.calculator import BaseCalculator
 
 from ...errors import MaceMofError, TrainingError
 from ...frames import Labels
+from ..label.compute import compute_labels
 
 ENERGY, FORCES, STRESS = "predicted_energy", "predicted_forces", "predicted_stress"
 """Names in a file of frames."""
@@ -46,14 +47,8 @@ def get_prediction(atoms: Atoms) -> Labels:
 
 
 def _predict_one(atoms: Atoms, frame: Atoms, calculator: BaseCalculator) -> Labels:
-    atoms.calc = calculator
-    known = getattr(calculator, "implemented_properties", ())
     try:
-        # The one that labels have.
-        energy = atoms.get_potential_energy(force_consistent="free_energy" in known)
-        results: dict[str, Any] = {"energy": energy, "forces": atoms.get_forces()}
-        if atoms.pbc.all() and "stress" in known:
-            results["stress"] = atoms.get_stress()
+        return compute_labels(atoms, calculator)
     except MaceMofError:
         raise
     except Exception as error:  # of anybody's calculator
@@ -61,7 +56,6 @@ def _predict_one(atoms: Atoms, frame: Atoms, calculator: BaseCalculator) -> Labe
         raise TrainingError(
             f"The calculator failed on frame {title}", f"{type(error).__name__}: {error}", "Leave it out"
         ) from error
-    return _make_labels(results)
 
 
 def _make_labels(results: dict[str, Any]) -> Labels:
