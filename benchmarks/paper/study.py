@@ -23,7 +23,7 @@ from paper.published import Published
 from phonopy_mlp.cli.main import main
 from phonopy_mlp.compare.reading import read_phonons
 from phonopy_mlp.errors import PhonopyMlpError
-from phonopy_mlp.inputs import file_digest
+from phonopy_mlp.files import file_digest
 from phonopy_mlp.output import RELAXED_FILE
 from phonopy_mlp.plot import write_figure
 from phonopy_mlp.provenance import plain, read_record

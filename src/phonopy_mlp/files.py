@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import tempfile
@@ -129,6 +130,11 @@ def exists(path: str | Path) -> bool:
 def is_file(path: str | Path) -> bool:
     """Return whether there is a file; see `exists`."""
     return exists(path) and Path(path).is_file()
+
+
+def file_digest(path: Path) -> str:
+    """Return ``sha256:...`` of a file."""
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 class _Dumper(yaml.SafeDumper):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from phonopy.structure.atoms import PhonopyAtoms
 from phonopy.structure.dataset import forces_in_dataset
 
 from phonopy_mlp.errors import SettingsError, StructureError
-from phonopy_mlp.files import check_yaml
+from phonopy_mlp.files import check_yaml, file_digest
 from phonopy_mlp.structures import bare, check_exists, check_structure, from_phonopy, read_structure
 
 _YAML_SUFFIXES = (".yaml", ".yml")
@@ -143,11 +142,6 @@ def check_order(phonon: Phonopy, given: RunInput) -> None:
             "its atoms are not in the order in which this version of phonopy makes a supercell",
             "Make the displacements again with the installed phonopy-init",
         )
-
-
-def file_digest(path: Path) -> str:
-    """Return ``sha256:...`` of a file."""
-    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def looks_like_yaml(path: Path) -> bool:

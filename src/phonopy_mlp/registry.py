@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 from ase.calculators.calculator import BaseCalculator
 
 from phonopy_mlp.errors import CalculatorError
-from phonopy_mlp.files import is_file
+from phonopy_mlp.files import file_digest, is_file
 from phonopy_mlp.protocols import SupportsDescription
 
 CALCULATOR_GROUP = "phonopy_mlp.calculators"
@@ -128,8 +127,7 @@ def identify(model: str) -> Mapping[str, str | None]:
     """Return what a calculator is made from: the ``model``, and the ``file_digest`` where it is the name of a file."""
     path = Path(model)
     known = is_model_file(model) and is_file(path)
-    digest = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" if known else None
-    return {"model": model, "file_digest": digest}
+    return {"model": model, "file_digest": file_digest(path) if known else None}
 
 
 def describe(calculator: BaseCalculator) -> Mapping[str, Any]:

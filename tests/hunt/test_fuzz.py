@@ -52,7 +52,7 @@ from phonopy_mlp.cli.config import expand
 from phonopy_mlp.cli.main import main as phonopy_mlp
 from phonopy_mlp.cli.options import parse
 from phonopy_mlp.errors import PhonopyMlpError
-from phonopy_mlp.inputs import file_digest
+from phonopy_mlp.files import file_digest
 from phonopy_mlp.provenance import read_record
 from phonopy_mlp.report import page
 from phonopy_mlp.screen.agreement import agree

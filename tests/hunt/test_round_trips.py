@@ -40,9 +40,9 @@ from phonopy_mlp.compare.reading import read_phonons
 from phonopy_mlp.elasticity import run_elasticity
 from phonopy_mlp.eos import fit_eos, run_eos
 from phonopy_mlp.errors import StructureError
-from phonopy_mlp.files import write_yaml
+from phonopy_mlp.files import file_digest, write_yaml
 from phonopy_mlp.force_constants import compute_force_constants, displace, force_constants_from_dataset, make_phonopy
-from phonopy_mlp.inputs import file_digest, read_input
+from phonopy_mlp.inputs import read_input
 from phonopy_mlp.output import write_cif, write_force_constants
 from phonopy_mlp.provenance import Provenance, plain, read_record, write_provenance
 from phonopy_mlp.qha.output import write_qha

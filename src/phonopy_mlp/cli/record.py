@@ -14,11 +14,11 @@ from typing import Any
 from ase import Atoms
 
 from phonopy_mlp.cli.progress import print_line
-from phonopy_mlp.files import noting
+from phonopy_mlp.files import file_digest, noting
 from phonopy_mlp.force_constants import ForceConstantsResult
 from phonopy_mlp.health import Health
 from phonopy_mlp.imaginary import CommensurateModes
-from phonopy_mlp.inputs import RunInput, file_digest
+from phonopy_mlp.inputs import RunInput
 from phonopy_mlp.provenance import PROVENANCE_FILE, Provenance, write_provenance
 from phonopy_mlp.relax import RelaxResult
 from phonopy_mlp.structures import structure_digest

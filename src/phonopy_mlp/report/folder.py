@@ -13,9 +13,8 @@ import phonopy
 from phonopy import Phonopy
 
 from phonopy_mlp.errors import SettingsError
-from phonopy_mlp.files import check_yaml, parse_yaml
+from phonopy_mlp.files import check_yaml, file_digest, parse_yaml
 from phonopy_mlp.imaginary import CommensurateModes, compute_commensurate_modes
-from phonopy_mlp.inputs import file_digest
 from phonopy_mlp.output import FORCE_CONSTANTS_FILE, PARAMS_FILE
 from phonopy_mlp.phonons import MESH, PhononResult, compute_phonons
 from phonopy_mlp.provenance import PROVENANCE_FILE, read_record

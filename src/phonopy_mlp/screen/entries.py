@@ -13,8 +13,7 @@ from ase import Atoms
 from ase.io import iread, write
 
 from phonopy_mlp.errors import StructureError
-from phonopy_mlp.files import exists, is_file, replacing
-from phonopy_mlp.inputs import file_digest
+from phonopy_mlp.files import exists, file_digest, is_file, replacing
 from phonopy_mlp.screen.progress import STATUS_FILE
 from phonopy_mlp.screen.stamps import Stamp, take_stamp
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from signal import Signals
 
 from phonopy_mlp.errors import CalculatorError, OutputError
-from phonopy_mlp.files import alone, check_folder, explain, replacing
-from phonopy_mlp.inputs import file_digest
+from phonopy_mlp.files import alone, check_folder, explain, file_digest, replacing
 from phonopy_mlp.output import FORCE_CONSTANTS_FILE, PARAMS_FILE
 from phonopy_mlp.provenance import plain, read_record
 from phonopy_mlp.screen.stamps import find_changed

@@ -13,8 +13,7 @@ from phonopy_mlp.cli.checks import check_options
 from phonopy_mlp.cli.config import expand
 from phonopy_mlp.cli.options import parse
 from phonopy_mlp.errors import SettingsError
-from phonopy_mlp.files import is_file
-from phonopy_mlp.inputs import file_digest
+from phonopy_mlp.files import file_digest, is_file
 from phonopy_mlp.output import RELAXED_FILE, STABILISED_FILE
 from phonopy_mlp.provenance import PROVENANCE_FILE
 from phonopy_mlp.screen.entries import Entry

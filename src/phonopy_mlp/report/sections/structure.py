@@ -13,7 +13,8 @@ from ase.data import covalent_radii
 from ase.data.colors import jmol_colors
 
 from phonopy_mlp.compare.matching import wrapped
-from phonopy_mlp.inputs import file_digest, looks_like_yaml
+from phonopy_mlp.files import file_digest
+from phonopy_mlp.inputs import looks_like_yaml
 from phonopy_mlp.output import RELAXED_FILE, STABILISED_FILE
 from phonopy_mlp.report.chart import rounded
 from phonopy_mlp.report.folder import FinishedRun
